@@ -1,0 +1,1 @@
+//! FPGA devices for Ringloom (a shell so far: see README.md).
