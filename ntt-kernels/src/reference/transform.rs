@@ -13,7 +13,7 @@ use crate::arith::bit_reverse;
 /// Cost: `(N/2) log N + 3N` products.
 ///
 /// # Reference
-/// [GS66] for the butterflies.
+/// \[GS66\] for the butterflies.
 pub fn forward(modulus: &Modulus, psi: u64, a: &mut [u64]) {
     let m = modulus;
     twist(m, psi, 1, a);
@@ -35,7 +35,7 @@ pub fn forward(modulus: &Modulus, psi: u64, a: &mut [u64]) {
 /// factor `1/N`.
 ///
 /// # Reference
-/// [CT65] for the butterflies.
+/// \[CT65\] for the butterflies.
 pub fn inverse(modulus: &Modulus, psi: u64, a: &mut [u64]) {
     let m = modulus;
     let psi_inverse = m.inv(psi);
