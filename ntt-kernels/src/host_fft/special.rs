@@ -32,7 +32,8 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// # Reference
-/// [CKKS17] section 3.2 for the embedding, [CHKKS18] section 4.2 for the slot order by powers of 5.
+/// \[CKKS17\] section 3 for the embedding, \[CHKKS18\] for the slot order by powers of 5. The radix-4
+/// passes are derived in the comments.
 #[derive(Debug, Clone)]
 pub struct SpecialFft {
     log_n: u32,
