@@ -51,7 +51,7 @@ doc: $(STAMP) ## API documentation; a broken link fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps $(RUST)
 
 py: $(STAMP) ## build the Python extension (release) into .venv
-	cd bindings-py && ../.venv/bin/maturin develop --release --locked --quiet
+	cd bindings-py && PIP_QUIET=1 ../.venv/bin/maturin develop --release --locked --quiet
 
 py-test: py ## pytest, ruff, mypy, stubtest
 	@scripts/py-test.sh

@@ -9,6 +9,13 @@ cargo clippy --locked --workspace --all-targets --features ringloom-ntt/testing 
 python=.venv/bin/python
 "$python" scripts/test_check_imports.py --quiet
 "$python" scripts/check_imports.py
+# Known answers are what their generator writes.
+answers=$(mktemp -d)
+trap 'rm -rf "$answers"' EXIT
+"$python" ntt-kernels/tests/data/generate_ntt.py "$answers"
+for file in "$answers"/*.json; do
+    cmp "$file" "ntt-kernels/tests/data/$(basename "$file")"
+done
 ruff=("$python" -m ruff)
 folders=(bindings-py examples/python scripts ntt-kernels/tests/data)
 "${ruff[@]}" check --quiet --config bindings-py/pyproject.toml "${folders[@]}"

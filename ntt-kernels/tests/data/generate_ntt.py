@@ -1,6 +1,6 @@
 """Writes the known answers of this folder from the definitions, with Python's integers only.
 
-    python3 ntt-kernels/tests/data/generate_ntt.py
+    python3 ntt-kernels/tests/data/generate_ntt.py [folder]
 
 Nothing here follows the library's algorithms: transforms are evaluated point by point, products
 are schoolbook, conversions go through big integers. The output is deterministic. Every file names
@@ -10,14 +10,17 @@ its formula; polynomial coefficients come from `lcg` below, started from the fil
 from __future__ import annotations
 
 import json
+import sys
 from math import prod
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).parent
+FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
 MASK64 = (1 << 64) - 1
 STEP = 1 << 17
 GENERATOR = "ntt-kernels/tests/data/generate_ntt.py"
 LCG = "state = state * 6364136223846793005 + 1442695040888963407 mod 2^64; word = state mod q"
+Case = dict[str, Any]
 
 
 def is_prime(n: int) -> bool:
@@ -163,7 +166,7 @@ def approximate_lift(value: int, basis: list[int]) -> int:
     return sum(centred(value % q * pow(hat, -1, q), q) * hat for q, hat in hats)
 
 
-def ntt_cases(primes: dict[str, int]) -> list[dict]:
+def ntt_cases(primes: dict[str, int]) -> list[Case]:
     sizes = {
         "q17": [1, 2, 3, 6],
         "q40": [1, 4, 6],
@@ -203,7 +206,7 @@ def ntt_cases(primes: dict[str, int]) -> list[dict]:
     return cases
 
 
-def seed_cases(primes: dict[str, int]) -> list[dict]:
+def seed_cases(primes: dict[str, int]) -> list[Case]:
     counting = bytes(range(32))
     cases = []
     for seed, key, digit, limb, name, count in (
@@ -221,7 +224,7 @@ def seed_cases(primes: dict[str, int]) -> list[dict]:
     return cases
 
 
-def conversion_cases() -> list[dict]:
+def conversion_cases() -> list[Case]:
     q50 = [prime_below(50, STEP, i) for i in range(4)]
     q40 = [prime_below(40, STEP, i) for i in range(2)]
     q60 = [prime_below(60, STEP, i) for i in range(3)]
@@ -258,7 +261,7 @@ def conversion_cases() -> list[dict]:
     return cases
 
 
-def rescale_cases() -> list[dict]:
+def rescale_cases() -> list[Case]:
     """Division by the last primes: rounded to nearest, and with the approximate lift."""
     q50 = [prime_below(50, STEP, i) for i in range(3)]
     q40 = [prime_below(40, STEP, i) for i in range(3)]
@@ -289,10 +292,10 @@ def rescale_cases() -> list[dict]:
     return cases
 
 
-def write(name: str, about: dict[str, str], cases: list[dict]) -> None:
+def write(name: str, about: dict[str, str], cases: list[Case]) -> None:
     head = json.dumps({"generator": GENERATOR} | about, indent=1)[:-2]
     body = ",\n".join("  " + json.dumps(case, separators=(",", ":")) for case in cases)
-    (HERE / name).write_text(f'{head},\n "cases": [\n{body}\n ]\n}}\n')
+    (FOLDER / name).write_text(f'{head},\n "cases": [\n{body}\n ]\n}}\n')
 
 
 def main() -> None:
