@@ -1,5 +1,26 @@
-//! Ring arithmetic on pluggable devices.
+//! Ring arithmetic on pluggable devices: negacyclic NTTs on batches of limbs, with commands as
+//! data and bit-identical residues everywhere.
+//!
+//! | module | one line |
+//! |---|---|
+//! | [`arith`] | moduli, prime search, roots of unity |
+//! | [`poly`] | ring descriptions, buffers, commands and plans, as data |
+//! | [`device`] | the traits a device implements, and the contract |
+//! | [`Ring`] | the validated front of a device |
+//! | [`reference`] | the slow exact device: the oracle |
+//! | [`cpu`] | the SIMD CPU device |
+//! | [`host_fft`] | the special FFT of encoding, on the host |
+//!
+//! Import order: `arith <- poly <- device <- {ring, reference, cpu}`. Unsafe code lives in
+//! `cpu::isa` only.
 #![deny(unsafe_code)]
+
 pub mod arith;
+pub mod device;
 mod error;
+pub mod poly;
+pub mod reference;
+mod ring;
+
 pub use error::{Error, Result};
+pub use ring::Ring;

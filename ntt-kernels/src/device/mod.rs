@@ -1,0 +1,109 @@
+//! What a device is and what it promises.
+#![doc = include_str!("contract.md")]
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use crate::{
+    error::Result,
+    poly::{BufClass, Cmd, CmdKind, RawBuf, RingSpec, Role, Shape, View, ViewMut},
+};
+
+/// A place that can run rings: a CPU with an instruction set, a GPU, a card, a simulator.
+pub trait Device: Send + Sync {
+    /// The name users choose it by, such as `cpu` or `opencl:0`.
+    fn name(&self) -> &str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Prepares a ring: uploads twiddles and whatever else depends on the modulus table only.
+    ///
+    /// # Errors
+    /// Refuses up front what it cannot hold or compute.
+    fn open_ring(&self, spec: &RingSpec) -> Result<Arc<dyn RingBackend>>;
+}
+
+/// What a device says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether it is the host's own CPU: the only place where secrets may live.
+    pub host_cpu: bool,
+    /// Worker threads or compute units.
+    pub parallelism: usize,
+    /// Instruction set, driver or chip, for reports.
+    pub flavour: String,
+    /// Device memory in bytes, where it is not the host's.
+    pub memory_bytes: Option<u64>,
+}
+
+/// A ring on a device: what an implementer writes. Arguments have been validated by
+/// [`Ring`](crate::Ring): shapes, domains, limb sets and plans fit, buffers are the device's own.
+pub trait RingBackend: Send + Sync {
+    /// Whether the device runs this kind itself. Fixed for the lifetime of the object; must be
+    /// true for every primitive kind.
+    fn supports(&self, kind: CmdKind) -> bool;
+
+    /// Memory for `shape`; contents unspecified (but initialised).
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    fn alloc(&self, shape: Shape, class: BufClass) -> Result<RawBuf>;
+
+    /// Copies host words, in canonical order, into a window.
+    ///
+    /// # Errors
+    /// Device failures only.
+    fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()>;
+
+    /// Copies a window to host words in canonical order. Waits for earlier commands.
+    ///
+    /// # Errors
+    /// Device failures only, including those of earlier commands.
+    fn download(&self, src: &View, host: &mut [u64]) -> Result<()>;
+
+    /// Copies a window (evaluation domain) into the device's favourite form for a role.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and device failures.
+    fn prepare(&self, src: &View, role: Role) -> Result<RawBuf>;
+
+    /// Runs or queues one command, after all earlier ones.
+    ///
+    /// # Errors
+    /// Device failures only.
+    fn submit(&self, cmd: &Cmd) -> Result<()>;
+
+    /// Waits until every command has run.
+    ///
+    /// # Errors
+    /// Failures of earlier commands.
+    fn wait(&self) -> Result<()>;
+
+    /// Counters since the ring was opened, for devices that run commands elsewhere.
+    fn host_fallbacks(&self) -> u64 {
+        0
+    }
+}
+
+/// What a ring has done since it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Commands by kind, as they reached the device (after lowering).
+    pub commands: BTreeMap<CmdKind, u64>,
+    /// Bytes sent to the device.
+    pub bytes_h2d: u64,
+    /// Bytes fetched from the device.
+    pub bytes_d2h: u64,
+    /// Commands that the device ran elsewhere.
+    pub host_fallback_cmds: u64,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (kind, count) in &self.commands {
+            write!(f, "{} x {count}, ", kind.name())?;
+        }
+        write!(f, "{} B in, {} B out", self.bytes_h2d, self.bytes_d2h)?;
+        write!(f, ", {} on the host instead", self.host_fallback_cmds)
+    }
+}

@@ -1,0 +1,365 @@
+//! Commands as data.
+
+use std::sync::Arc;
+
+use super::{BaseConvertPlan, GadgetPlan, ModDownPlan, RawBuf, View, ViewMut};
+
+/// One command on views of buffers of one ring. See `device/contract.md` for what every device
+/// promises about it.
+///
+/// Commands own handles of their buffers, so that they can be queued, recorded and replayed.
+/// *Primitive* kinds run on every device; *fused* kinds are optional and have a lowering.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Cmd {
+    /// `dst = src`, on the limbs and polynomials of `dst`.
+    Copy {
+        /// Destination.
+        dst: ViewMut,
+        /// Source with the same shape and domain.
+        src: View,
+    },
+    /// Word by word, modulo each limb. In the evaluation domain `Mul` is the ring product.
+    Elementwise {
+        /// What to compute.
+        op: ElementwiseOp,
+        /// Destination; also the accumulator of `MulAcc`.
+        dst: ViewMut,
+        /// First operand; `None` stands for `dst` itself (in place).
+        a: Option<View>,
+        /// Second operand (none for `Neg`); a batch of one is used for every polynomial.
+        b: Option<View>,
+    },
+    /// `dst = src * consts[limb]`.
+    ScaleLimbs {
+        /// Destination.
+        dst: ViewMut,
+        /// Source; `None` stands for `dst` itself (in place).
+        src: Option<View>,
+        /// One residue per limb of `dst`, in table order.
+        consts: Arc<[u64]>,
+    },
+    /// `dst = src + consts[limb]` on every word: in the evaluation domain, adds a constant.
+    OffsetLimbs {
+        /// Destination.
+        dst: ViewMut,
+        /// Source; `None` stands for `dst` itself (in place).
+        src: Option<View>,
+        /// One residue per limb of `dst`, in table order.
+        consts: Arc<[u64]>,
+    },
+    /// Negacyclic NTT in place, or its inverse (including the factor 1/N).
+    Ntt {
+        /// Operand, in the coefficient domain (forward) or the evaluation domain (inverse).
+        buf: ViewMut,
+        /// Direction.
+        inverse: bool,
+    },
+    /// Moves residues from the limbs of `src` to those of `dst` (coefficient domain).
+    BaseConvert {
+        /// Destination: exactly the target limbs of the plan.
+        dst: ViewMut,
+        /// Source: the source limbs of the plan.
+        src: View,
+        /// Constants and mode.
+        plan: Arc<BaseConvertPlan>,
+    },
+    /// `X -> X^galois`, in either domain.
+    Automorphism {
+        /// Destination.
+        dst: ViewMut,
+        /// Source.
+        src: View,
+        /// Odd, below `2N`.
+        galois: u64,
+    },
+    /// Words of a ChaCha20 stream reduced modulo each limb: the public half of a seeded key.
+    ExpandSeed {
+        /// Destination; polynomial `i` of the view is digit `i`.
+        dst: ViewMut,
+        /// Seed and position.
+        seed: SeedLayout,
+    },
+    /// `acc[c] (+)= sum_d digits[d] * key[2d + c]` for `c` in 0, 1: the inner product of a
+    /// gadget decomposition with a key.
+    InnerProduct {
+        /// Accumulator: two polynomials, evaluation domain, extended basis.
+        acc: ViewMut,
+        /// Digits in the evaluation domain, extended basis.
+        digits: View,
+        /// Prepared key with at least as many digit pairs; more limbs and digits are skipped.
+        key: View,
+        /// Whether to add to `acc` or to overwrite it.
+        accumulate: bool,
+    },
+    /// `acc (+)= sum_k rotated[k] * diagonals[k]`, each diagonal used for every polynomial.
+    DiagMulAcc {
+        /// Accumulator.
+        acc: ViewMut,
+        /// Pairs of a view shaped like `acc` and a prepared diagonal (batch of one).
+        terms: Vec<(View, View)>,
+        /// Whether to add to `acc` or to overwrite it.
+        accumulate: bool,
+    },
+    /// Fused: `dst = (a0 b0, a0 b1 + a1 b0, a1 b1)`.
+    Tensor {
+        /// Destination: three polynomials.
+        dst: ViewMut,
+        /// Two polynomials, evaluation domain.
+        a: View,
+        /// Two polynomials, evaluation domain.
+        b: View,
+    },
+    /// Fused: divides by the product of the dropped limbs with centred rounding. Rescale,
+    /// mod-down and the merged form are this one command; only the plan differs.
+    ModDown {
+        /// Destination: the kept limbs.
+        dst: ViewMut,
+        /// Source: kept and dropped limbs, evaluation domain.
+        src: View,
+        /// Which limbs go, and the constants.
+        plan: Arc<ModDownPlan>,
+    },
+    /// Fused: gadget decomposition of one polynomial, digits extended to the whole basis.
+    Decompose {
+        /// Destination: one polynomial per digit, extended basis, evaluation domain.
+        dst: ViewMut,
+        /// Source: one polynomial, evaluation domain, the source limbs of the plan.
+        src: View,
+        /// Digits and constants.
+        plan: Arc<GadgetPlan>,
+    },
+    /// Fused: [`Cmd::Decompose`] followed by [`Cmd::InnerProduct`]; leaves the result in the
+    /// extended basis.
+    GadgetProduct {
+        /// Accumulator: two polynomials, evaluation domain, extended basis.
+        acc: ViewMut,
+        /// One polynomial, evaluation domain.
+        src: View,
+        /// Prepared key.
+        key: View,
+        /// Digits and constants.
+        plan: Arc<GadgetPlan>,
+        /// Whether to add to `acc` or to overwrite it.
+        accumulate: bool,
+    },
+}
+
+/// The operation of [`Cmd::Elementwise`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ElementwiseOp {
+    /// `dst = a + b`.
+    Add,
+    /// `dst = a - b`.
+    Sub,
+    /// `dst = -a`.
+    Neg,
+    /// `dst = a * b`.
+    Mul,
+    /// `dst += a * b`; `a` must be given.
+    MulAcc,
+}
+
+/// Where the words of [`Cmd::ExpandSeed`] come from.
+///
+/// Word `i` of limb `l` of digit `d` is the 128-bit little-endian word at byte `16 i` of the
+/// ChaCha20 stream (64-bit counter from 0, 64-bit nonce) with nonce
+/// `key_index << 32 | d << 16 | l`, reduced modulo the limb. The bias is below `2^-64`, nothing is
+/// rejected, and so any device can expand any part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SeedLayout {
+    /// ChaCha20 key. Public: it only ever expands to public data.
+    pub seed: [u8; 32],
+    /// Number of the key within its set.
+    pub key_index: u32,
+}
+
+impl SeedLayout {
+    /// The nonce of one limb of one digit.
+    pub const fn nonce(&self, digit: usize, limb: usize) -> u64 {
+        (self.key_index as u64) << 32 | (digit as u64) << 16 | limb as u64
+    }
+}
+
+/// The kind of a command, for capability queries, statistics and traces.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the variants mirror `Cmd`
+pub enum CmdKind {
+    Copy,
+    Elementwise,
+    ScaleLimbs,
+    OffsetLimbs,
+    Ntt,
+    BaseConvert,
+    Automorphism,
+    ExpandSeed,
+    InnerProduct,
+    DiagMulAcc,
+    Tensor,
+    ModDown,
+    Decompose,
+    GadgetProduct,
+}
+
+impl CmdKind {
+    /// Every kind.
+    pub const ALL: [Self; 14] = [
+        Self::Copy,
+        Self::Elementwise,
+        Self::ScaleLimbs,
+        Self::OffsetLimbs,
+        Self::Ntt,
+        Self::BaseConvert,
+        Self::Automorphism,
+        Self::ExpandSeed,
+        Self::InnerProduct,
+        Self::DiagMulAcc,
+        Self::Tensor,
+        Self::ModDown,
+        Self::Decompose,
+        Self::GadgetProduct,
+    ];
+
+    /// Whether devices may leave the kind to its lowering.
+    pub const fn is_fused(self) -> bool {
+        matches!(
+            self,
+            Self::Tensor | Self::ModDown | Self::Decompose | Self::GadgetProduct
+        )
+    }
+
+    /// The name used in messages and traces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Elementwise => "elementwise",
+            Self::ScaleLimbs => "scale_limbs",
+            Self::OffsetLimbs => "offset_limbs",
+            Self::Ntt => "ntt",
+            Self::BaseConvert => "base_convert",
+            Self::Automorphism => "automorphism",
+            Self::ExpandSeed => "expand_seed",
+            Self::InnerProduct => "inner_product",
+            Self::DiagMulAcc => "diag_mul_acc",
+            Self::Tensor => "tensor",
+            Self::ModDown => "mod_down",
+            Self::Decompose => "decompose",
+            Self::GadgetProduct => "gadget_product",
+        }
+    }
+}
+
+impl Cmd {
+    /// The kind.
+    pub const fn kind(&self) -> CmdKind {
+        match self {
+            Self::Copy { .. } => CmdKind::Copy,
+            Self::Elementwise { .. } => CmdKind::Elementwise,
+            Self::ScaleLimbs { .. } => CmdKind::ScaleLimbs,
+            Self::OffsetLimbs { .. } => CmdKind::OffsetLimbs,
+            Self::Ntt { .. } => CmdKind::Ntt,
+            Self::BaseConvert { .. } => CmdKind::BaseConvert,
+            Self::Automorphism { .. } => CmdKind::Automorphism,
+            Self::ExpandSeed { .. } => CmdKind::ExpandSeed,
+            Self::InnerProduct { .. } => CmdKind::InnerProduct,
+            Self::DiagMulAcc { .. } => CmdKind::DiagMulAcc,
+            Self::Tensor { .. } => CmdKind::Tensor,
+            Self::ModDown { .. } => CmdKind::ModDown,
+            Self::Decompose { .. } => CmdKind::Decompose,
+            Self::GadgetProduct { .. } => CmdKind::GadgetProduct,
+        }
+    }
+
+    /// The view that the command writes.
+    pub fn dst(&self) -> &ViewMut {
+        match self {
+            Self::Copy { dst, .. }
+            | Self::Elementwise { dst, .. }
+            | Self::ScaleLimbs { dst, .. }
+            | Self::OffsetLimbs { dst, .. }
+            | Self::Ntt { buf: dst, .. }
+            | Self::BaseConvert { dst, .. }
+            | Self::Automorphism { dst, .. }
+            | Self::ExpandSeed { dst, .. }
+            | Self::InnerProduct { acc: dst, .. }
+            | Self::DiagMulAcc { acc: dst, .. }
+            | Self::Tensor { dst, .. }
+            | Self::ModDown { dst, .. }
+            | Self::Decompose { dst, .. }
+            | Self::GadgetProduct { acc: dst, .. } => dst,
+        }
+    }
+
+    /// The views that the command only reads.
+    pub fn sources(&self) -> Vec<&View> {
+        match self {
+            Self::Copy { src, .. }
+            | Self::BaseConvert { src, .. }
+            | Self::Automorphism { src, .. }
+            | Self::ModDown { src, .. }
+            | Self::Decompose { src, .. } => vec![src],
+            Self::Elementwise { a, b, .. } => a.iter().chain(b).collect(),
+            Self::ScaleLimbs { src, .. } | Self::OffsetLimbs { src, .. } => src.iter().collect(),
+            Self::Ntt { .. } | Self::ExpandSeed { .. } => Vec::new(),
+            Self::InnerProduct { digits, key, .. } => vec![digits, key],
+            Self::DiagMulAcc { terms, .. } => terms.iter().flat_map(|(a, b)| [a, b]).collect(),
+            Self::Tensor { a, b, .. } => vec![a, b],
+            Self::GadgetProduct { src, key, .. } => vec![src, key],
+        }
+    }
+
+    /// The same command on other buffers: the one visitor that wrapping devices need.
+    #[must_use]
+    pub fn map_buffers(&self, mut f: impl FnMut(&RawBuf) -> RawBuf) -> Self {
+        let mut cmd = self.clone();
+        cmd.visit_views(&mut |view| view.map_raw(&mut f));
+        cmd
+    }
+
+    fn visit_views(&mut self, f: &mut dyn FnMut(&mut View)) {
+        match self {
+            Self::Copy { dst, src }
+            | Self::BaseConvert { dst, src, .. }
+            | Self::Automorphism { dst, src, .. }
+            | Self::ModDown { dst, src, .. }
+            | Self::Decompose { dst, src, .. } => {
+                f(dst.inner());
+                f(src);
+            }
+            Self::Elementwise { dst, a, b, .. } => {
+                f(dst.inner());
+                a.iter_mut().chain(b).for_each(f);
+            }
+            Self::ScaleLimbs { dst, src, .. } | Self::OffsetLimbs { dst, src, .. } => {
+                f(dst.inner());
+                src.iter_mut().for_each(f);
+            }
+            Self::Ntt { buf: dst, .. } | Self::ExpandSeed { dst, .. } => f(dst.inner()),
+            Self::InnerProduct {
+                acc,
+                digits: a,
+                key: b,
+                ..
+            }
+            | Self::Tensor { dst: acc, a, b }
+            | Self::GadgetProduct {
+                acc,
+                src: a,
+                key: b,
+                ..
+            } => {
+                f(acc.inner());
+                f(a);
+                f(b);
+            }
+            Self::DiagMulAcc { acc, terms, .. } => {
+                f(acc.inner());
+                terms.iter_mut().for_each(|(rotated, diagonal)| {
+                    f(rotated);
+                    f(diagonal);
+                });
+            }
+        }
+    }
+}

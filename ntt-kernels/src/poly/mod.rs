@@ -1,0 +1,25 @@
+//! What moves between the layers, as data: ring descriptions, limb sets, buffers, commands, plans.
+//!
+//! | type | one line |
+//! |---|---|
+//! | [`RingSpec`] | the ordered modulus table and the largest degree, with a hashable identity |
+//! | [`LimbSet`] | which rows of the table a buffer holds |
+//! | [`Shape`] | batch x limbs x degree |
+//! | [`Domain`] | coefficients or evaluations |
+//! | [`PolyBuf`], [`Prepared`] | device-resident data, plain or in device-private form |
+//! | [`View`], [`ViewMut`] | a window of a buffer: the operand or destination of a command |
+//! | [`Cmd`], [`CmdKind`] | a command as data |
+//! | [`BaseConvertPlan`], [`GadgetPlan`], [`ModDownPlan`] | constants of the composite commands |
+
+mod buf;
+mod cmd;
+mod limbs;
+mod plans;
+mod spec;
+
+pub(crate) use buf::Owner;
+pub use buf::{BufClass, Form, PolyBuf, Prepared, RawBuf, Role, View, ViewMut};
+pub use cmd::{Cmd, CmdKind, ElementwiseOp, SeedLayout};
+pub use limbs::{Domain, LimbSet, Shape};
+pub use plans::{BaseConvertPlan, GadgetDigit, GadgetPlan, LiftMode, ModDownPlan};
+pub use spec::{MAX_LOG_N, MIN_LOG_N, RingId, RingSpec};

@@ -1,0 +1,359 @@
+//! The validated front of a device: everything above this crate talks to a [`Ring`].
+
+mod lower;
+mod validate;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    device::{Capabilities, Device, RingBackend, Stats},
+    error::{Error, Result},
+    poly::{
+        BufClass, Cmd, CmdKind, Domain, Form, Owner, PolyBuf, Prepared, RingSpec, Role, Shape, View,
+    },
+};
+
+/// One [`RingSpec`] on one [`Device`]: allocation, transfer and commands, all checked.
+///
+/// Cheap to clone, `Send + Sync`. Clones are the same ring: they share buffers and statistics.
+#[derive(Clone)]
+pub struct Ring(Arc<Inner>);
+
+struct Inner {
+    owner: Owner,
+    device: String,
+    capabilities: Capabilities,
+    backend: Arc<dyn RingBackend>,
+    counters: Mutex<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    commands: BTreeMap<CmdKind, u64>,
+    bytes_h2d: u64,
+    bytes_d2h: u64,
+}
+
+impl Ring {
+    /// Opens a ring on a device.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    pub fn new(device: &dyn Device, spec: &RingSpec) -> Result<Self> {
+        let backend = device.open_ring(spec)?;
+        Ok(Self(Arc::new(Inner {
+            owner: Owner(Arc::new(spec.clone())),
+            device: device.name().to_owned(),
+            capabilities: device.capabilities(),
+            backend,
+            counters: Mutex::default(),
+        })))
+    }
+
+    /// Degree and modulus table.
+    pub fn spec(&self) -> &RingSpec {
+        &self.0.owner.0
+    }
+
+    /// Name of the device.
+    pub fn device(&self) -> &str {
+        &self.0.device
+    }
+
+    /// What the device says about itself.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+
+    /// Whether the buffer belongs to this very ring.
+    pub fn owns(&self, buf: &PolyBuf) -> bool {
+        Arc::ptr_eq(&self.0.owner.0, &buf.owner.0)
+    }
+
+    /// Allocates a buffer with unspecified contents.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::InvalidDegree`], [`Error::OutOfMemory`].
+    pub fn alloc(&self, shape: Shape, domain: Domain) -> Result<PolyBuf> {
+        self.alloc_class("Ring::alloc", shape, domain, BufClass::Public)
+    }
+
+    /// Allocates a buffer for secrets: host CPU only, wiped on drop.
+    ///
+    /// # Errors
+    /// [`Error::SecretOnDevice`] and those of [`Ring::alloc`].
+    pub fn alloc_secret(&self, shape: Shape, domain: Domain) -> Result<PolyBuf> {
+        self.alloc_class("Ring::alloc_secret", shape, domain, BufClass::Secret)
+    }
+
+    /// Allocates a buffer of the class of an operand.
+    ///
+    /// # Errors
+    /// Those of [`Ring::alloc_secret`].
+    pub(crate) fn alloc_class(
+        &self,
+        op: &'static str,
+        shape: Shape,
+        domain: Domain,
+        class: BufClass,
+    ) -> Result<PolyBuf> {
+        if class == BufClass::Secret && !self.0.capabilities.host_cpu {
+            return Err(Error::SecretOnDevice {
+                op,
+                device: self.0.device.clone(),
+            });
+        }
+        self.spec().check_shape(op, &shape)?;
+        let raw = self.0.backend.alloc(shape, class)?;
+        Ok(PolyBuf {
+            raw,
+            shape,
+            domain,
+            class,
+            owner: self.0.owner.clone(),
+        })
+    }
+
+    /// Uploads residues in canonical order.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`]; [`Error::NotReduced`] for a word that is no residue; those of
+    /// [`Ring::alloc`].
+    pub fn upload(&self, shape: Shape, domain: Domain, host: &[u64]) -> Result<PolyBuf> {
+        self.upload_class("Ring::upload", shape, domain, BufClass::Public, host)
+    }
+
+    /// Uploads secret residues to a host CPU device. The caller wipes its copy.
+    ///
+    /// # Errors
+    /// [`Error::SecretOnDevice`] and those of [`Ring::upload`].
+    pub fn upload_secret(&self, shape: Shape, domain: Domain, host: &[u64]) -> Result<PolyBuf> {
+        self.upload_class("Ring::upload_secret", shape, domain, BufClass::Secret, host)
+    }
+
+    fn upload_class(
+        &self,
+        op: &'static str,
+        shape: Shape,
+        domain: Domain,
+        class: BufClass,
+        host: &[u64],
+    ) -> Result<PolyBuf> {
+        self.spec().check_shape(op, &shape)?;
+        let (expected, got) = (shape.words(), host.len());
+        if expected != got {
+            return Err(Error::LengthMismatch { op, expected, got });
+        }
+        self.check_reduced(op, shape, host)?;
+        let mut buf = self.alloc_class(op, shape, domain, class)?;
+        self.0.backend.upload(&buf.view_mut(), host)?;
+        self.count(|c| c.bytes_h2d += shape.bytes());
+        Ok(buf)
+    }
+
+    /// Every word below its modulus, without an early exit (the words may be secret; whether all
+    /// are residues is not).
+    fn check_reduced(&self, op: &'static str, shape: Shape, host: &[u64]) -> Result<()> {
+        for poly in 0..shape.batch {
+            for (row, limb) in shape.limbs.iter().enumerate() {
+                let start = (poly * shape.limbs.len() + row) << shape.log_n;
+                let words = &host[start..start + shape.n()];
+                let modulus = self.spec().modulus(limb).value();
+                let bad = words
+                    .iter()
+                    .fold(0, |bad, &w| bad | u64::from(w >= modulus));
+                if bad != 0 {
+                    let at = words.iter().position(|&w| w >= modulus).unwrap_or(0);
+                    let (got, index) = (words[at], start + at);
+                    return Err(Error::NotReduced {
+                        op,
+                        modulus,
+                        got,
+                        index,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches a whole buffer in canonical order.
+    ///
+    /// # Errors
+    /// [`Error::RingMismatch`] and device failures.
+    pub fn download(&self, buf: &PolyBuf) -> Result<Vec<u64>> {
+        self.download_view(&buf.view())
+    }
+
+    /// Fetches a window in canonical order.
+    ///
+    /// # Errors
+    /// [`Error::RingMismatch`]; [`Error::ShapeMismatch`] for a prepared operand; device failures.
+    pub fn download_view(&self, view: &View) -> Result<Vec<u64>> {
+        let op = "Ring::download";
+        self.0.owner.check(op, view.owner())?;
+        if view.form() != Form::Plain {
+            let (expected, got) = ("a readable buffer".into(), "a prepared operand".into());
+            return Err(Error::ShapeMismatch { op, expected, got });
+        }
+        let mut host = vec![0; view.shape().words()];
+        self.0.backend.download(view, &mut host)?;
+        self.count(|c| c.bytes_d2h += view.shape().bytes());
+        Ok(host)
+    }
+
+    /// Copies a buffer (evaluation domain) into the device's favourite form.
+    ///
+    /// # Errors
+    /// [`Error::RingMismatch`], [`Error::DomainMismatch`], [`Error::SecretOnDevice`] for a secret
+    /// buffer, device failures.
+    pub fn prepare(&self, buf: &PolyBuf, role: Role) -> Result<Prepared> {
+        let op = "Ring::prepare";
+        self.0.owner.check(op, &buf.owner)?;
+        if buf.is_secret() {
+            return Err(Error::SecretOnDevice {
+                op,
+                device: self.0.device.clone(),
+            });
+        }
+        if buf.domain != Domain::Eval {
+            let (expected, got) = (Domain::Eval.name(), buf.domain.name());
+            return Err(Error::DomainMismatch { op, expected, got });
+        }
+        let raw = self.0.backend.prepare(&buf.view(), role)?;
+        Ok(Prepared {
+            raw,
+            shape: buf.shape,
+            role,
+            owner: buf.owner.clone(),
+        })
+    }
+
+    /// Checks a command and runs it, lowered where the device lacks the fused kind.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::DomainMismatch`], [`Error::RingMismatch`],
+    /// [`Error::InvalidPlan`], [`Error::Aliasing`] for arguments that do not fit;
+    /// [`Error::Unsupported`] when the device lacks a primitive; device failures.
+    pub fn submit(&self, cmd: Cmd) -> Result<()> {
+        validate::check(self, &cmd)?;
+        let kind = cmd.kind();
+        if self.0.backend.supports(kind) {
+            self.0.backend.submit(&cmd)?;
+            self.count(|c| *c.commands.entry(kind).or_default() += 1);
+            return Ok(());
+        }
+        if kind.is_fused() {
+            return lower::lower(self, cmd);
+        }
+        let (op, device) = ("Ring::submit", self.0.device.clone());
+        Err(Error::Unsupported {
+            op,
+            device,
+            kind: kind.name(),
+        })
+    }
+
+    /// Waits until every command has run.
+    ///
+    /// # Errors
+    /// Failures of earlier commands.
+    pub fn wait(&self) -> Result<()> {
+        self.0.backend.wait()
+    }
+
+    /// What the ring has done since it was opened or its counters were last taken.
+    pub fn stats(&self) -> Stats {
+        let counters = self
+            .0
+            .counters
+            .lock()
+            .expect("no code panics while it holds the counters");
+        Stats {
+            commands: counters.commands.clone(),
+            bytes_h2d: counters.bytes_h2d,
+            bytes_d2h: counters.bytes_d2h,
+            host_fallback_cmds: self.0.backend.host_fallbacks(),
+        }
+    }
+
+    /// Transforms a buffer to the evaluation domain, in place.
+    ///
+    /// # Errors
+    /// [`Error::DomainMismatch`] and those of [`Ring::submit`].
+    pub fn ntt(&self, buf: &mut PolyBuf) -> Result<()> {
+        self.submit(Cmd::Ntt {
+            buf: buf.view_mut(),
+            inverse: false,
+        })?;
+        buf.domain = Domain::Eval;
+        Ok(())
+    }
+
+    /// Transforms a buffer to the coefficient domain, in place.
+    ///
+    /// # Errors
+    /// [`Error::DomainMismatch`] and those of [`Ring::submit`].
+    pub fn intt(&self, buf: &mut PolyBuf) -> Result<()> {
+        self.submit(Cmd::Ntt {
+            buf: buf.view_mut(),
+            inverse: true,
+        })?;
+        buf.domain = Domain::Coeff;
+        Ok(())
+    }
+
+    /// A copy of a window in a new buffer of the same class.
+    ///
+    /// # Errors
+    /// Those of [`Ring::submit`] and [`Ring::alloc`].
+    pub fn copy(&self, src: &View) -> Result<PolyBuf> {
+        let mut buf = self.alloc_class("Ring::copy", src.shape(), src.domain(), src.class())?;
+        self.submit(Cmd::Copy {
+            dst: buf.view_mut(),
+            src: src.clone(),
+        })?;
+        Ok(buf)
+    }
+
+    fn count(&self, f: impl FnOnce(&mut Counters)) {
+        f(&mut self
+            .0
+            .counters
+            .lock()
+            .expect("no code panics while it holds the counters"));
+    }
+
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.0.owner
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("device", &self.0.device)
+            .field("spec", self.spec())
+            .finish()
+    }
+}
+
+impl PolyBuf {
+    /// Moves the contents to another ring with the same modulus table: the only way across.
+    ///
+    /// # Errors
+    /// [`Error::RingMismatch`] when the tables differ; [`Error::SecretOnDevice`].
+    pub fn to_ring(&self, from: &Ring, to: &Ring) -> Result<Self> {
+        let op = "PolyBuf::to_ring";
+        if from.spec() != to.spec() {
+            let (expected, got) = (to.spec().id().to_string(), from.spec().id().to_string());
+            return Err(Error::RingMismatch { op, expected, got });
+        }
+        let words = from.download(self)?;
+        to.upload_class(op, self.shape, self.domain, self.class, &words)
+    }
+}

@@ -1,0 +1,299 @@
+//! Checks of commands: shapes, domains, limb sets, plans, ownership, aliasing.
+
+use super::Ring;
+use crate::{
+    error::{Error, Result},
+    poly::{BufClass, Cmd, Domain, ElementwiseOp, Form, LimbSet, Role, View},
+};
+
+pub(super) fn check(ring: &Ring, cmd: &Cmd) -> Result<()> {
+    let checker = Checker {
+        ring,
+        op: cmd.kind().name(),
+    };
+    checker.common(cmd)?;
+    checker.operands(cmd)
+}
+
+struct Checker<'a> {
+    ring: &'a Ring,
+    op: &'static str,
+}
+
+impl Checker<'_> {
+    /// What holds for every command: one ring, no aliasing, public results from public data.
+    fn common(&self, cmd: &Cmd) -> Result<()> {
+        let dst = cmd.dst();
+        self.ring.owner().check(self.op, dst.owner())?;
+        for src in cmd.sources() {
+            self.ring.owner().check(self.op, src.owner())?;
+            if src.same_buffer(dst) {
+                return Err(Error::Aliasing { op: self.op });
+            }
+            if src.log_n() != dst.log_n() {
+                let (expected, got) = (dst.shape().to_string(), src.shape().to_string());
+                return Err(Error::ShapeMismatch {
+                    op: self.op,
+                    expected,
+                    got,
+                });
+            }
+            if cmd.kind().is_fused() && src.class() == BufClass::Secret {
+                let device = self.ring.device().to_owned();
+                return Err(Error::SecretOnDevice {
+                    op: self.op,
+                    device,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn operands(&self, cmd: &Cmd) -> Result<()> {
+        match cmd {
+            Cmd::Copy { dst, src } => self.like(src, dst),
+            Cmd::Elementwise { op, dst, a, b } => {
+                self.elementwise(*op, dst, a.as_ref(), b.as_ref())
+            }
+            Cmd::ScaleLimbs { dst, src, consts } | Cmd::OffsetLimbs { dst, src, consts } => {
+                src.as_ref().map_or(Ok(()), |src| self.like(src, dst))?;
+                self.constants(dst, consts)
+            }
+            Cmd::Ntt { buf, inverse } => self.domain(
+                buf,
+                if *inverse {
+                    Domain::Eval
+                } else {
+                    Domain::Coeff
+                },
+            ),
+            Cmd::BaseConvert { dst, src, plan } => {
+                self.domain(src, Domain::Coeff)?;
+                self.domain(dst, Domain::Coeff)?;
+                self.batch(src, dst.batch())?;
+                self.limbs(src, plan.source())?;
+                self.limbs(dst, plan.target())
+            }
+            Cmd::Automorphism { dst, src, galois } => {
+                if galois % 2 == 0 || *galois >= 2 << dst.log_n() {
+                    let reason = format!("Galois element {galois} is even or not below 2N");
+                    return self.plan(reason);
+                }
+                self.like(src, dst)
+            }
+            Cmd::ExpandSeed { dst, .. } => self.plain(dst),
+            Cmd::InnerProduct {
+                acc, digits, key, ..
+            } => {
+                self.eval_pair(acc)?;
+                self.domain(digits, Domain::Eval)?;
+                self.limbs(digits, acc.limbs())?;
+                self.key(key, digits.batch(), acc.limbs())
+            }
+            Cmd::DiagMulAcc { acc, terms, .. } => {
+                self.domain(acc, Domain::Eval)?;
+                if terms.is_empty() {
+                    return self.plan("there are no terms".into());
+                }
+                terms.iter().try_for_each(|(rotated, diagonal)| {
+                    self.like(rotated, acc)?;
+                    self.prepared(diagonal, Role::Diagonal)?;
+                    self.batch(diagonal, 1)?;
+                    self.has_limbs(diagonal, acc.limbs())
+                })
+            }
+            Cmd::Tensor { dst, a, b } => {
+                self.domain(dst, Domain::Eval)?;
+                self.batch(dst, 3)?;
+                [a, b].into_iter().try_for_each(|src| {
+                    self.eval_pair(src)?;
+                    self.limbs(src, dst.limbs())
+                })
+            }
+            Cmd::ModDown { dst, src, plan } => {
+                self.domain(src, Domain::Eval)?;
+                self.domain(dst, Domain::Eval)?;
+                self.batch(src, dst.batch())?;
+                self.limbs(dst, plan.kept())?;
+                self.limbs(src, plan.kept().union(plan.dropped()))
+            }
+            Cmd::Decompose { dst, src, plan } => {
+                self.domain(src, Domain::Eval)?;
+                self.domain(dst, Domain::Eval)?;
+                self.batch(src, 1)?;
+                self.limbs(src, plan.source())?;
+                self.batch(dst, plan.digits().len())?;
+                self.limbs(dst, plan.extended())
+            }
+            Cmd::GadgetProduct {
+                acc,
+                src,
+                key,
+                plan,
+                ..
+            } => {
+                self.eval_pair(acc)?;
+                self.limbs(acc, plan.extended())?;
+                self.domain(src, Domain::Eval)?;
+                self.batch(src, 1)?;
+                self.limbs(src, plan.source())?;
+                self.key(key, plan.digits().len(), plan.extended())
+            }
+        }
+    }
+
+    fn elementwise(
+        &self,
+        op: ElementwiseOp,
+        dst: &View,
+        a: Option<&View>,
+        b: Option<&View>,
+    ) -> Result<()> {
+        self.plain(dst)?;
+        a.map_or(Ok(()), |a| self.like(a, dst))?;
+        match (op, b) {
+            (ElementwiseOp::Neg, None) => return Ok(()),
+            (ElementwiseOp::Neg, Some(_)) => return self.plan("neg takes one operand".into()),
+            (_, None) => return self.plan("the second operand is missing".into()),
+            (ElementwiseOp::MulAcc, _) if a.is_none() => {
+                return self.plan("mul_acc needs its first operand".into());
+            }
+            (_, Some(b)) => {
+                self.plain(b)?;
+                if b.batch() != 1 {
+                    self.batch(b, dst.batch())?;
+                }
+                self.limbs(b, dst.limbs())?;
+                self.domain(b, dst.domain())?;
+            }
+        }
+        if matches!(op, ElementwiseOp::Mul | ElementwiseOp::MulAcc) {
+            self.domain(dst, Domain::Eval)?;
+        }
+        Ok(())
+    }
+
+    fn like(&self, src: &View, dst: &View) -> Result<()> {
+        self.plain(src)?;
+        self.plain(dst)?;
+        self.batch(src, dst.batch())?;
+        self.limbs(src, dst.limbs())?;
+        self.domain(src, dst.domain())
+    }
+
+    fn eval_pair(&self, view: &View) -> Result<()> {
+        self.domain(view, Domain::Eval)?;
+        self.batch(view, 2)
+    }
+
+    fn key(&self, key: &View, digits: usize, limbs: LimbSet) -> Result<()> {
+        self.prepared(key, Role::Key)?;
+        if key.batch() < 2 * digits {
+            let expected = format!("a key of at least {digits} digits");
+            let got = format!("one of {}", key.batch() / 2);
+            return Err(Error::ShapeMismatch {
+                op: self.op,
+                expected,
+                got,
+            });
+        }
+        self.has_limbs(key, limbs)
+    }
+
+    fn constants(&self, dst: &View, consts: &[u64]) -> Result<()> {
+        if consts.len() != dst.limbs().len() {
+            let reason = format!("{} constants for {} limbs", consts.len(), dst.limbs().len());
+            return self.plan(reason);
+        }
+        let spec = self.ring.spec();
+        match dst
+            .limbs()
+            .iter()
+            .zip(consts)
+            .find(|&(l, &c)| c >= spec.modulus(l).value())
+        {
+            Some((limb, c)) => self.plan(format!("constant {c} is no residue of limb {limb}")),
+            None => Ok(()),
+        }
+    }
+
+    fn plan(&self, reason: String) -> Result<()> {
+        Err(Error::InvalidPlan {
+            op: self.op,
+            reason,
+        })
+    }
+
+    fn batch(&self, view: &View, batch: usize) -> Result<()> {
+        if view.batch() == batch {
+            return Ok(());
+        }
+        let (expected, got) = (format!("{batch} polynomials"), view.batch().to_string());
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+
+    fn limbs(&self, view: &View, limbs: LimbSet) -> Result<()> {
+        if view.limbs() == limbs {
+            return Ok(());
+        }
+        let (expected, got) = (format!("limbs {limbs}"), view.limbs().to_string());
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+
+    fn has_limbs(&self, view: &View, limbs: LimbSet) -> Result<()> {
+        if view.limbs().contains_all(limbs) {
+            return Ok(());
+        }
+        let (expected, got) = (format!("at least limbs {limbs}"), view.limbs().to_string());
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+
+    fn domain(&self, view: &View, domain: Domain) -> Result<()> {
+        self.plain(view)?;
+        if view.domain() == domain {
+            return Ok(());
+        }
+        let (expected, got) = (domain.name(), view.domain().name());
+        Err(Error::DomainMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+
+    fn plain(&self, view: &View) -> Result<()> {
+        self.form(view, Form::Plain, "a readable buffer")
+    }
+
+    fn prepared(&self, view: &View, role: Role) -> Result<()> {
+        let expected = match role {
+            Role::Key => "a prepared key",
+            Role::Diagonal => "a prepared diagonal",
+        };
+        self.form(view, Form::Prepared(role), expected)
+    }
+
+    fn form(&self, view: &View, form: Form, expected: &str) -> Result<()> {
+        if view.form() == form {
+            return Ok(());
+        }
+        let (expected, got) = (expected.into(), format!("{:?}", view.form()));
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+}
