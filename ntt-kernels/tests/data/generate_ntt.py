@@ -63,6 +63,12 @@ def lcg(state: int, count: int, q: int) -> list[int]:
     return words
 
 
+def random_values(bound: int, seeds: range, words: int) -> list[int]:
+    """Wide values below `bound`, each from `words` words of its own seed."""
+    parts = [lcg(seed, words, 1 << 64) for seed in seeds]
+    return [sum(w << (64 * i) for i, w in enumerate(row)) % bound for row in parts]
+
+
 def psi_of(q: int, log_n: int) -> int:
     """c^((q - 1) / 2N), c the least quadratic non-residue (by counting squares or Euler)."""
     c = 2
@@ -236,12 +242,12 @@ def conversion_cases() -> list[Case]:
         ("narrow_to_wide", q40, [q60[0], q50[0]]),
     ):
         product = prod(source)
-        # Edges of the centred lift, then random values.
-        values = [0, 1, product - 1, product // 2, product // 2 + 1]
-        values += [
-            sum(w << (64 * i) for i, w in enumerate(lcg(s, 4, 1 << 64))) for s in range(1, 12)
-        ]
-        values = [v % product for v in values]
+        # Near the border of the centred range, then random values. On the border itself the
+        # exact lift is not specified, so those values come with the approximate one only.
+        near = product >> 50
+        inner = [0, 1, product - 1, product // 2 - near, product // 2 + near]
+        inner += random_values(product, range(1, 12), 4)
+        values = [*inner, product // 2, product // 2 + 1]
         rows = [[v % q for v in values] for q in source]
         sums = [approximate_lift(v, source) for v in values]
         # A sum of centred terms is the value up to a few multiples of the product.
@@ -255,7 +261,7 @@ def conversion_cases() -> list[Case]:
                 "target": target,
                 "in": rows,
                 "approximate": [[s % p for s in sums] for p in target],
-                "exact_centred": [[centred(v, product) % p for v in values] for p in target],
+                "exact_centred": [[centred(v, product) % p for v in inner] for p in target],
             }
         )
     return cases
@@ -273,10 +279,7 @@ def rescale_cases() -> list[Case]:
     ):
         divisor, product = prod(drop), prod(keep + drop)
         edges = [0, 1, divisor // 2, divisor // 2 + 1, divisor, product - 1, product // 2]
-        random = [
-            sum(w << (64 * i) for i, w in enumerate(lcg(s, 6, 1 << 64))) for s in range(20, 36)
-        ]
-        values = [v % product for v in edges + random]
+        values = [v % product for v in edges] + random_values(product, range(20, 36), 6)
         exact = [(v - centred(v, divisor)) // divisor for v in values]
         approximate = [(v - approximate_lift(v, drop)) // divisor for v in values]
         cases.append(
@@ -327,7 +330,7 @@ def main() -> None:
         {
             "approximate": "y_i = centred(x_i (Q/q_i)^-1 mod q_i) in (-q_i/2, q_i/2]; "
             "out_j = sum_i y_i (Q/q_i) mod p_j",
-            "exact_centred": "the representative of x in (-Q/2, Q/2], mod p_j",
+            "exact_centred": "the representative of x in (-Q/2, Q/2], mod p_j; not for the last two",
             "rows": "one row per prime, one column per value",
         },
         conversion_cases(),
