@@ -330,7 +330,7 @@ def main() -> None:
         {
             "approximate": "y_i = centred(x_i (Q/q_i)^-1 mod q_i) in (-q_i/2, q_i/2]; "
             "out_j = sum_i y_i (Q/q_i) mod p_j",
-            "exact_centred": "the representative of x in (-Q/2, Q/2], mod p_j; not for the last two",
+            "exact_centred": "x in (-Q/2, Q/2], mod p_j; not for the last two",
             "rows": "one row per prime, one column per value",
         },
         conversion_cases(),
