@@ -18,6 +18,7 @@
 pub mod arith;
 pub mod device;
 mod error;
+pub mod host_fft;
 pub mod poly;
 pub mod reference;
 mod ring;
