@@ -111,6 +111,15 @@ impl Ciphertext {
         Ok(self.with(buf, self.meta))
     }
 
+    pub(crate) fn buf(&self) -> &PolyBuf {
+        &self.buf
+    }
+
+    /// The polynomials of a rescaled product of this ciphertext: power 1, one level down.
+    pub(crate) fn rescaled(&self, buf: PolyBuf) -> Self {
+        self.with(buf, Meta { power: 1, level: self.meta.level - 1, ..self.meta })
+    }
+
     /// Other polynomials with the same owner.
     pub(crate) fn with(&self, buf: PolyBuf, meta: Meta) -> Self {
         Self { buf, meta, key_id: self.key_id, session: self.session.clone() }

@@ -19,7 +19,7 @@ use crate::{
 /// Encodes values into plaintexts. Values beyond those given are zero.
 ///
 /// # Reference
-/// [CKKS17] section 2.2: the canonical embedding, slot `j` at `zeta^(5^j)`.
+/// \[CKKS17\] section 2.2: the canonical embedding, slot `j` at `zeta^(5^j)`.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     session: Session,

@@ -156,7 +156,7 @@ impl Evaluator {
         a.expect_power(op, 2)?;
         let plan = self.level(a)?.rescale().ok_or_else(|| exhausted(op, 1, 0))?;
         let buf = mod_down(self.session.ring(), &a.buf, plan)?;
-        Ok(a.with(buf, Meta { power: 1, level: a.meta.level - 1, ..a.meta }))
+        Ok(a.rescaled(buf))
     }
 
     /// The same values at a lower level, power 1, on that level's scale. Costs a product with a

@@ -14,7 +14,7 @@
 //! [`Evaluator::rescale`]. Operations compare these integers and refuse what does not fit.
 //!
 //! # Reference
-//! [CKKS17]; [CHKKS18] for the residue number system.
+//! \[CKKS17\]; \[CHKKS18\] for the residue number system.
 
 mod ciphertext;
 mod codec;

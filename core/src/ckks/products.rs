@@ -77,7 +77,7 @@ impl Evaluator {
             b: Some(tensor.view().polys(0, 2, 1)?),
         })?;
         let buf = mod_down(self.session.ring(), &acc, plan)?;
-        Ok(a.with(buf, Meta { level: a.meta.level - 1, ..a.meta }))
+        Ok(a.rescaled(buf))
     }
 
     /// `(t0, t1, t2)` and the key-switched `t2` in the extended basis.

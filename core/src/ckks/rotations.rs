@@ -15,7 +15,7 @@ use crate::{
 /// A ciphertext whose second polynomial has been decomposed once, for many rotations.
 ///
 /// # Reference
-/// [HS18] section 4.2 (hoisting).
+/// \[HS18\] section 4.2 (hoisting).
 pub struct HoistedCiphertext<'c> {
     pub(crate) ct: &'c Ciphertext,
     pub(crate) digits: PolyBuf,

@@ -38,7 +38,7 @@ impl fmt::Display for KeyKind {
 /// and 0 modulo the others.
 ///
 /// # Reference
-/// [HK20] section 3.
+/// \[HK20\] section 3.
 #[derive(Clone, PartialEq)]
 pub struct SeededKey {
     /// Highest level that the key serves; it serves all lower ones too.
