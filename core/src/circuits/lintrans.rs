@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Prepared, Shape, View};
+use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Prepared, Shape, View};
 
 use crate::{
     ckks::{Ciphertext, Encoder, Evaluator, Slots},
@@ -234,7 +234,7 @@ impl LinearTransform {
             total = Some(match total {
                 None => part,
                 Some(mut sum) => {
-                    run.add(&mut sum, &part)?;
+                    evaluator.add_into(sum.view_mut(), part.view())?;
                     sum
                 }
             });
@@ -270,7 +270,7 @@ impl Run<'_> {
         ring.submit(Cmd::ScaleLimbs { dst, src: None, consts: zeros })?;
         let babies = plan.babies();
         if !babies.is_empty() {
-            let switch = self.evaluator.switch(self.x.meta())?;
+            let switch = self.evaluator.switch(self.x.level())?;
             let digits = switch.decompose(self.x.buf().poly(1)?)?;
             for baby in babies {
                 let (galois, key) = self.key(baby)?;
@@ -286,12 +286,8 @@ impl Run<'_> {
     /// `acc[0] += lifted[0]` on the chain limbs: on the special limbs `lifted` is zero.
     fn add_window(&self, acc: &mut PolyBuf, lifted: &PolyBuf) -> Result<()> {
         let limbs = self.spec.limbs();
-        Ok(self.session().ring().submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: acc.poly_mut(0)?.with_limbs(limbs)?,
-            a: None,
-            b: Some(lifted.poly(0)?.with_limbs(limbs)?),
-        })?)
+        let (dst, src) = (acc.poly_mut(0)?.with_limbs(limbs)?, lifted.poly(0)?.with_limbs(limbs)?);
+        self.evaluator.add_into(dst, src)
     }
 
     fn multiply(&self, terms: Vec<(View, View)>) -> Result<PolyBuf> {
@@ -311,13 +307,8 @@ impl Run<'_> {
         )?;
         let plan = self.spec.mod_down().clone();
         ring.submit(Cmd::ModDown { dst: second.view_mut(), src: inner.poly(1)?, plan })?;
-        let mut acc = self.evaluator.switch(self.x.meta())?.product(second.view(), key)?;
-        ring.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: acc.poly_mut(0)?,
-            a: None,
-            b: Some(inner.poly(0)?),
-        })?;
+        let mut acc = self.evaluator.switch(self.x.level())?.product(second.view(), key)?;
+        self.evaluator.add_into(acc.poly_mut(0)?, inner.poly(0)?)?;
         self.automorphism(&acc, galois)
     }
 
@@ -326,15 +317,6 @@ impl Run<'_> {
         let cmd = Cmd::Automorphism { dst: dst.view_mut(), src: src.view(), galois };
         self.session().ring().submit(cmd)?;
         Ok(dst)
-    }
-
-    fn add(&self, sum: &mut PolyBuf, part: &PolyBuf) -> Result<()> {
-        Ok(self.session().ring().submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: sum.view_mut(),
-            a: None,
-            b: Some(part.view()),
-        })?)
     }
 
     fn key(&self, steps: usize) -> Result<(u64, &Prepared)> {

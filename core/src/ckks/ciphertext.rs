@@ -115,9 +115,14 @@ impl Ciphertext {
         &self.buf
     }
 
+    /// Other polynomials at another level, power 1.
+    pub(crate) fn at_level(&self, buf: PolyBuf, level: usize) -> Self {
+        self.with(buf, Meta { power: 1, level, ..self.meta })
+    }
+
     /// The polynomials of a rescaled product of this ciphertext: power 1, one level down.
     pub(crate) fn rescaled(&self, buf: PolyBuf) -> Self {
-        self.with(buf, Meta { power: 1, level: self.meta.level - 1, ..self.meta })
+        self.at_level(buf, self.meta.level - 1)
     }
 
     /// Other polynomials with the same owner.

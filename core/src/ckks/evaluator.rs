@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use num_bigint::BigInt;
 use num_traits::{FromPrimitive, Signed, ToPrimitive};
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, LimbSet, Shape, View};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, LimbSet, PolyBuf, Shape, View, ViewMut};
 
 use super::ciphertext::{Ciphertext, Meta, Plaintext};
 use crate::{
@@ -117,7 +117,7 @@ impl Evaluator {
         let scale = a.meta.scale(self.session.params())?;
         let value = self.constant(op, c, &scale.mul_f64(c), self.limbs(a)?)?;
         let dst = a.buf.poly_mut(0)?;
-        self.submit(Cmd::OffsetLimbs { dst, src: None, consts: self.residues(a, &value)? })
+        self.submit(Cmd::OffsetLimbs { dst, src: None, consts: self.residues(a.buf.limbs(), &value) })
     }
 
     /// `a * c` for a real constant, at power 1; the result has power 2. Level stays. No encoding,
@@ -154,9 +154,19 @@ impl Evaluator {
         let op = "Evaluator::rescale";
         self.check(op, a)?;
         a.expect_power(op, 2)?;
-        let plan = self.level(a)?.rescale().ok_or_else(|| exhausted(op, 1, 0))?;
-        let buf = mod_down(self.session.ring(), &a.buf, plan)?;
-        Ok(a.rescaled(buf))
+        Ok(a.rescaled(self.rescale_pair(op, &a.buf, a.meta.level)?))
+    }
+
+    /// Divides polynomials by the primes of a level.
+    pub(crate) fn rescale_pair(
+        &self,
+        op: &'static str,
+        src: &PolyBuf,
+        level: usize,
+    ) -> Result<PolyBuf> {
+        let spec = self.session.params().level(level)?;
+        let plan = spec.rescale().ok_or_else(|| exhausted(op, 1, 0))?;
+        mod_down(self.session.ring(), src, plan)
     }
 
     /// The same values at a lower level, power 1, on that level's scale. Costs a product with a
@@ -231,19 +241,19 @@ impl Evaluator {
         Ok(out)
     }
 
-    fn scaled(&self, a: &Ciphertext, value: &BigInt) -> Result<ringloom_ntt::poly::PolyBuf> {
+    fn scaled(&self, a: &Ciphertext, value: &BigInt) -> Result<PolyBuf> {
         self.scaled_view(a.buf.view(), value)
     }
 
-    fn scaled_view(&self, src: View, value: &BigInt) -> Result<ringloom_ntt::poly::PolyBuf> {
-        let consts = self.residues_on(src.limbs(), value);
+    pub(crate) fn scaled_view(&self, src: View, value: &BigInt) -> Result<PolyBuf> {
+        let consts = self.residues(src.limbs(), value);
         let mut buf = self.session.ring().alloc(src.shape(), Domain::Eval)?;
         self.submit(Cmd::ScaleLimbs { dst: buf.view_mut(), src: Some(src), consts })?;
         Ok(buf)
     }
 
     /// A constant times the scale, checked for range.
-    fn constant(&self, op: &'static str, c: f64, value: &BigInt, limbs: LimbSet) -> Result<BigInt> {
+    pub(crate) fn constant(&self, op: &'static str, c: f64, value: &BigInt, limbs: LimbSet) -> Result<BigInt> {
         if !c.is_finite() {
             return Err(Error::NotFinite { op, index: 0 });
         }
@@ -257,11 +267,7 @@ impl Evaluator {
         Ok(value.clone())
     }
 
-    fn residues(&self, a: &Ciphertext, value: &BigInt) -> Result<Arc<[u64]>> {
-        Ok(self.residues_on(a.buf.limbs(), value))
-    }
-
-    fn residues_on(&self, limbs: LimbSet, value: &BigInt) -> Arc<[u64]> {
+    pub(crate) fn residues(&self, limbs: LimbSet, value: &BigInt) -> Arc<[u64]> {
         let spec = self.session.params().ring_spec();
         let residue = |limb| {
             let q = BigInt::from_u64(spec.modulus(limb).value()).expect("a word fits");
@@ -271,21 +277,34 @@ impl Evaluator {
         limbs.iter().map(residue).collect()
     }
 
-    pub(super) fn alloc_like(&self, a: &Ciphertext) -> Result<ringloom_ntt::poly::PolyBuf> {
+    pub(super) fn alloc_like(&self, a: &Ciphertext) -> Result<PolyBuf> {
         Ok(self.session.ring().alloc(a.buf.shape(), Domain::Eval)?)
     }
 
-    pub(super) fn alloc(&self, batch: usize, limbs: LimbSet) -> Result<ringloom_ntt::poly::PolyBuf> {
+    pub(crate) fn alloc(&self, batch: usize, limbs: LimbSet) -> Result<PolyBuf> {
         let shape = Shape::new(batch, limbs, self.session.params().log_n());
         Ok(self.session.ring().alloc(shape, Domain::Eval)?)
     }
 
-    pub(super) fn submit(&self, cmd: Cmd) -> Result<()> {
+    pub(crate) fn submit(&self, cmd: Cmd) -> Result<()> {
         Ok(self.session.ring().submit(cmd)?)
     }
 
     pub(super) fn level(&self, a: &Ciphertext) -> Result<&LevelSpec> {
         self.session.params().level(a.meta.level)
+    }
+
+    /// `dst += src`.
+    pub(crate) fn add_into(&self, dst: ViewMut, src: View) -> Result<()> {
+        self.submit(Cmd::Elementwise { op: ElementwiseOp::Add, dst, a: None, b: Some(src) })
+    }
+
+    /// Polynomials that are zero.
+    pub(crate) fn zeros(&self, batch: usize, limbs: LimbSet) -> Result<PolyBuf> {
+        let mut buf = self.alloc(batch, limbs)?;
+        let consts = limbs.iter().map(|_| 0).collect();
+        self.submit(Cmd::ScaleLimbs { dst: buf.view_mut(), src: None, consts })?;
+        Ok(buf)
     }
 
     fn limbs(&self, a: &Ciphertext) -> Result<LimbSet> {
