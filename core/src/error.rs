@@ -68,7 +68,9 @@ pub enum Error {
         available: usize,
     },
     /// Operands of different levels.
-    #[error("{op}: levels differ, expected level {expected}, got {got}; use align_levels or align_to first")]
+    #[error(
+        "{op}: levels differ, expected level {expected}, got {got}; use align_levels or align_to first"
+    )]
     LevelMismatch {
         /// Operation that failed.
         op: &'static str,
@@ -88,7 +90,9 @@ pub enum Error {
         got: u8,
     },
     /// Objects made for other parameters.
-    #[error("{op}: made for other parameters, expected {expected}, got {got}; use one parameter set for keys, ciphertexts and session")]
+    #[error(
+        "{op}: made for other parameters, expected {expected}, got {got}; use one parameter set for keys, ciphertexts and session"
+    )]
     ParamsMismatch {
         /// Operation that failed.
         op: &'static str,
@@ -98,7 +102,9 @@ pub enum Error {
         got: String,
     },
     /// Objects made under another secret key.
-    #[error("{op}: made under another key, expected key {expected}, got {got}; use the keys that belong to this ciphertext")]
+    #[error(
+        "{op}: made under another key, expected key {expected}, got {got}; use the keys that belong to this ciphertext"
+    )]
     KeyMismatch {
         /// Operation that failed.
         op: &'static str,
@@ -108,7 +114,9 @@ pub enum Error {
         got: String,
     },
     /// An evaluation key that is not there.
-    #[error("{op}: missing key, expected a {what}, got {available}; ask the client for keys that answer the program's key request")]
+    #[error(
+        "{op}: missing key, expected a {what}, got {available}; ask the client for keys that answer the program's key request"
+    )]
     KeyMissing {
         /// Operation that failed.
         op: &'static str,
@@ -118,7 +126,9 @@ pub enum Error {
         available: String,
     },
     /// More values than slots.
-    #[error("{op}: too many values, expected at most {slots}, got {got}; split them over several ciphertexts")]
+    #[error(
+        "{op}: too many values, expected at most {slots}, got {got}; split them over several ciphertexts"
+    )]
     TooManyValues {
         /// Operation that failed.
         op: &'static str,
@@ -128,7 +138,9 @@ pub enum Error {
         got: usize,
     },
     /// A value too large for the modulus.
-    #[error("{op}: value {index} is out of range, expected less than {limit:.3e} in absolute value, got {value:.3e}; scale the data or use more levels")]
+    #[error(
+        "{op}: value {index} is out of range, expected less than {limit:.3e} in absolute value, got {value:.3e}; scale the data or use more levels"
+    )]
     ValueOutOfRange {
         /// Operation that failed.
         op: &'static str,
@@ -140,7 +152,9 @@ pub enum Error {
         limit: f64,
     },
     /// A NaN or an infinity.
-    #[error("{op}: value {index} is not finite, expected a number, got NaN or infinity; clean the data first")]
+    #[error(
+        "{op}: value {index} is not finite, expected a number, got NaN or infinity; clean the data first"
+    )]
     NotFinite {
         /// Operation that failed.
         op: &'static str,
@@ -148,7 +162,9 @@ pub enum Error {
         index: usize,
     },
     /// Sizes that do not fit.
-    #[error("{op}: sizes do not fit, expected {expected}, got {got}; give data of the expected shape")]
+    #[error(
+        "{op}: sizes do not fit, expected {expected}, got {got}; give data of the expected shape"
+    )]
     Shape {
         /// Operation that failed.
         op: &'static str,
@@ -185,7 +201,9 @@ pub enum Error {
         remedy: &'static str,
     },
     /// The operating system gave no randomness.
-    #[error("{op}: no randomness, expected bytes of the operating system, got {cause}; check the system's random device")]
+    #[error(
+        "{op}: no randomness, expected bytes of the operating system, got {cause}; check the system's random device"
+    )]
     Randomness {
         /// Operation that failed.
         op: &'static str,
@@ -193,7 +211,9 @@ pub enum Error {
         cause: String,
     },
     /// A file that cannot be read or written.
-    #[error("{op}: cannot use file {path:?}, expected it to work, got {cause}; check the path and its permissions")]
+    #[error(
+        "{op}: cannot use file {path:?}, expected it to work, got {cause}; check the path and its permissions"
+    )]
     File {
         /// Operation that failed.
         op: &'static str,
@@ -205,7 +225,11 @@ pub enum Error {
 }
 
 const fn power_remedy(expected: u8) -> &'static str {
-    if expected == 1 { "rescale the product first" } else { "multiply first: only products are rescaled" }
+    if expected == 1 {
+        "rescale the product first"
+    } else {
+        "multiply first: only products are rescaled"
+    }
 }
 
 /// Result of this crate.

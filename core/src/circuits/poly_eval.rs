@@ -25,17 +25,29 @@ impl Evaluator {
         t.expect_power(op, 1)?;
         let depth = plan.depth() as usize;
         if t.level() < depth {
-            return Err(Error::LevelExhausted { op, needed: depth, available: t.level() });
+            return Err(Error::LevelExhausted {
+                op,
+                needed: depth,
+                available: t.level(),
+            });
         }
-        let mut run = Run { op, evaluator: self, input: t, registers: vec![] };
+        let mut run = Run {
+            op,
+            evaluator: self,
+            input: t,
+            registers: vec![],
+        };
         let last_uses = plan.last_uses();
         for (index, step) in plan.steps().iter().enumerate() {
             let level = t.level() - step.depth as usize;
             let result = match &step.op {
                 PolyOp::Align { src } => self.align_to(run.get(*src), level)?,
-                PolyOp::Combine { products, doubled, terms, constant } => {
-                    run.combine(level + 1, products, *doubled, terms, *constant)?
-                }
+                PolyOp::Combine {
+                    products,
+                    doubled,
+                    terms,
+                    constant,
+                } => run.combine(level + 1, products, *doubled, terms, *constant)?,
             };
             run.registers.push(Some(result));
             for (reg, last) in last_uses.iter().enumerate().skip(1) {
@@ -46,7 +58,9 @@ impl Evaluator {
         }
         match plan.output().index() {
             0 => t.try_clone(),
-            reg => Ok(run.registers[reg - 1].take().expect("the output register is never freed")),
+            reg => Ok(run.registers[reg - 1]
+                .take()
+                .expect("the output register is never freed")),
         }
     }
 }
@@ -63,7 +77,9 @@ impl Run<'_> {
     fn get(&self, reg: Reg) -> &Ciphertext {
         match reg.index() {
             0 => self.input,
-            i => self.registers[i - 1].as_ref().expect("a register lives until its last use"),
+            i => self.registers[i - 1]
+                .as_ref()
+                .expect("a register lives until its last use"),
         }
     }
 
@@ -102,7 +118,11 @@ impl Run<'_> {
         if constant != 0.0 {
             let value = evaluator.constant(self.op, constant, &square.mul_f64(constant), limbs)?;
             let consts = evaluator.residues(limbs, &value);
-            evaluator.submit(Cmd::OffsetLimbs { dst: sum.poly_mut(0)?, src: None, consts })?;
+            evaluator.submit(Cmd::OffsetLimbs {
+                dst: sum.poly_mut(0)?,
+                src: None,
+                consts,
+            })?;
         }
         let buf = if products.is_empty() {
             evaluator.rescale_pair(self.op, &sum, level)?
@@ -125,7 +145,11 @@ impl Run<'_> {
         for &(a, b) in products {
             let mut tensor = evaluator.alloc(3, limbs)?;
             let (a, b) = (self.get(a).buf().view(), self.get(b).buf().view());
-            evaluator.submit(Cmd::Tensor { dst: tensor.view_mut(), a, b })?;
+            evaluator.submit(Cmd::Tensor {
+                dst: tensor.view_mut(),
+                a,
+                b,
+            })?;
             match &mut sum {
                 None => sum = Some(tensor),
                 Some(sum) => evaluator.add_into(sum.view_mut(), tensor.view())?,
@@ -133,7 +157,11 @@ impl Run<'_> {
         }
         if let (Some(sum), true) = (&mut sum, doubled) {
             let consts = evaluator.residues(limbs, &2.into());
-            evaluator.submit(Cmd::ScaleLimbs { dst: sum.view_mut(), src: None, consts })?;
+            evaluator.submit(Cmd::ScaleLimbs {
+                dst: sum.view_mut(),
+                src: None,
+                consts,
+            })?;
         }
         Ok(sum)
     }

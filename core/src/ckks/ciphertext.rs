@@ -41,13 +41,21 @@ pub struct Ciphertext {
 impl Meta {
     /// Metadata of a fresh value.
     pub(crate) fn fresh(params: &Params, level: usize) -> Self {
-        Self { params: params.id(), level, power: 1 }
+        Self {
+            params: params.id(),
+            level,
+            power: 1,
+        }
     }
 
     /// The scale: that of the level, to the power.
     pub(crate) fn scale(&self, params: &Params) -> Result<Scale> {
         let scale = params.level(self.level)?.scale();
-        Ok(if self.power == 1 { scale.clone() } else { scale.mul(scale) })
+        Ok(if self.power == 1 {
+            scale.clone()
+        } else {
+            scale.mul(scale)
+        })
     }
 }
 
@@ -117,7 +125,14 @@ impl Ciphertext {
 
     /// Other polynomials at another level, power 1.
     pub(crate) fn at_level(&self, buf: PolyBuf, level: usize) -> Self {
-        self.with(buf, Meta { power: 1, level, ..self.meta })
+        self.with(
+            buf,
+            Meta {
+                power: 1,
+                level,
+                ..self.meta
+            },
+        )
     }
 
     /// The polynomials of a rescaled product of this ciphertext: power 1, one level down.
@@ -127,12 +142,25 @@ impl Ciphertext {
 
     /// Other polynomials with the same owner.
     pub(crate) fn with(&self, buf: PolyBuf, meta: Meta) -> Self {
-        Self { buf, meta, key_id: self.key_id, session: self.session.clone() }
+        Self {
+            buf,
+            meta,
+            key_id: self.key_id,
+            session: self.session.clone(),
+        }
     }
 
     pub(crate) fn expect_power(&self, op: &'static str, power: u8) -> Result<()> {
         let got = self.meta.power;
-        if got == power { Ok(()) } else { Err(Error::PowerMismatch { op, expected: power, got }) }
+        if got == power {
+            Ok(())
+        } else {
+            Err(Error::PowerMismatch {
+                op,
+                expected: power,
+                got,
+            })
+        }
     }
 }
 
@@ -145,6 +173,10 @@ impl fmt::Debug for Plaintext {
 impl fmt::Debug for Ciphertext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Meta { level, power, .. } = self.meta;
-        write!(f, "Ciphertext(level {level}, power {power}, key {})", self.key_id)
+        write!(
+            f,
+            "Ciphertext(level {level}, power {power}, key {})",
+            self.key_id
+        )
     }
 }

@@ -27,7 +27,10 @@ pub struct Evaluator {
 impl Evaluator {
     /// An evaluator with these keys, on their session's device.
     pub fn new(keys: Arc<EvaluationKeys>) -> Self {
-        Self { session: keys.session().clone(), keys }
+        Self {
+            session: keys.session().clone(),
+            keys,
+        }
     }
 
     /// The session.
@@ -64,7 +67,12 @@ impl Evaluator {
     pub fn add_assign(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<()> {
         self.check_pair("Evaluator::add_assign", a, b)?;
         let (dst, b) = (a.buf.view_mut(), Some(b.buf.view()));
-        self.submit(Cmd::Elementwise { op: ElementwiseOp::Add, dst, a: None, b })
+        self.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Add,
+            dst,
+            a: None,
+            b,
+        })
     }
 
     /// `-a`. Level and power stay.
@@ -75,7 +83,12 @@ impl Evaluator {
         self.check("Evaluator::negate", a)?;
         let mut buf = self.alloc_like(a)?;
         let (op, dst) = (ElementwiseOp::Neg, buf.view_mut());
-        self.submit(Cmd::Elementwise { op, dst, a: Some(a.buf.view()), b: None })?;
+        self.submit(Cmd::Elementwise {
+            op,
+            dst,
+            a: Some(a.buf.view()),
+            b: None,
+        })?;
         Ok(a.with(buf, a.meta))
     }
 
@@ -117,7 +130,11 @@ impl Evaluator {
         let scale = a.meta.scale(self.session.params())?;
         let value = self.constant(op, c, &scale.mul_f64(c), self.limbs(a)?)?;
         let dst = a.buf.poly_mut(0)?;
-        self.submit(Cmd::OffsetLimbs { dst, src: None, consts: self.residues(a.buf.limbs(), &value) })
+        self.submit(Cmd::OffsetLimbs {
+            dst,
+            src: None,
+            consts: self.residues(a.buf.limbs(), &value),
+        })
     }
 
     /// `a * c` for a real constant, at power 1; the result has power 2. Level stays. No encoding,
@@ -193,9 +210,14 @@ impl Evaluator {
         let params = self.session.params();
         let above = params.level(level + 1)?;
         let (from, to) = (self.level(a)?.scale(), params.level(level)?.scale());
-        let dropped = above.dropped().iter().map(|l| params.ring_spec().modulus(l).value());
+        let dropped = above
+            .dropped()
+            .iter()
+            .map(|l| params.ring_spec().modulus(l).value());
         let factor = from.factor_to(to, dropped);
-        let plan = above.rescale().expect("a level above another one has a rescale plan");
+        let plan = above
+            .rescale()
+            .expect("a level above another one has a rescale plan");
         let view = a.buf.view().with_limbs(above.limbs())?;
         let scaled = self.scaled_view(view, &factor)?;
         let buf = mod_down(self.session.ring(), &scaled, plan)?;
@@ -221,7 +243,12 @@ impl Evaluator {
         self.check_pair(name, a, b)?;
         let mut buf = self.alloc_like(a)?;
         let (dst, a_view, b_view) = (buf.view_mut(), Some(a.buf.view()), Some(b.buf.view()));
-        self.submit(Cmd::Elementwise { op, dst, a: a_view, b: b_view })?;
+        self.submit(Cmd::Elementwise {
+            op,
+            dst,
+            a: a_view,
+            b: b_view,
+        })?;
         Ok(a.with(buf, a.meta))
     }
 
@@ -237,7 +264,12 @@ impl Evaluator {
         a.expect_power(name, plain.meta.power)?;
         let mut out = a.try_clone()?;
         let (dst, b) = (out.buf.poly_mut(0)?, Some(plain.buf.view()));
-        self.submit(Cmd::Elementwise { op, dst, a: None, b })?;
+        self.submit(Cmd::Elementwise {
+            op,
+            dst,
+            a: None,
+            b,
+        })?;
         Ok(out)
     }
 
@@ -248,21 +280,38 @@ impl Evaluator {
     pub(crate) fn scaled_view(&self, src: View, value: &BigInt) -> Result<PolyBuf> {
         let consts = self.residues(src.limbs(), value);
         let mut buf = self.session.ring().alloc(src.shape(), Domain::Eval)?;
-        self.submit(Cmd::ScaleLimbs { dst: buf.view_mut(), src: Some(src), consts })?;
+        self.submit(Cmd::ScaleLimbs {
+            dst: buf.view_mut(),
+            src: Some(src),
+            consts,
+        })?;
         Ok(buf)
     }
 
     /// A constant times the scale, checked for range.
-    pub(crate) fn constant(&self, op: &'static str, c: f64, value: &BigInt, limbs: LimbSet) -> Result<BigInt> {
+    pub(crate) fn constant(
+        &self,
+        op: &'static str,
+        c: f64,
+        value: &BigInt,
+        limbs: LimbSet,
+    ) -> Result<BigInt> {
         if !c.is_finite() {
             return Err(Error::NotFinite { op, index: 0 });
         }
         let spec = self.session.params().ring_spec();
-        let product = limbs.iter().fold(BigInt::from(1), |acc, l| acc * spec.modulus(l).value());
+        let product = limbs
+            .iter()
+            .fold(BigInt::from(1), |acc, l| acc * spec.modulus(l).value());
         if value.abs() * 2 >= product {
             let scaled = value.to_f64().unwrap_or(f64::INFINITY).abs();
             let limit = product.to_f64().unwrap_or(f64::INFINITY) / 2.0 * (c.abs() / scaled);
-            return Err(Error::ValueOutOfRange { op, index: 0, value: c, limit });
+            return Err(Error::ValueOutOfRange {
+                op,
+                index: 0,
+                value: c,
+                limit,
+            });
         }
         Ok(value.clone())
     }
@@ -296,14 +345,23 @@ impl Evaluator {
 
     /// `dst += src`.
     pub(crate) fn add_into(&self, dst: ViewMut, src: View) -> Result<()> {
-        self.submit(Cmd::Elementwise { op: ElementwiseOp::Add, dst, a: None, b: Some(src) })
+        self.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Add,
+            dst,
+            a: None,
+            b: Some(src),
+        })
     }
 
     /// Polynomials that are zero.
     pub(crate) fn zeros(&self, batch: usize, limbs: LimbSet) -> Result<PolyBuf> {
         let mut buf = self.alloc(batch, limbs)?;
         let consts = limbs.iter().map(|_| 0).collect();
-        self.submit(Cmd::ScaleLimbs { dst: buf.view_mut(), src: None, consts })?;
+        self.submit(Cmd::ScaleLimbs {
+            dst: buf.view_mut(),
+            src: None,
+            consts,
+        })?;
         Ok(buf)
     }
 
@@ -322,26 +380,48 @@ impl Evaluator {
     }
 
     /// Two operands: parameters, key, level and power.
-    pub(super) fn check_pair(&self, op: &'static str, a: &Ciphertext, b: &Ciphertext) -> Result<()> {
+    pub(super) fn check_pair(
+        &self,
+        op: &'static str,
+        a: &Ciphertext,
+        b: &Ciphertext,
+    ) -> Result<()> {
         self.check(op, a)?;
         self.check(op, b)?;
         if a.meta.level != b.meta.level {
-            return Err(Error::LevelMismatch { op, expected: a.meta.level, got: b.meta.level });
+            return Err(Error::LevelMismatch {
+                op,
+                expected: a.meta.level,
+                got: b.meta.level,
+            });
         }
         b.expect_power(op, a.meta.power)
     }
 
-    pub(super) fn check_plain(&self, op: &'static str, a: &Ciphertext, p: &Plaintext) -> Result<()> {
+    pub(super) fn check_plain(
+        &self,
+        op: &'static str,
+        a: &Ciphertext,
+        p: &Plaintext,
+    ) -> Result<()> {
         self.session.check_params(op, p.meta.params)?;
         if a.meta.level != p.meta.level {
-            return Err(Error::LevelMismatch { op, expected: a.meta.level, got: p.meta.level });
+            return Err(Error::LevelMismatch {
+                op,
+                expected: a.meta.level,
+                got: p.meta.level,
+            });
         }
         Ok(())
     }
 }
 
 pub(super) fn exhausted(op: &'static str, needed: usize, available: usize) -> Error {
-    Error::LevelExhausted { op, needed, available }
+    Error::LevelExhausted {
+        op,
+        needed,
+        available,
+    }
 }
 
 impl fmt::Debug for Evaluator {

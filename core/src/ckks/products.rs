@@ -66,7 +66,11 @@ impl Evaluator {
         a.expect_power(op, 1)?;
         let mut tensor = self.alloc(3, self.level(a)?.limbs())?;
         let dst = tensor.view_mut();
-        self.submit(Cmd::Tensor { dst, a: a.buf.view(), b: b.buf.view() })?;
+        self.submit(Cmd::Tensor {
+            dst,
+            a: a.buf.view(),
+            b: b.buf.view(),
+        })?;
         Ok(tensor)
     }
 
@@ -89,7 +93,11 @@ impl Evaluator {
         // P (t0, t1) + acc, then one division by P and the dropped primes.
         let consts = spec.special_residues().clone();
         let dst = tensor.view_mut().polys(0, 2, 1)?;
-        self.submit(Cmd::ScaleLimbs { dst, src: None, consts })?;
+        self.submit(Cmd::ScaleLimbs {
+            dst,
+            src: None,
+            consts,
+        })?;
         let dst = acc.view_mut().with_limbs(spec.limbs())?;
         self.add_into(dst, tensor.view().polys(0, 2, 1)?)?;
         mod_down(self.session.ring(), &acc, plan)

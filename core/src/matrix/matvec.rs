@@ -1,8 +1,8 @@
 //! A plaintext matrix times encrypted vectors.
 
 use crate::{
-    ckks::{Ciphertext, Encoder, Evaluator, Plaintext},
     circuits::{Diagonals, LinearPlan, LinearTransform},
+    ckks::{Ciphertext, Encoder, Evaluator, Plaintext},
     error::{Error, Result},
     matrix::{EncryptedVectors, Packing},
     params::{KeyRequest, Params},
@@ -41,14 +41,26 @@ impl MatVecPlan {
     ) -> Result<Self> {
         let op = "MatVecPlan::new";
         if rows == 0 || columns != input.length {
-            let expected = format!("a matrix with {} columns and at least one row", input.length);
-            return Err(Error::Shape { op, expected, got: format!("{rows} x {columns}") });
+            let expected = format!(
+                "a matrix with {} columns and at least one row",
+                input.length
+            );
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: format!("{rows} x {columns}"),
+            });
         }
         let output = input.with_length(rows)?;
         let (r, c) = (output.period, input.period);
         let indices: Vec<usize> = (0..r.min(c)).map(|k| k * input.lanes).collect();
         let linear = LinearPlan::new(params, level, &indices)?;
-        Ok(Self { input, output, linear, tile: (r, c) })
+        Ok(Self {
+            input,
+            output,
+            linear,
+            tile: (r, c),
+        })
     }
 
     /// Packing of the vectors it takes.
@@ -75,14 +87,19 @@ impl MatVecPlan {
     pub fn folds(&self) -> Vec<usize> {
         let (r, c) = self.tile;
         let folds = std::iter::successors(Some(c / 2), |f| Some(f / 2)).take_while(|&f| f >= r);
-        folds.filter(|&f| f > 0).map(|f| f * self.input.lanes).collect()
+        folds
+            .filter(|&f| f > 0)
+            .map(|f| f * self.input.lanes)
+            .collect()
     }
 
     /// The rotation keys it needs.
     pub fn key_request(&self) -> KeyRequest {
-        self.folds().into_iter().fold(self.linear.key_request(), |request, steps| {
-            request.with_rotation(steps as i64, self.level() - 1)
-        })
+        self.folds()
+            .into_iter()
+            .fold(self.linear.key_request(), |request, steps| {
+                request.with_rotation(steps as i64, self.level() - 1)
+            })
     }
 
     /// The diagonals of tile `(i, j)` of a row-major matrix.
@@ -92,7 +109,11 @@ impl MatVecPlan {
         let (row0, column0) = (i * self.output.width, j * self.input.width);
         let entry = |row: usize, column: usize| {
             let (row, column) = (row0 + row, column0 + column);
-            if row < rows && column < columns { weights[row * columns + column] } else { 0.0 }
+            if row < rows && column < columns {
+                weights[row * columns + column]
+            } else {
+                0.0
+            }
         };
         let lanes = self.input.lanes;
         let span = r.max(c);
@@ -100,7 +121,9 @@ impl MatVecPlan {
         for k in 0..r.min(c) {
             // Position p holds row p mod r and meets entry p + k of the vector.
             let at = |p: usize| entry(p % r, (p + k) % c);
-            let values = (0..span).flat_map(|p| std::iter::repeat_n(at(p), lanes)).collect();
+            let values = (0..span)
+                .flat_map(|p| std::iter::repeat_n(at(p), lanes))
+                .collect();
             diagonals.insert(self.input.slots(), k * lanes, values)?;
         }
         Ok(diagonals)
@@ -140,11 +163,21 @@ impl MatVec {
                 let diagonals = plan.diagonals(weights, (i, j))?;
                 LinearTransform::new(session, plan.linear.clone(), &diagonals)
             };
-            (0..plan.input.ciphertexts()).map(tile).collect::<Result<Vec<_>>>()
+            (0..plan.input.ciphertexts())
+                .map(tile)
+                .collect::<Result<Vec<_>>>()
         };
-        let tiles = (0..plan.output.ciphertexts()).map(row).collect::<Result<Vec<_>>>()?;
-        let bias = bias.map(|b| Self::encode_bias(session, plan, b)).transpose()?;
-        Ok(Self { plan: plan.clone(), tiles, bias })
+        let tiles = (0..plan.output.ciphertexts())
+            .map(row)
+            .collect::<Result<Vec<_>>>()?;
+        let bias = bias
+            .map(|b| Self::encode_bias(session, plan, b))
+            .transpose()?;
+        Ok(Self {
+            plan: plan.clone(),
+            tiles,
+            bias,
+        })
     }
 
     /// The bias goes to every lane, so that results do not depend on how many are in use.
@@ -152,7 +185,10 @@ impl MatVec {
         let copies = vec![bias; plan.output.lanes];
         let encoder = Encoder::new(session);
         let slots = plan.output.pack(&copies)?;
-        slots.iter().map(|s| encoder.encode(s, plan.level() - 1)).collect()
+        slots
+            .iter()
+            .map(|s| encoder.encode(s, plan.level() - 1))
+            .collect()
     }
 
     /// The plan.
@@ -162,7 +198,11 @@ impl MatVec {
 
     /// Device memory of the encoded matrix.
     pub fn bytes(&self) -> u64 {
-        self.tiles.iter().flatten().map(LinearTransform::bytes).sum()
+        self.tiles
+            .iter()
+            .flatten()
+            .map(LinearTransform::bytes)
+            .sum()
     }
 
     /// `W x + b` for every vector of the batch: from the plan's level to the one below, power 1.

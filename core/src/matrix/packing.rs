@@ -40,7 +40,12 @@ impl Packing {
         }
         let width = widest.next_power_of_two().min(slots);
         let period = length.next_power_of_two().min(width);
-        Ok(Self { length, period, width, lanes: slots / width })
+        Ok(Self {
+            length,
+            period,
+            width,
+            lanes: slots / width,
+        })
     }
 
     /// The same slots for vectors of another length.
@@ -48,7 +53,11 @@ impl Packing {
     /// # Errors
     /// As [`Packing::new`]: a vector longer than the width needs lanes of its own.
     pub fn with_length(&self, length: usize) -> Result<Self> {
-        let widest = if self.lanes == 1 { length.max(self.width) } else { self.width };
+        let widest = if self.lanes == 1 {
+            length.max(self.width)
+        } else {
+            self.width
+        };
         Self::new(self.slots(), length, widest)
     }
 
@@ -71,16 +80,25 @@ impl Packing {
         let op = "Packing::pack";
         if vectors.is_empty() || vectors.len() > self.lanes {
             let expected = format!("1 to {} vectors per batch", self.lanes);
-            return Err(Error::Shape { op, expected, got: vectors.len().to_string() });
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: vectors.len().to_string(),
+            });
         }
         let mut out = vec![vec![0.0; self.slots()]; self.ciphertexts()];
         for (lane, vector) in vectors.iter().map(AsRef::as_ref).enumerate() {
             if vector.len() != self.length {
                 let expected = format!("vectors of {} entries", self.length);
-                return Err(Error::Shape { op, expected, got: vector.len().to_string() });
+                return Err(Error::Shape {
+                    op,
+                    expected,
+                    got: vector.len().to_string(),
+                });
             }
             for (part, slots) in vector.chunks(self.width).zip(&mut out) {
-                for (position, slot) in slots.iter_mut().skip(lane).step_by(self.lanes).enumerate() {
+                for (position, slot) in slots.iter_mut().skip(lane).step_by(self.lanes).enumerate()
+                {
                     *slot = part.get(position % self.period).copied().unwrap_or(0.0);
                 }
             }
@@ -95,8 +113,11 @@ impl Packing {
     pub fn unpack(&self, slots: &[Vec<f64>], count: usize) -> Result<Vec<Vec<f64>>> {
         let op = "Packing::unpack";
         if count > self.lanes || slots.len() != self.ciphertexts() {
-            let expected =
-                format!("up to {} vectors in {} ciphertexts", self.lanes, self.ciphertexts());
+            let expected = format!(
+                "up to {} vectors in {} ciphertexts",
+                self.lanes,
+                self.ciphertexts()
+            );
             let got = format!("{count} in {}", slots.len());
             return Err(Error::Shape { op, expected, got });
         }
@@ -104,8 +125,11 @@ impl Packing {
             let (expected, got) = (format!("{} slots", self.slots()), bad.len().to_string());
             return Err(Error::Shape { op, expected, got });
         }
-        let entry = |lane: usize, j: usize| slots[j / self.width][j % self.width * self.lanes + lane];
-        Ok((0..count).map(|lane| (0..self.length).map(|j| entry(lane, j)).collect()).collect())
+        let entry =
+            |lane: usize, j: usize| slots[j / self.width][j % self.width * self.lanes + lane];
+        Ok((0..count)
+            .map(|lane| (0..self.length).map(|j| entry(lane, j)).collect())
+            .collect())
     }
 }
 

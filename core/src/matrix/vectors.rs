@@ -41,8 +41,11 @@ impl EncryptedVectors {
     pub fn from_parts(packing: Packing, count: usize, parts: Vec<Ciphertext>) -> Result<Self> {
         let op = "EncryptedVectors::from_parts";
         if parts.len() != packing.ciphertexts() || count == 0 || count > packing.lanes {
-            let expected =
-                format!("1 to {} vectors in {} ciphertexts", packing.lanes, packing.ciphertexts());
+            let expected = format!(
+                "1 to {} vectors in {} ciphertexts",
+                packing.lanes,
+                packing.ciphertexts()
+            );
             let got = format!("{count} vectors in {}", parts.len());
             return Err(Error::Shape { op, expected, got });
         }
@@ -54,11 +57,19 @@ impl EncryptedVectors {
                 return Err(Error::Shape { op, expected, got });
             }
             if part.level() != first.level {
-                return Err(Error::LevelMismatch { op, expected: first.level, got: part.level() });
+                return Err(Error::LevelMismatch {
+                    op,
+                    expected: first.level,
+                    got: part.level(),
+                });
             }
             part.expect_power(op, first.power)?;
         }
-        Ok(Self { packing, count, parts })
+        Ok(Self {
+            packing,
+            count,
+            parts,
+        })
     }
 
     /// Decrypts the batch.
@@ -116,7 +127,11 @@ impl EncryptedVectors {
                 got: format!("{} vectors, {:?}", other.count, other.packing),
             });
         }
-        let parts = self.parts.iter().zip(&other.parts).map(|(a, b)| evaluator.add(a, b));
+        let parts = self
+            .parts
+            .iter()
+            .zip(&other.parts)
+            .map(|(a, b)| evaluator.add(a, b));
         Self::from_parts(self.packing, self.count, parts.collect::<Result<_>>()?)
     }
 }

@@ -41,7 +41,9 @@ const NAMED: [(&str, fn(f64) -> f64); 8] = [
     ("sigmoid", |x| 1.0 / (1.0 + (-x).exp())),
     ("silu", |x| x / (1.0 + (-x).exp())),
     // The usual tanh form, as the frameworks' "approximate" option.
-    ("gelu", |x| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x.powi(3))).tanh())),
+    ("gelu", |x| {
+        0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x.powi(3))).tanh())
+    }),
     ("softplus", |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
 ];
 
@@ -57,7 +59,12 @@ impl Activation {
             None => {
                 let names: Vec<&str> = NAMED.iter().map(|(name, _)| *name).collect();
                 let (expected, got) = (names.join(", "), name.to_owned());
-                Err(Error::UnknownName { op, what: "activation", expected, got })
+                Err(Error::UnknownName {
+                    op,
+                    what: "activation",
+                    expected,
+                    got,
+                })
             }
         }
     }
@@ -78,7 +85,12 @@ impl Activation {
                 got: degree.to_string(),
             });
         }
-        Ok(Self { name: name.to_owned(), function: Arc::new(function), degree, range: None })
+        Ok(Self {
+            name: name.to_owned(),
+            function: Arc::new(function),
+            degree,
+            range: None,
+        })
     }
 
     /// Fits on this range instead of the calibrated one.
@@ -107,8 +119,13 @@ impl Activation {
     pub(super) fn fit(&self, calibrated: (f64, f64)) -> Result<(ChebyshevPoly, FitReport)> {
         let range = self.range.unwrap_or(calibrated);
         let poly = ChebyshevPoly::interpolate(&*self.function, range, self.degree)?;
-        let error = poly.measure(&*self.function)?;
-        let report = FitReport { name: self.name.clone(), range, degree: self.degree, error };
+        let error = poly.measure(&*self.function)?.error;
+        let report = FitReport {
+            name: self.name.clone(),
+            range,
+            degree: self.degree,
+            error,
+        };
         Ok((poly, report))
     }
 }
@@ -122,7 +139,15 @@ impl fmt::Debug for Activation {
 impl fmt::Display for FitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = self.range;
-        let Self { name, degree, error, .. } = self;
-        write!(f, "{name}: degree {degree} on [{low:.3}, {high:.3}], error {error:.2e}")
+        let Self {
+            name,
+            degree,
+            error,
+            ..
+        } = self;
+        write!(
+            f,
+            "{name}: degree {degree} on [{low:.3}, {high:.3}], error {error:.2e}"
+        )
     }
 }

@@ -29,7 +29,12 @@ pub struct CompileOptions {
 
 impl Default for CompileOptions {
     fn default() -> Self {
-        Self { params: None, range_margin: 1.2, max_error: 1e-3, max_model_error: 0.1 }
+        Self {
+            params: None,
+            range_margin: 1.2,
+            max_error: 1e-3,
+            max_model_error: 0.1,
+        }
     }
 }
 
@@ -70,24 +75,43 @@ impl Sequential {
         };
         if params.max_level() < depth {
             let available = params.max_level();
-            return Err(Error::LevelExhausted { op, needed: depth, available });
+            return Err(Error::LevelExhausted {
+                op,
+                needed: depth,
+                available,
+            });
         }
         let mut program = self.lay_out(params, depth, maps, fits)?;
         program.prediction = self.predict(&program, &inputs)?;
-        let Prediction { error, model_error, .. } = program.prediction;
+        let Prediction {
+            error, model_error, ..
+        } = program.prediction;
         for (what, value, limit) in [
             ("error of encrypted outputs", error, options.max_error),
-            ("distance of the polynomial model", model_error, options.max_model_error),
+            (
+                "distance of the polynomial model",
+                model_error,
+                options.max_model_error,
+            ),
         ] {
             if value.is_nan() || value > limit {
-                return Err(Error::Precision { op, what, limit, predicted: value });
+                return Err(Error::Precision {
+                    op,
+                    what,
+                    limit,
+                    predicted: value,
+                });
             }
         }
         Ok(program)
     }
 
     /// Replaces activations by polynomials and folds their range maps.
-    fn fit(&self, inputs: &[&[f64]], options: &CompileOptions) -> Result<(Vec<Map>, Vec<FitReport>)> {
+    fn fit(
+        &self,
+        inputs: &[&[f64]],
+        options: &CompileOptions,
+    ) -> Result<(Vec<Map>, Vec<FitReport>)> {
         let mut values: Vec<Vec<f64>> = inputs.iter().map(|x| x.to_vec()).collect();
         let (mut maps, mut fits) = (Vec::<Map>::new(), Vec::new());
         for layer in self.layers() {
@@ -110,7 +134,10 @@ impl Sequential {
                         _ => maps.push(Map::Affine { factor, offset }),
                     }
                     // The schedule depends on the declared degree, not on vanishing coefficients.
-                    maps.push(Map::Poly { name: format!("{} (degree {})", a.name(), a.degree()), plan });
+                    maps.push(Map::Poly {
+                        name: format!("{} (degree {})", a.name(), a.degree()),
+                        plan,
+                    });
                     fits.push(report);
                 }
             }
@@ -134,23 +161,50 @@ impl Sequential {
             let level_in = level;
             level -= map.depth();
             let (name, step) = match map {
-                Map::Linear { name, shape, weights, bias } => {
+                Map::Linear {
+                    name,
+                    shape,
+                    weights,
+                    bias,
+                } => {
                     let plan = MatVecPlan::new(&params, packing, level_in, shape)?;
                     packing = plan.output();
                     keys = keys.union(&plan.key_request());
-                    (name, Step::MatVec { plan, weights, bias })
+                    (
+                        name,
+                        Step::MatVec {
+                            plan,
+                            weights,
+                            bias,
+                        },
+                    )
                 }
-                Map::Affine { factor, offset } => {
-                    ("range map".to_owned(), Step::Affine { level: level_in, factor, offset })
-                }
+                Map::Affine { factor, offset } => (
+                    "range map".to_owned(),
+                    Step::Affine {
+                        level: level_in,
+                        factor,
+                        offset,
+                    },
+                ),
                 Map::Poly { name, plan } => {
                     if plan.cost().products > 0 {
                         keys = keys.with_relinearisation(level_in);
                     }
-                    (name, Step::Poly { level: level_in, plan })
+                    (
+                        name,
+                        Step::Poly {
+                            level: level_in,
+                            plan,
+                        },
+                    )
                 }
             };
-            infos.push(StepInfo { name, level_in, level_out: level });
+            infos.push(StepInfo {
+                name,
+                level_in,
+                level_out: level,
+            });
             steps.push(step);
         }
         let bytes = input.ciphertexts() as u64 * 2 * params.level(depth)?.limbs().len() as u64 * 8;
@@ -169,7 +223,13 @@ impl Sequential {
             keys,
             steps: infos,
         };
-        Ok(Program { public, params, steps, fits, prediction })
+        Ok(Program {
+            public,
+            params,
+            steps,
+            fits,
+            prediction,
+        })
     }
 
     fn predict(&self, program: &Program, inputs: &[&[f64]]) -> Result<Prediction> {
@@ -184,15 +244,30 @@ impl Sequential {
                 }
             }
         }
-        Ok(Prediction { error, model_error, ..program.prediction.clone() })
+        Ok(Prediction {
+            error,
+            model_error,
+            ..program.prediction.clone()
+        })
     }
 }
 
 /// A step before it has a level.
 enum Map {
-    Linear { name: String, shape: (usize, usize), weights: Vec<f64>, bias: Vec<f64> },
-    Affine { factor: f64, offset: f64 },
-    Poly { name: String, plan: PolyPlan },
+    Linear {
+        name: String,
+        shape: (usize, usize),
+        weights: Vec<f64>,
+        bias: Vec<f64>,
+    },
+    Affine {
+        factor: f64,
+        offset: f64,
+    },
+    Poly {
+        name: String,
+        plan: PolyPlan,
+    },
 }
 
 impl Map {
@@ -205,7 +280,10 @@ impl Map {
 
     fn widest(&self) -> Option<usize> {
         match self {
-            Self::Linear { shape: (rows, columns), .. } => Some(*rows.max(columns)),
+            Self::Linear {
+                shape: (rows, columns),
+                ..
+            } => Some(*rows.max(columns)),
             _ => None,
         }
     }
@@ -214,7 +292,10 @@ impl Map {
 /// Range of all values, widened around its centre.
 fn widened(values: &[Vec<f64>], margin: f64) -> (f64, f64) {
     let all = || values.iter().flatten().copied();
-    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) = (
+        all().fold(f64::INFINITY, f64::min),
+        all().fold(f64::NEG_INFINITY, f64::max),
+    );
     // A constant input still needs a range to map.
     let (centre, half) = ((low + high) / 2.0, ((high - low) / 2.0 * margin).max(1e-3));
     (centre - half, centre + half)
@@ -223,5 +304,11 @@ fn widened(values: &[Vec<f64>], margin: f64) -> (f64, f64) {
 /// Largest distance of two vectors; NaN counts as infinite.
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     let distances = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-    distances.fold(0.0, |max, d| if d.is_nan() { f64::INFINITY } else { d.max(max) })
+    distances.fold(0.0, |max, d| {
+        if d.is_nan() {
+            f64::INFINITY
+        } else {
+            d.max(max)
+        }
+    })
 }

@@ -49,7 +49,12 @@ impl Linear {
         }
         match weights.iter().chain(&bias).position(|v| !v.is_finite()) {
             Some(index) => Err(Error::NotFinite { op, index }),
-            None => Ok(Self { rows, columns, weights, bias }),
+            None => Ok(Self {
+                rows,
+                columns,
+                weights,
+                bias,
+            }),
         }
     }
 
@@ -61,7 +66,11 @@ impl Linear {
     /// `W x + b` in floating point.
     pub(super) fn apply(&self, x: &[f64]) -> Vec<f64> {
         let row = |(row, b): (&[f64], &f64)| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + b;
-        self.weights.chunks_exact(self.columns).zip(&self.bias).map(row).collect()
+        self.weights
+            .chunks_exact(self.columns)
+            .zip(&self.bias)
+            .map(row)
+            .collect()
     }
 }
 
@@ -94,17 +103,29 @@ impl Sequential {
                 }
                 (Layer::Linear(l), Some(w)) => {
                     let expected = format!("{w} columns in layer {index}");
-                    return Err(Error::Shape { op, expected, got: l.columns.to_string() });
+                    return Err(Error::Shape {
+                        op,
+                        expected,
+                        got: l.columns.to_string(),
+                    });
                 }
                 (Layer::Activation(_), Some(_)) => {}
                 (Layer::Activation(a), None) => {
                     let expected = "a linear layer first".into();
-                    return Err(Error::Shape { op, expected, got: a.name().to_owned() });
+                    return Err(Error::Shape {
+                        op,
+                        expected,
+                        got: a.name().to_owned(),
+                    });
                 }
             }
         }
         if width.is_none() {
-            return Err(Error::Shape { op, expected: "a layer".into(), got: "none".into() });
+            return Err(Error::Shape {
+                op,
+                expected: "a layer".into(),
+                got: "none".into(),
+            });
         }
         Ok(Self { layers })
     }
@@ -130,14 +151,21 @@ impl Sequential {
     /// [`Error::Shape`] for an input of another length.
     pub fn forward(&self, x: &[f64]) -> Result<Vec<f64>> {
         self.check_input("Sequential::forward", x)?;
-        Ok(self.layers.iter().fold(x.to_vec(), |x, layer| layer.forward(x)))
+        Ok(self
+            .layers
+            .iter()
+            .fold(x.to_vec(), |x, layer| layer.forward(x)))
     }
 
     pub(super) fn check_input(&self, op: &'static str, x: &[f64]) -> Result<()> {
         let (width, got) = (self.widths().0, x.len());
         if width != got {
             let expected = format!("{width} entries");
-            return Err(Error::Shape { op, expected, got: got.to_string() });
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: got.to_string(),
+            });
         }
         match x.iter().position(|v| !v.is_finite()) {
             Some(index) => Err(Error::NotFinite { op, index }),

@@ -27,7 +27,10 @@ const ROUNDING: f64 = 1.0 / 12.0;
 
 impl NoiseModel {
     pub(super) fn new(params: &Params, rng: ChaCha20Rng) -> Self {
-        Self { params: params.clone(), rng }
+        Self {
+            params: params.clone(),
+            rng,
+        }
     }
 
     /// Encryption under the public key: `e u + e0 + e1 s` and the rounding of the encoding.
@@ -46,9 +49,17 @@ impl NoiseModel {
 
     /// A linear transform from the plan's level: the noise of its rotations, weighted; the rounding
     /// of its encoded diagonals; the merged mod-down; the folds.
-    pub(super) fn matvec(&mut self, plan: &MatVecPlan, weights: &[f64], x: &[f64], out: &mut [f64]) {
+    pub(super) fn matvec(
+        &mut self,
+        plan: &MatVecPlan,
+        weights: &[f64],
+        x: &[f64],
+        out: &mut [f64],
+    ) {
         let level = plan.level();
-        let rotation = self.slot_deviation(self.switch_variance(level), level).powi(2);
+        let rotation = self
+            .slot_deviation(self.switch_variance(level), level)
+            .powi(2);
         let encoding = self.slot_deviation(ROUNDING, level).powi(2);
         let energy: f64 = x.iter().map(|x| x * x).sum();
         let rescale = self.rescale_deviation(level).powi(2);
@@ -59,7 +70,8 @@ impl NoiseModel {
         let terms = (1u64 << folds) as f64;
         for (row, out) in weights.chunks_exact(x.len()).zip(out) {
             let norm: f64 = row.iter().map(|w| w * w).sum();
-            let variance = norm * rotation + energy * encoding + terms * rescale + (terms - 1.0) * fold;
+            let variance =
+                norm * rotation + energy * encoding + terms * rescale + (terms - 1.0) * fold;
             *out += variance.sqrt() * self.gaussian();
         }
     }
@@ -71,7 +83,12 @@ impl NoiseModel {
             let to = level - step.depth as usize;
             let value = match &step.op {
                 PolyOp::Align { src } => registers[src.index()],
-                PolyOp::Combine { products, doubled, terms, constant } => {
+                PolyOp::Combine {
+                    products,
+                    doubled,
+                    terms,
+                    constant,
+                } => {
                     let product = |&(a, b): &(_, _)| -> f64 {
                         let (a, b): (crate::circuits::Reg, crate::circuits::Reg) = (a, b);
                         registers[a.index()] * registers[b.index()]
@@ -124,7 +141,9 @@ impl NoiseModel {
     }
 
     fn spec(&self, level: usize) -> &crate::params::LevelSpec {
-        self.params.level(level).expect("levels of a compiled program are within its parameters")
+        self.params
+            .level(level)
+            .expect("levels of a compiled program are within its parameters")
     }
 
     /// A standard normal value (Box-Muller).

@@ -65,9 +65,20 @@ pub struct Prediction {
 /// A step with its weights.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    MatVec { plan: MatVecPlan, weights: Vec<f64>, bias: Vec<f64> },
-    Affine { level: usize, factor: f64, offset: f64 },
-    Poly { level: usize, plan: PolyPlan },
+    MatVec {
+        plan: MatVecPlan,
+        weights: Vec<f64>,
+        bias: Vec<f64>,
+    },
+    Affine {
+        level: usize,
+        factor: f64,
+        offset: f64,
+    },
+    Poly {
+        level: usize,
+        plan: PolyPlan,
+    },
 }
 
 impl Program {
@@ -113,7 +124,11 @@ impl Program {
         let (width, got) = (self.public.input.length, x.len());
         if width != got {
             let (op, expected) = ("Program::clear", format!("{width} entries"));
-            return Err(Error::Shape { op, expected, got: got.to_string() });
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: got.to_string(),
+            });
         }
         let mut x = x.to_vec();
         if let Some(noise) = &mut noise {
@@ -129,7 +144,11 @@ impl Program {
 impl Step {
     fn evaluate(&self, x: Vec<f64>, noise: Option<&mut NoiseModel>) -> Vec<f64> {
         match self {
-            Self::MatVec { plan, weights, bias } => {
+            Self::MatVec {
+                plan,
+                weights,
+                bias,
+            } => {
                 let rows = weights.chunks_exact(x.len()).zip(bias);
                 let mut out: Vec<f64> = rows
                     .map(|(row, b)| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() + b)
@@ -139,7 +158,11 @@ impl Step {
                 }
                 out
             }
-            Self::Affine { level, factor, offset } => {
+            Self::Affine {
+                level,
+                factor,
+                offset,
+            } => {
                 let mut out: Vec<f64> = x.iter().map(|x| factor * x + offset).collect();
                 if let Some(noise) = noise {
                     noise.rescaled(*level, &mut out);

@@ -61,25 +61,32 @@ impl Server {
     ) -> Result<Self> {
         let op = "Server::new";
         session.check_params(op, program.params.id())?;
-        program.public.keys.check_answered(op, &program.params, keys.kinds())?;
+        keys.check_answers(op, &program.public.keys)?;
         let key_count = keys.kinds().count();
         let total = key_count + program.steps.len();
         let keys = EvaluationKeys::load_with(session, keys, &mut |done, _| progress(done, total))?;
         let mut steps = Vec::with_capacity(program.steps.len());
         for step in &program.steps {
             steps.push(match step {
-                Step::MatVec { plan, weights, bias } => {
-                    PreparedStep::MatVec(MatVec::new(session, plan, weights, Some(bias))?)
-                }
-                Step::Affine { factor, offset, .. } => {
-                    PreparedStep::Affine { factor: *factor, offset: *offset }
-                }
+                Step::MatVec {
+                    plan,
+                    weights,
+                    bias,
+                } => PreparedStep::MatVec(MatVec::new(session, plan, weights, Some(bias))?),
+                Step::Affine { factor, offset, .. } => PreparedStep::Affine {
+                    factor: *factor,
+                    offset: *offset,
+                },
                 Step::Poly { plan, .. } => PreparedStep::Poly(plan.clone()),
             });
             progress(key_count + steps.len(), total);
         }
         let (public, evaluator) = (program.public.clone(), Evaluator::new(Arc::new(keys)));
-        Ok(Self { public, evaluator, steps })
+        Ok(Self {
+            public,
+            evaluator,
+            steps,
+        })
     }
 
     /// The client's part of the program.
@@ -105,7 +112,11 @@ impl Server {
         let op = "Server::run";
         if input.packing() != self.public.input {
             let expected = format!("{:?}", self.public.input);
-            return Err(Error::Shape { op, expected, got: format!("{:?}", input.packing()) });
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: format!("{:?}", input.packing()),
+            });
         }
         if input.level() != self.public.input_level {
             let (expected, got) = (self.public.input_level, input.level());
@@ -144,6 +155,11 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Server({} steps, {:?})", self.steps.len(), self.evaluator)
+        write!(
+            f,
+            "Server({} steps, {:?})",
+            self.steps.len(),
+            self.evaluator
+        )
     }
 }
