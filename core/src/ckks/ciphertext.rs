@@ -26,7 +26,6 @@ pub struct Meta {
 pub struct Plaintext {
     pub(crate) buf: PolyBuf,
     pub(crate) meta: Meta,
-    pub(crate) session: Session,
 }
 
 /// Two polynomials `(c0, c1)` with `c0 + c1 s = scale * message + error` over the limbs of a

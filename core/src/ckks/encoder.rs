@@ -100,11 +100,7 @@ impl Encoder {
         let coeffs = self.coefficients(op, values.into(), spec.scale(), spec.limbs())?;
         let buf = self.upload(&coeffs, spec.limbs(), false)?;
         let meta = Meta::fresh(params, level);
-        Ok(Plaintext {
-            buf,
-            meta,
-            session: self.session.clone(),
-        })
+        Ok(Plaintext { buf, meta })
     }
 
     /// Encodes values at the scale of a level over its limbs and the special limbs: an operand
