@@ -1,8 +1,10 @@
 //! Twiddles and constants of one limb.
 
+use super::isa::FloatTables;
 use super::kernel::{MAX_LOG_DEGREE, MIN_LOG_DEGREE};
 use crate::arith::{Modulus, ShoupWord, bit_reverse, root_of_unity};
 use crate::error::{Error, Result};
+use std::sync::OnceLock;
 
 /// Constants and twiddles of one limb for every degree `2^4..=2^log_n_max`.
 ///
@@ -18,6 +20,8 @@ pub struct LimbTables {
     forward: Vec<ShoupWord>,
     inverse: Vec<ShoupWord>,
     scaling: Vec<InverseScaling>,
+    /// Float twiddles for four and eight lanes, made when a kernel first needs them.
+    floats: [OnceLock<FloatTables>; 2],
 }
 
 /// The two factors of the last inverse stage of one degree.
@@ -61,6 +65,7 @@ impl LimbTables {
             forward: powers(&modulus, psi, log_n_max),
             inverse,
             scaling,
+            floats: Default::default(),
         })
     }
 
@@ -87,6 +92,13 @@ impl LimbTables {
     /// Factors of the last inverse stage at degree `2^log_n`.
     pub(crate) fn scaling(&self, log_n: u32) -> InverseScaling {
         self.scaling[log_n as usize]
+    }
+
+    /// Float twiddles for kernels of 4 or 8 lanes; the modulus is below `2^50`.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn floats(&self, lanes: usize) -> &FloatTables {
+        self.floats[usize::from(lanes == 8)]
+            .get_or_init(|| FloatTables::new(&self.modulus, lanes, &self.forward, &self.inverse))
     }
 
     /// Checks the length of a limb and returns its logarithm.

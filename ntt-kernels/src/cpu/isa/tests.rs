@@ -9,6 +9,15 @@ use proptest::prelude::*;
 macro_rules! on_every_isa {
     ($check:ident $(, $arg:expr)*) => {{
         $check(Scalar $(, $arg)*);
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(k) = Avx2::detect() {
+                $check(k $(, $arg)*);
+            }
+            if let Some(k) = Avx512Ifma::detect() {
+                $check(k $(, $arg)*);
+            }
+        }
     }};
 }
 
