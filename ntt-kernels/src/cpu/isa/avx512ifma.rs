@@ -118,40 +118,41 @@ impl Simd for Avx512Ifma {
     #[inline(always)]
     fn transpose(self, rows: &mut [__m512d]) {
         debug_assert!(rows.len() == 8);
-        zex!({
-            let r = |i: usize| rows[i];
-            let pair = |i: usize| {
-                (
-                    _mm512_unpacklo_pd(r(i), r(i + 1)),
-                    _mm512_unpackhi_pd(r(i), r(i + 1)),
-                )
-            };
-            let ((a0, a1), (b0, b1)) = (pair(0), pair(2));
-            let ((c0, c1), (d0, d1)) = (pair(4), pair(6));
-            // Quarters of 128 bits: (0, 2) and (1, 3) of each pair of rows, then the same again.
-            let square = |a, b, c, d| {
-                let lo = _mm512_shuffle_f64x2::<0x88>(a, b);
-                let hi = _mm512_shuffle_f64x2::<0xdd>(a, b);
-                let lo2 = _mm512_shuffle_f64x2::<0x88>(c, d);
-                let hi2 = _mm512_shuffle_f64x2::<0xdd>(c, d);
-                [
-                    _mm512_shuffle_f64x2::<0x88>(lo, lo2),
-                    _mm512_shuffle_f64x2::<0x88>(hi, hi2),
-                    _mm512_shuffle_f64x2::<0xdd>(lo, lo2),
-                    _mm512_shuffle_f64x2::<0xdd>(hi, hi2),
-                ]
-            };
-            let even = square(a0, b0, c0, d0);
-            let odd = square(a1, b1, c1, d1);
-            for i in 0..4 {
-                rows[2 * i] = even[i];
-                rows[2 * i + 1] = odd[i];
-            }
-        })
+        let (a0, a1) = self.interleave(rows[0], rows[1]);
+        let (b0, b1) = self.interleave(rows[2], rows[3]);
+        let (c0, c1) = self.interleave(rows[4], rows[5]);
+        let (d0, d1) = self.interleave(rows[6], rows[7]);
+        [rows[0], rows[2], rows[4], rows[6]] = self.transpose_quarters([a0, b0, c0, d0]);
+        [rows[1], rows[3], rows[5], rows[7]] = self.transpose_quarters([a1, b1, c1, d1]);
     }
 }
 
 impl Avx512Ifma {
+    /// Even lanes of both, odd lanes of both, alternating.
+    #[inline(always)]
+    fn interleave(self, a: __m512d, b: __m512d) -> (__m512d, __m512d) {
+        zex!((_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)))
+    }
+
+    /// Even and odd quarters of 128 bits of `a` then `b`.
+    #[inline(always)]
+    fn split_quarters(self, a: __m512d, b: __m512d) -> (__m512d, __m512d) {
+        zex!((
+            _mm512_shuffle_f64x2::<0x88>(a, b),
+            _mm512_shuffle_f64x2::<0xdd>(a, b)
+        ))
+    }
+
+    /// Transposes a square of quarters of 128 bits.
+    #[inline(always)]
+    fn transpose_quarters(self, x: [__m512d; 4]) -> [__m512d; 4] {
+        let (even, odd) = self.split_quarters(x[0], x[1]);
+        let (even2, odd2) = self.split_quarters(x[2], x[3]);
+        let (x0, x2) = self.split_quarters(even, even2);
+        let (x1, x3) = self.split_quarters(odd, odd2);
+        [x0, x1, x2, x3]
+    }
+
     /// The smaller word of each lane.
     #[inline(always)]
     fn min_word(self, a: __m512d, b: __m512d) -> __m512d {

@@ -85,76 +85,106 @@ impl<S: Simd> Field<S> {
         x[v] = self.mul(self.s.sub(a, b), t);
     }
 
-    /// One to three forward stages among `x.len() = 2^stages` registers. Twiddles are in the
-    /// order of the stages: one, two, four.
+    /// One to three forward stages among `R = 2^stages` registers. Twiddles are in the order of
+    /// the stages: one, two, four. Written out, so that everything stays in registers.
     #[inline(always)]
-    fn forward_stages(self, x: &mut [S::V], t: &[Twiddle<S::V>], reduce: bool) {
-        let n = x.len();
-        let mut half = n / 2;
-        while half > 0 {
-            let blocks = n / 2 / half;
-            let mut i = 0;
-            while i < blocks {
-                let mut j = 0;
-                while j < half {
-                    let u = 2 * half * i + j;
-                    self.forward(x, u, u + half, t[blocks - 1 + i], reduce && blocks == 1);
-                    j += 1;
-                }
-                i += 1;
+    fn forward_stages<const R: usize, const T: usize>(
+        self,
+        x: &mut [S::V; R],
+        t: &[Twiddle<S::V>; T],
+        reduce: bool,
+    ) {
+        match R {
+            8 => {
+                self.forward(x, 0, 4, t[0], reduce);
+                self.forward(x, 1, 5, t[0], reduce);
+                self.forward(x, 2, 6, t[0], reduce);
+                self.forward(x, 3, 7, t[0], reduce);
+                self.forward(x, 0, 2, t[1], false);
+                self.forward(x, 1, 3, t[1], false);
+                self.forward(x, 4, 6, t[2], false);
+                self.forward(x, 5, 7, t[2], false);
+                self.forward(x, 0, 1, t[3], false);
+                self.forward(x, 2, 3, t[4], false);
+                self.forward(x, 4, 5, t[5], false);
+                self.forward(x, 6, 7, t[6], false);
             }
-            half /= 2;
+            4 => {
+                self.forward(x, 0, 2, t[0], reduce);
+                self.forward(x, 1, 3, t[0], reduce);
+                self.forward(x, 0, 1, t[1], false);
+                self.forward(x, 2, 3, t[2], false);
+            }
+            _ => self.forward(x, 0, 1, t[0], reduce),
         }
     }
 
     /// One to three inverse stages; twiddles in the same order as forward. Inputs and outputs are
-    /// below `2q` (tight) or `2.5q`. With `scaling`, the last stage multiplies by `1/N` too and
+    /// at most `2q` (tight) or `2.5q`. With `scaling`, the last stage multiplies by `1/N` too and
     /// all outputs are products.
     #[inline(always)]
-    fn inverse_stages(
+    fn inverse_stages<const R: usize, const T: usize>(
         self,
-        x: &mut [S::V],
-        t: &[Twiddle<S::V>],
+        x: &mut [S::V; R],
+        t: &[Twiddle<S::V>; T],
         tight: bool,
         scaling: Option<[Twiddle<S::V>; 2]>,
     ) {
-        let n = x.len();
-        let mut half = 1;
-        while half < n {
-            let blocks = n / 2 / half;
-            let last = blocks == 1;
-            let mut i = 0;
-            while i < blocks {
-                let mut j = 0;
-                while j < half {
-                    let u = 2 * half * i + j;
-                    let v = u + half;
-                    match scaling {
-                        Some([n_inv, tail]) if last => {
-                            let (a, b) = (x[u], x[v]);
-                            x[u] = self.mul(self.s.add(a, b), n_inv);
-                            x[v] = self.mul(self.s.sub(a, b), tail);
-                        }
-                        _ => {
-                            self.inverse(x, u, v, t[blocks - 1 + i]);
-                            // Which sums are large enough to need a reduction.
-                            let grown = if tight {
-                                match (n, half) {
-                                    (8, 2) | (4, 2) | (2, 1) => j == 0,
-                                    (8, 4) => j == 1,
-                                    _ => false,
-                                }
-                            } else {
-                                last && j == 0
-                            };
-                            x[u] = self.reduce_if(grown, x[u]);
-                        }
-                    }
-                    j += 1;
+        match R {
+            8 => {
+                self.inverse(x, 0, 1, t[3]);
+                self.inverse(x, 2, 3, t[4]);
+                self.inverse(x, 4, 5, t[5]);
+                self.inverse(x, 6, 7, t[6]);
+                self.inverse(x, 0, 2, t[1]);
+                self.inverse(x, 1, 3, t[1]);
+                self.inverse(x, 4, 6, t[2]);
+                self.inverse(x, 5, 7, t[2]);
+                if tight {
+                    // Sums of sums.
+                    x[0] = self.reduce(x[0]);
+                    x[4] = self.reduce(x[4]);
                 }
-                i += 1;
+                self.inverse_last(x, 0, 4, t[0], scaling);
+                self.inverse_last(x, 1, 5, t[0], scaling);
+                self.inverse_last(x, 2, 6, t[0], scaling);
+                self.inverse_last(x, 3, 7, t[0], scaling);
+                if scaling.is_none() {
+                    // The sum of sums of products, or the sum of all.
+                    let grown = if tight { 1 } else { 0 };
+                    x[grown] = self.reduce(x[grown]);
+                }
             }
-            half *= 2;
+            4 => {
+                self.inverse(x, 0, 1, t[1]);
+                self.inverse(x, 2, 3, t[2]);
+                self.inverse_last(x, 0, 2, t[0], scaling);
+                self.inverse_last(x, 1, 3, t[0], scaling);
+            }
+            _ => self.inverse_last(x, 0, 1, t[0], scaling),
+        }
+        if R < 8 && scaling.is_none() {
+            x[0] = self.reduce(x[0]);
+        }
+    }
+
+    /// The last stage of a pass: as [`Field::inverse`], or with the factor `1/N` as well.
+    #[inline(always)]
+    fn inverse_last(
+        self,
+        x: &mut [S::V],
+        u: usize,
+        v: usize,
+        t: Twiddle<S::V>,
+        scaling: Option<[Twiddle<S::V>; 2]>,
+    ) {
+        match scaling {
+            None => self.inverse(x, u, v, t),
+            Some([n_inv, last]) => {
+                let (a, b) = (x[u], x[v]);
+                x[u] = self.mul(self.s.add(a, b), n_inv);
+                x[v] = self.mul(self.s.sub(a, b), last);
+            }
         }
     }
 
