@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 pub mod arith;
+pub mod cpu;
 pub mod device;
 mod error;
 pub mod poly;
