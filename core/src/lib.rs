@@ -1,1 +1,2 @@
 //! Ringloom.
+pub mod circuits;

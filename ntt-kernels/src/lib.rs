@@ -19,6 +19,7 @@ pub mod arith;
 pub mod cpu;
 pub mod device;
 mod error;
+pub mod host_fft;
 pub mod poly;
 pub mod reference;
 mod ring;

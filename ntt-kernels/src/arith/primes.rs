@@ -4,7 +4,7 @@ use super::MAX_MODULUS_BITS;
 use crate::error::{Error, Result};
 
 /// Whether `n` is prime. Deterministic Miller-Rabin with the first twelve primes as bases, which
-/// is exact for every word (*Reference*: [SorensonWebster15], theorem 1.1).
+/// is exact for every word (*Reference*: \[SorensonWebster15\], theorem 1.1).
 pub const fn is_prime(n: u64) -> bool {
     const BASES: [u64; 12] = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37];
     if n < 2 {
