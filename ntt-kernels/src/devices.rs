@@ -82,10 +82,7 @@ mod tests {
         };
         assert_eq!(got, "gpu");
         assert!(expected.contains("cpu-scalar") && expected.contains("reference"));
-        for (isa, name) in [
-            (Isa::Avx2, "cpu-avx2"),
-            (Isa::Avx512Ifma, "cpu-avx512ifma"),
-        ] {
+        for (isa, name) in [(Isa::Avx2, "cpu-avx2"), (Isa::Avx512Ifma, "cpu-avx512ifma")] {
             let opened = open_device(name, None);
             if Isa::available().contains(&isa) {
                 assert!(opened.is_ok());

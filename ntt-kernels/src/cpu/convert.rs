@@ -36,7 +36,12 @@ impl<K: LimbKernel> CpuRing<K> {
         let per_poly = ys.len() / src.batch();
         let cost = per_poly / dst.n() * WORD * dst.n();
         self.workers.run(buffer::rows(words, dst), cost, |row| {
-            self.lift(plan, &ys[row.poly * per_poly..][..per_poly], row.limb, row.words);
+            self.lift(
+                plan,
+                &ys[row.poly * per_poly..][..per_poly],
+                row.limb,
+                row.words,
+            );
         });
         Ok(())
     }
@@ -99,15 +104,16 @@ impl<K: LimbKernel> CpuRing<K> {
         let cost = count * (NTT_WORD + 3 * WORD) * n;
         // A task is one limb of both halves of the accumulator: the digits pass by in the cache,
         // and each word of the key is read once.
-        self.workers.run(buffer::stacks(words, acc, n), cost, |mut stack| {
-            scratch.with(|scratch| {
-                for first in (0..count).step_by(at_once) {
-                    let group = first..(first + at_once).min(count);
-                    let accumulate = accumulate || first > 0;
-                    digits.multiply_add(self, group, key, &mut stack, accumulate, scratch);
-                }
+        self.workers
+            .run(buffer::stacks(words, acc, n), cost, |mut stack| {
+                scratch.with(|scratch| {
+                    for first in (0..count).step_by(at_once) {
+                        let group = first..(first + at_once).min(count);
+                        let accumulate = accumulate || first > 0;
+                        digits.multiply_add(self, group, key, &mut stack, accumulate, scratch);
+                    }
+                });
             });
-        });
         Ok(())
     }
 
@@ -169,7 +175,9 @@ impl<K: LimbKernel> CpuRing<K> {
                     continue;
                 }
                 let limbs = plan.source().iter().zip(ys.chunks_exact_mut(n)).enumerate();
-                tasks.extend(limbs.map(|(i, (limb, y))| (plan, i, operand.row(poly, limb), limb, y)));
+                tasks.extend(
+                    limbs.map(|(i, (limb, y))| (plan, i, operand.row(poly, limb), limb, y)),
+                );
             }
         }
         let one = |(plan, i, x, limb, y): (&BaseConvertPlan, usize, &[u64], usize, &mut [u64])| {

@@ -109,7 +109,10 @@ impl CpuDeviceBuilder {
             return Err(unavailable(what, format!("one of {}", names.join(", "))));
         }
         if self.threads == Some(0) {
-            return Err(unavailable("a device of 0 threads".into(), "1 or more".into()));
+            return Err(unavailable(
+                "a device of 0 threads".into(),
+                "1 or more".into(),
+            ));
         }
         let name = match self.isa {
             None => "cpu",

@@ -119,13 +119,18 @@ impl<K: LimbKernel> CpuRing<K> {
     ) {
         let mut locked = Locked::new(dst, a.into_iter().chain(b));
         let (words, sources) = locked.split();
-        let (a, b) = (a.map(|a| sources.operand(a)), b.map(|b| (sources.operand(b), b.batch() > 1)));
+        let (a, b) = (
+            a.map(|a| sources.operand(a)),
+            b.map(|b| (sources.operand(b), b.batch() > 1)),
+        );
         let len = (self.workers).piece(dst.n(), dst.batch() * dst.limbs().len(), usize::MAX);
-        self.workers.run(buffer::pieces(words, dst, len), WORD * len, |row| {
-            let a = a.as_ref().map(|a| row.window(a, row.poly));
-            let b = (b.as_ref()).map(|(b, each)| row.window(b, if *each { row.poly } else { 0 }));
-            f(row, a, b);
-        });
+        self.workers
+            .run(buffer::pieces(words, dst, len), WORD * len, |row| {
+                let a = a.as_ref().map(|a| row.window(a, row.poly));
+                let b =
+                    (b.as_ref()).map(|(b, each)| row.window(b, if *each { row.poly } else { 0 }));
+                f(row, a, b);
+            });
     }
 }
 

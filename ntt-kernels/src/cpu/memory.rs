@@ -247,8 +247,11 @@ mod tests {
         let memory = Arc::new(Memory::default());
         for len in [usize::MAX, usize::MAX - 8, 1 << 60, 1 << 45] {
             let refused = memory.take(len, BufClass::Public).err();
-            assert!(matches!(refused, Some(Error::OutOfMemory { limit_bytes, .. })
-                if limit_bytes > 1 << 20), "{len}: {refused:?}");
+            assert!(
+                matches!(refused, Some(Error::OutOfMemory { limit_bytes, .. })
+                if limit_bytes > 1 << 20),
+                "{len}: {refused:?}"
+            );
         }
     }
 }

@@ -21,21 +21,22 @@ impl<K: LimbKernel> CpuRing<K> {
         let (words, sources) = locked.split();
         let (a, b) = (sources.operand(a), sources.operand(b));
         let stacks = self.stacks(words, dst);
-        self.workers.run(stacks.tasks, 5 * WORD * stacks.len, |stack| {
-            let m = self.modulus(stack[0].limb);
-            let (a0, a1) = (stack[0].window(&a, 0), stack[0].window(&a, 1));
-            let (b0, b1) = (stack[0].window(&b, 0), stack[0].window(&b, 1));
-            for_blocks(stack, |block, dst| {
-                let [d0, d1, d2] = dst else {
-                    unreachable!("the ring checks that a tensor product has three polynomials")
-                };
-                let (a0, a1) = (&a0[block.clone()], &a1[block.clone()]);
-                let (b0, b1) = (&b0[block.clone()], &b1[block]);
-                k.mul(m, d0, a0, b0);
-                k.dot(m, d1, &[(a0, b1), (a1, b0)], false);
-                k.mul(m, d2, a1, b1);
+        self.workers
+            .run(stacks.tasks, 5 * WORD * stacks.len, |stack| {
+                let m = self.modulus(stack[0].limb);
+                let (a0, a1) = (stack[0].window(&a, 0), stack[0].window(&a, 1));
+                let (b0, b1) = (stack[0].window(&b, 0), stack[0].window(&b, 1));
+                for_blocks(stack, |block, dst| {
+                    let [d0, d1, d2] = dst else {
+                        unreachable!("the ring checks that a tensor product has three polynomials")
+                    };
+                    let (a0, a1) = (&a0[block.clone()], &a1[block.clone()]);
+                    let (b0, b1) = (&b0[block.clone()], &b1[block]);
+                    k.mul(m, d0, a0, b0);
+                    k.dot(m, d1, &[(a0, b1), (a1, b0)], false);
+                    k.mul(m, d2, a1, b1);
+                });
             });
-        });
     }
 
     pub(super) fn inner_product(&self, acc: &ViewMut, digits: &View, key: &View, accumulate: bool) {
@@ -44,21 +45,24 @@ impl<K: LimbKernel> CpuRing<K> {
         let (words, sources) = locked.split();
         let (digits, key) = (sources.operand(digits), sources.operand(key));
         let stacks = self.stacks(words, acc);
-        self.workers.run(stacks.tasks, 2 * count * stacks.len, |stack| {
-            let m = self.modulus(stack[0].limb);
-            let digits: Vec<_> = (0..count).map(|d| stack[0].window(&digits, d)).collect();
-            let key: Vec<_> = (0..2 * count).map(|i| stack[0].window(&key, i)).collect();
-            let mut pairs = Vec::with_capacity(count);
-            for_blocks(stack, |block, acc| {
-                for (c, acc) in acc.iter_mut().enumerate() {
-                    pairs.clear();
-                    pairs.extend((0..count).map(|d| {
-                        (&digits[d][block.clone()], &key[2 * d + c][block.clone()])
-                    }));
-                    self.kernel.dot(m, acc, &pairs, accumulate);
-                }
+        self.workers
+            .run(stacks.tasks, 2 * count * stacks.len, |stack| {
+                let m = self.modulus(stack[0].limb);
+                let digits: Vec<_> = (0..count).map(|d| stack[0].window(&digits, d)).collect();
+                let key: Vec<_> = (0..2 * count).map(|i| stack[0].window(&key, i)).collect();
+                let mut pairs = Vec::with_capacity(count);
+                for_blocks(stack, |block, acc| {
+                    for (c, acc) in acc.iter_mut().enumerate() {
+                        pairs.clear();
+                        pairs.extend(
+                            (0..count).map(|d| {
+                                (&digits[d][block.clone()], &key[2 * d + c][block.clone()])
+                            }),
+                        );
+                        self.kernel.dot(m, acc, &pairs, accumulate);
+                    }
+                });
             });
-        });
     }
 
     pub(super) fn diag_mul_acc(&self, acc: &ViewMut, terms: &[(View, View)], accumulate: bool) {

@@ -35,7 +35,8 @@ impl<K: LimbKernel> CpuRing<K> {
     /// # Errors
     /// Those of [`LimbTables::new`].
     pub(super) fn new(kernel: K, workers: Workers, spec: &RingSpec) -> Result<Self> {
-        let mut made: Vec<Option<Result<LimbTables>>> = spec.moduli().iter().map(|_| None).collect();
+        let mut made: Vec<Option<Result<LimbTables>>> =
+            spec.moduli().iter().map(|_| None).collect();
         let tasks: Vec<_> = made.iter_mut().zip(spec.moduli()).collect();
         // Two divisions for every twiddle.
         workers.run(tasks, 128 << spec.log_n(), |(slot, modulus)| {
@@ -81,9 +82,10 @@ impl<K: LimbKernel> CpuRing<K> {
         let rows: Vec<_> = (words.chunks_exact_mut(view.n()))
             .zip((0..view.batch()).flat_map(|poly| limbs.iter().map(move |limb| (poly, limb))))
             .collect();
-        self.workers.run(rows, WORD * view.n(), |(row, (poly, limb))| {
-            row.copy_from_slice(src.row(poly, limb));
-        });
+        self.workers
+            .run(rows, WORD * view.n(), |(row, (poly, limb))| {
+                row.copy_from_slice(src.row(poly, limb));
+            });
     }
 }
 
