@@ -55,6 +55,16 @@ impl<S: Simd> Field<S> {
         s.add(s.neg_mul_add(quotient, self.q.q, high), low)
     }
 
+    /// `a b mod q` in `(-7/8 q, 7/8 q)` for residues.
+    #[inline(always)]
+    pub(super) fn mul_residues(self, a: S::V, b: S::V) -> S::V {
+        let s = self.s;
+        let high = s.mul(a, b);
+        let quotient = s.round(s.mul(high, self.q.q_inv));
+        let low = s.mul_sub(a, b, high);
+        s.add(s.neg_mul_add(quotient, self.q.q, high), low)
+    }
+
     /// `x mod q` in `[-q/2, q/2]`, for `|x| <= 2^53`.
     #[inline(always)]
     pub(super) fn reduce(self, x: S::V) -> S::V {
