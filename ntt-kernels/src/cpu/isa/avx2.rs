@@ -1,10 +1,11 @@
 //! AVX2 and FMA: four lanes.
 
+use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op};
 use super::fp;
-use super::scalar::Scalar;
 use super::vector::{Constants, Simd};
-use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
-use crate::cpu::{kernel::LimbKernel, tables::LimbTables};
+use super::vectorised::Vectorised;
+use crate::arith::Modulus;
+use crate::cpu::tables::LimbTables;
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX2 and FMA.
@@ -64,10 +65,6 @@ impl Simd for Avx2 {
         vex!(_mm256_mul_pd(a, b))
     }
     #[inline(always)]
-    fn mul_add(self, a: __m256d, b: __m256d, c: __m256d) -> __m256d {
-        vex!(_mm256_fmadd_pd(a, b, c))
-    }
-    #[inline(always)]
     fn mul_sub(self, a: __m256d, b: __m256d, c: __m256d) -> __m256d {
         vex!(_mm256_fmsub_pd(a, b, c))
     }
@@ -119,6 +116,17 @@ impl Simd for Avx2 {
         vex!(_mm256_blendv_pd(d, a, d))
     }
     #[inline(always)]
+    fn split40(self, a: __m256d) -> (__m256d, __m256d) {
+        vex!({
+            let mask = _mm256_set1_epi64x((1 << 40) - 1);
+            let a = _mm256_castpd_si256(a);
+            (
+                _mm256_castsi256_pd(_mm256_srli_epi64::<40>(a)),
+                _mm256_castsi256_pd(_mm256_and_si256(a, mask)),
+            )
+        })
+    }
+    #[inline(always)]
     fn transpose(self, rows: &mut [__m256d]) {
         debug_assert!(rows.len() == 4);
         vex!({
@@ -131,20 +139,6 @@ impl Simd for Avx2 {
             rows[2] = _mm256_permute2f128_pd::<0x31>(ab, cd);
             rows[3] = _mm256_permute2f128_pd::<0x31>(ef, gh);
         })
-    }
-}
-
-impl Avx2 {
-    /// Forward transform of a prime below `2^50`.
-    pub(super) fn float_forward(self, tables: &LimbTables, x: &mut [u64]) {
-        // SAFETY: a token exists only where AVX2 and FMA were detected.
-        unsafe { ntt_forward(self, tables, x) }
-    }
-
-    /// Inverse transform of a prime below `2^50`.
-    pub(super) fn float_inverse(self, tables: &LimbTables, x: &mut [u64]) {
-        // SAFETY: a token exists only where AVX2 and FMA were detected.
-        unsafe { ntt_inverse(self, tables, x) }
     }
 }
 
@@ -164,117 +158,46 @@ fn ntt_inverse(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
     fp::inverse::<Avx2, 4, 3>(s, tables.modulus().value(), &floats.inverse, degree, x);
 }
 
-/// Whether the float path takes this prime.
-pub(super) fn is_fast(m: &Modulus) -> bool {
-    m.bits() <= FAST_MODULUS_BITS
+#[target_feature(enable = "avx2,fma")]
+unsafe fn enter<O: Op>(s: Avx2, call: &Call<'_>) {
+    // SAFETY: passed on.
+    unsafe { O::run(s, call) }
 }
 
-impl LimbKernel for Avx2 {
-    fn name(self) -> &'static str {
-        "avx2"
+impl Vectorised for Avx2 {
+    const NAME: &'static str = "avx2";
+
+    #[inline]
+    unsafe fn enter<O: Op>(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { enter::<O>(self, call) }
     }
 
-    fn ntt_forward(self, tables: &LimbTables, x: &mut [u64]) {
-        if is_fast(tables.modulus()) {
-            self.float_forward(tables, x);
-        } else {
-            Scalar.ntt_forward(tables, x);
-        }
+    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected.
+        unsafe { ntt_forward(self, tables, x) }
     }
 
-    fn ntt_inverse(self, tables: &LimbTables, x: &mut [u64]) {
-        if is_fast(tables.modulus()) {
-            self.float_inverse(tables, x);
-        } else {
-            Scalar.ntt_inverse(tables, x);
-        }
+    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected.
+        unsafe { ntt_inverse(self, tables, x) }
     }
 
-    fn add(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.add(m, dst, a, b);
+    fn dot_group(_: &Modulus) -> usize {
+        FLOAT_GROUP
     }
 
-    fn sub(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.sub(m, dst, a, b);
+    unsafe fn dot(self, call: &Call<'_>) {
+        // SAFETY: passed on.
+        unsafe { Vectorised::enter::<FloatDot>(self, call) }
     }
 
-    fn neg(self, m: &Modulus, dst: &mut [u64], a: &[u64]) {
-        Scalar.neg(m, dst, a);
+    fn combine_group(_: &Modulus, _: u32) -> usize {
+        FLOAT_GROUP
     }
 
-    fn add_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.add_assign(m, dst, b);
-    }
-
-    fn sub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.sub_assign(m, dst, b);
-    }
-
-    fn rsub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.rsub_assign(m, dst, b);
-    }
-
-    fn neg_assign(self, m: &Modulus, dst: &mut [u64]) {
-        Scalar.neg_assign(m, dst);
-    }
-
-    fn mul(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.mul(m, dst, a, b);
-    }
-
-    fn mul_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.mul_assign(m, dst, b);
-    }
-
-    fn mul_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.mul_acc(m, dst, a, b);
-    }
-
-    fn scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord) {
-        Scalar.scale(m, dst, a, w);
-    }
-
-    fn scale_assign(self, m: &Modulus, dst: &mut [u64], w: ShoupWord) {
-        Scalar.scale_assign(m, dst, w);
-    }
-
-    fn scale_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord) {
-        Scalar.scale_acc(m, dst, a, w);
-    }
-
-    fn offset(self, m: &Modulus, dst: &mut [u64], a: &[u64], c: u64) {
-        Scalar.offset(m, dst, a, c);
-    }
-
-    fn offset_assign(self, m: &Modulus, dst: &mut [u64], c: u64) {
-        Scalar.offset_assign(m, dst, c);
-    }
-
-    fn sub_scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64], w: ShoupWord) {
-        Scalar.sub_scale(m, dst, a, b, w);
-    }
-
-    fn dot(self, m: &Modulus, dst: &mut [u64], pairs: &[(&[u64], &[u64])], accumulate: bool) {
-        Scalar.dot(m, dst, pairs, accumulate);
-    }
-
-    fn combine(
-        self,
-        m: &Modulus,
-        dst: &mut [u64],
-        ys: &[&[u64]],
-        hs: &[u64],
-        offset: u64,
-        y_bits: u32,
-    ) {
-        Scalar.combine(m, dst, ys, hs, offset, y_bits);
-    }
-
-    fn reduce(self, m: &Modulus, dst: &mut [u64], a: &[u64]) {
-        Scalar.reduce(m, dst, a);
-    }
-
-    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
-        Scalar.gather(dst, src, perm);
+    unsafe fn combine(self, call: &Call<'_>) {
+        // SAFETY: passed on.
+        unsafe { Vectorised::enter::<FloatCombine>(self, call) }
     }
 }

@@ -1,11 +1,12 @@
 //! AVX-512: eight lanes; IFMA for the products that gain from it.
 
-use super::avx2::{Avx2, is_fast};
+use super::avx2::Avx2;
+use super::elementwise::{Call, Op};
 use super::fp;
-use super::scalar::Scalar;
 use super::vector::{Constants, Simd};
-use crate::arith::{Modulus, ShoupWord};
-use crate::cpu::{kernel::LimbKernel, tables::LimbTables};
+use super::vectorised::Vectorised;
+use crate::arith::Modulus;
+use crate::cpu::tables::LimbTables;
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX-512 F, DQ, VL and IFMA, and AVX2 and FMA.
@@ -70,10 +71,6 @@ impl Simd for Avx512Ifma {
         zex!(_mm512_mul_pd(a, b))
     }
     #[inline(always)]
-    fn mul_add(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
-        zex!(_mm512_fmadd_pd(a, b, c))
-    }
-    #[inline(always)]
     fn mul_sub(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
         zex!(_mm512_fmsub_pd(a, b, c))
     }
@@ -114,6 +111,17 @@ impl Simd for Avx512Ifma {
     #[inline(always)]
     fn correct_word(self, a: __m512d, c: __m512d) -> __m512d {
         self.min_word(a, self.sub_word(a, c))
+    }
+    #[inline(always)]
+    fn split40(self, a: __m512d) -> (__m512d, __m512d) {
+        zex!({
+            let mask = _mm512_set1_epi64((1 << 40) - 1);
+            let a = _mm512_castpd_si512(a);
+            (
+                _mm512_castsi512_pd(_mm512_srli_epi64::<40>(a)),
+                _mm512_castsi512_pd(_mm512_and_si512(a, mask)),
+            )
+        })
     }
     #[inline(always)]
     fn transpose(self, rows: &mut [__m512d]) {
@@ -182,118 +190,172 @@ fn float_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
     fp::inverse::<Avx512Ifma, 8, 7>(s, tables.modulus().value(), &floats.inverse, degree, x);
 }
 
-impl LimbKernel for Avx512Ifma {
-    fn name(self) -> &'static str {
-        "avx512ifma"
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+unsafe fn enter<O: Op>(s: Avx512Ifma, call: &Call<'_>) {
+    // SAFETY: passed on.
+    unsafe { O::run(s, call) }
+}
+
+impl Vectorised for Avx512Ifma {
+    const NAME: &'static str = "avx512ifma";
+
+    #[inline]
+    unsafe fn enter<O: Op>(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe { enter::<O>(self, call) }
     }
 
-    fn ntt_forward(self, tables: &LimbTables, x: &mut [u64]) {
-        if !is_fast(tables.modulus()) {
-            Scalar.ntt_forward(tables, x);
-        } else if x.len() < MIN_DEGREE {
-            self.narrow.float_forward(tables, x);
-        } else {
-            // SAFETY: a token exists only where the instruction set was detected.
-            unsafe { float_forward(self, tables, x) }
+    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
+        if x.len() < MIN_DEGREE {
+            return self.narrow.forward(tables, x);
+        }
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { float_forward(self, tables, x) }
+    }
+
+    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
+        if x.len() < MIN_DEGREE {
+            return self.narrow.inverse(tables, x);
+        }
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { float_inverse(self, tables, x) }
+    }
+
+    fn dot_group(m: &Modulus) -> usize {
+        sum_group(2 * m.bits())
+    }
+
+    unsafe fn dot(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe { dot(self, call) }
+    }
+
+    fn combine_group(m: &Modulus, y_bits: u32) -> usize {
+        sum_group(m.bits() + y_bits)
+    }
+
+    unsafe fn combine(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe { combine(self, call) }
+    }
+}
+
+/// Products below `2^bits` whose sum, with one residue more, is below `2^104`; and few enough for
+/// 64-bit sums of 52-bit halves.
+fn sum_group(bits: u32) -> usize {
+    1 << (104 - bits).min(11)
+}
+
+/// Sums of 104 bits as two words each, and their reduction.
+#[derive(Clone, Copy)]
+struct WideSum {
+    /// `2^52 - q`: minus `q` modulo `2^52`.
+    minus_q: __m512i,
+    two_q: __m512i,
+    q: __m512i,
+    /// `2^52 mod q` and its quotient `floor(. 2^52 / q)`.
+    weight: [__m512i; 2],
+    /// `floor(2^52 / q)`.
+    one: __m512i,
+    mask: __m512i,
+}
+
+impl WideSum {
+    #[inline(always)]
+    fn new(m: &Modulus) -> Self {
+        let q = m.value();
+        let weight = m.shoup(m.reduce(1 << 52));
+        let splat = |a: u64| zex!(_mm512_set1_epi64(a as i64));
+        Self {
+            minus_q: splat((1 << 52) - q),
+            two_q: splat(2 * q),
+            q: splat(q),
+            weight: [splat(weight.value), splat(weight.quotient >> 12)],
+            one: splat((1 << 52) / q),
+            mask: splat((1 << 52) - 1),
         }
     }
 
-    fn ntt_inverse(self, tables: &LimbTables, x: &mut [u64]) {
-        if !is_fast(tables.modulus()) {
-            Scalar.ntt_inverse(tables, x);
-        } else if x.len() < MIN_DEGREE {
-            self.narrow.float_inverse(tables, x);
-        } else {
-            // SAFETY: a token exists only where the instruction set was detected.
-            unsafe { float_inverse(self, tables, x) }
+    /// `(high * 2^52 + low) mod q`; the value is below `2^104`, `low` any word.
+    #[inline(always)]
+    fn reduce(self, low: __m512i, high: __m512i) -> __m512i {
+        zex!({
+            let zero = _mm512_setzero_si512();
+            let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));
+            // Both quotients at once: high * weight and low are each reduced to [0, 2q).
+            let quotient = _mm512_madd52hi_epu64(zero, high, self.weight[1]);
+            let quotient = _mm512_madd52hi_epu64(quotient, low, self.one);
+            let sum = _mm512_madd52lo_epu64(low, high, self.weight[0]);
+            let sum = _mm512_madd52lo_epu64(sum, quotient, self.minus_q);
+            let sum = _mm512_and_si512(sum, self.mask);
+            let sum = _mm512_min_epu64(sum, _mm512_sub_epi64(sum, self.two_q));
+            _mm512_min_epu64(sum, _mm512_sub_epi64(sum, self.q))
+        })
+    }
+}
+
+/// Adds a group of products to the destination, reduced once.
+///
+/// # Safety
+/// As for [`Op::run`], at most `sum_group(2 * bits)` pairs.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
+    let sums = WideSum::new(call.m);
+    let mut i = 0;
+    while i < call.n {
+        // SAFETY: all operands have n words, a multiple of sixteen.
+        unsafe {
+            let dst = call.dst.add(i).cast::<__m512i>();
+            let mut low = [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))];
+            let mut high = [_mm512_setzero_si512(); 2];
+            for (a, b) in call.pairs {
+                let a = a.as_ptr().add(i).cast::<__m512i>();
+                let b = b.as_ptr().add(i).cast::<__m512i>();
+                for j in 0..2 {
+                    let a = _mm512_loadu_si512(a.add(j));
+                    let b = _mm512_loadu_si512(b.add(j));
+                    low[j] = _mm512_madd52lo_epu64(low[j], a, b);
+                    high[j] = _mm512_madd52hi_epu64(high[j], a, b);
+                }
+            }
+            for j in 0..2 {
+                _mm512_storeu_si512(dst.add(j), sums.reduce(low[j], high[j]));
+            }
         }
+        i += 16;
     }
+}
 
-    fn add(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.add(m, dst, a, b);
-    }
-
-    fn sub(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.sub(m, dst, a, b);
-    }
-
-    fn neg(self, m: &Modulus, dst: &mut [u64], a: &[u64]) {
-        Scalar.neg(m, dst, a);
-    }
-
-    fn add_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.add_assign(m, dst, b);
-    }
-
-    fn sub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.sub_assign(m, dst, b);
-    }
-
-    fn rsub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.rsub_assign(m, dst, b);
-    }
-
-    fn neg_assign(self, m: &Modulus, dst: &mut [u64]) {
-        Scalar.neg_assign(m, dst);
-    }
-
-    fn mul(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.mul(m, dst, a, b);
-    }
-
-    fn mul_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
-        Scalar.mul_assign(m, dst, b);
-    }
-
-    fn mul_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
-        Scalar.mul_acc(m, dst, a, b);
-    }
-
-    fn scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord) {
-        Scalar.scale(m, dst, a, w);
-    }
-
-    fn scale_assign(self, m: &Modulus, dst: &mut [u64], w: ShoupWord) {
-        Scalar.scale_assign(m, dst, w);
-    }
-
-    fn scale_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord) {
-        Scalar.scale_acc(m, dst, a, w);
-    }
-
-    fn offset(self, m: &Modulus, dst: &mut [u64], a: &[u64], c: u64) {
-        Scalar.offset(m, dst, a, c);
-    }
-
-    fn offset_assign(self, m: &Modulus, dst: &mut [u64], c: u64) {
-        Scalar.offset_assign(m, dst, c);
-    }
-
-    fn sub_scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64], w: ShoupWord) {
-        Scalar.sub_scale(m, dst, a, b, w);
-    }
-
-    fn dot(self, m: &Modulus, dst: &mut [u64], pairs: &[(&[u64], &[u64])], accumulate: bool) {
-        Scalar.dot(m, dst, pairs, accumulate);
-    }
-
-    fn combine(
-        self,
-        m: &Modulus,
-        dst: &mut [u64],
-        ys: &[&[u64]],
-        hs: &[u64],
-        offset: u64,
-        y_bits: u32,
-    ) {
-        Scalar.combine(m, dst, ys, hs, offset, y_bits);
-    }
-
-    fn reduce(self, m: &Modulus, dst: &mut [u64], a: &[u64]) {
-        Scalar.reduce(m, dst, a);
-    }
-
-    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
-        Scalar.gather(dst, src, perm);
+/// Adds a group of terms of a base conversion to the destination, reduced once.
+///
+/// # Safety
+/// As for [`Op::run`], at most `sum_group(bits + y_bits)` terms.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+unsafe fn combine(_: Avx512Ifma, call: &Call<'_>) {
+    let sums = WideSum::new(call.m);
+    let mut i = 0;
+    while i < call.n {
+        // SAFETY: all operands have n words, a multiple of sixteen.
+        unsafe {
+            let dst = call.dst.add(i).cast::<__m512i>();
+            let mut low = [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))];
+            let mut high = [_mm512_setzero_si512(); 2];
+            for (y, &h) in call.ys.iter().zip(call.hs) {
+                let y = y.as_ptr().add(i).cast::<__m512i>();
+                let h = _mm512_set1_epi64(h as i64);
+                for j in 0..2 {
+                    let y = _mm512_loadu_si512(y.add(j));
+                    low[j] = _mm512_madd52lo_epu64(low[j], y, h);
+                    high[j] = _mm512_madd52hi_epu64(high[j], y, h);
+                }
+            }
+            for j in 0..2 {
+                _mm512_storeu_si512(dst.add(j), sums.reduce(low[j], high[j]));
+            }
+        }
+        i += 16;
     }
 }

@@ -55,6 +55,16 @@ impl<S: Simd> Field<S> {
         s.add(s.neg_mul_add(quotient, self.q.q, high), low)
     }
 
+    /// `a b mod q` in `(-7/8 q, 7/8 q)` for residues.
+    #[inline(always)]
+    pub(super) fn mul_residues(self, a: S::V, b: S::V) -> S::V {
+        let s = self.s;
+        let high = s.mul(a, b);
+        let quotient = s.round(s.mul(high, self.q.q_inv));
+        let low = s.mul_sub(a, b, high);
+        s.add(s.neg_mul_add(quotient, self.q.q, high), low)
+    }
+
     /// `x mod q` in `[-q/2, q/2]`, for `|x| <= 2^53`.
     #[inline(always)]
     pub(super) fn reduce(self, x: S::V) -> S::V {
@@ -63,59 +73,70 @@ impl<S: Simd> Field<S> {
         s.neg_mul_add(quotient, self.q.q, x)
     }
 
+    /// [`Field::mul`] on several registers, interleaved: the operations of one product wait for
+    /// each other, those of different products do not.
     #[inline(always)]
-    fn reduce_if(self, yes: bool, x: S::V) -> S::V {
-        if yes { self.reduce(x) } else { x }
+    fn products<const P: usize>(self, x: [S::V; P], t: [Twiddle<S::V>; P]) -> [S::V; P] {
+        let s = self.s;
+        let (mut high, mut quotient, mut low) = (x, x, x);
+        for i in 0..P {
+            high[i] = s.mul(x[i], t[i].w);
+            quotient[i] = s.mul(x[i], t[i].ratio);
+        }
+        for i in 0..P {
+            quotient[i] = s.round(quotient[i]);
+            low[i] = s.mul_sub(x[i], t[i].w, high[i]);
+        }
+        for i in 0..P {
+            high[i] = s.neg_mul_add(quotient[i], self.q.q, high[i]);
+        }
+        for i in 0..P {
+            high[i] = s.add(high[i], low[i]);
+        }
+        high
     }
 
-    /// `(u + w x, u - w x)`.
-    #[inline(always)]
-    fn forward(self, x: &mut [S::V], u: usize, v: usize, t: Twiddle<S::V>, reduce: bool) {
-        let a = self.reduce_if(reduce, x[u]);
-        let b = self.mul(x[v], t);
-        x[u] = self.s.add(a, b);
-        x[v] = self.s.sub(a, b);
-    }
-
-    /// `(u + v, (u - v) w)`.
-    #[inline(always)]
-    fn inverse(self, x: &mut [S::V], u: usize, v: usize, t: Twiddle<S::V>) {
-        let (a, b) = (x[u], x[v]);
-        x[u] = self.s.add(a, b);
-        x[v] = self.mul(self.s.sub(a, b), t);
-    }
-
-    /// One to three forward stages among `R = 2^stages` registers. Twiddles are in the order of
-    /// the stages: one, two, four. Written out, so that everything stays in registers.
+    /// One to three forward stages among `R = 2^stages` registers of two groups. Twiddles are in
+    /// the order of the stages: one, two, four. Written out, so that all stays in registers.
     #[inline(always)]
     fn forward_stages<const R: usize, const T: usize>(
         self,
-        x: &mut [S::V; R],
-        t: &[Twiddle<S::V>; T],
+        x: &mut [[S::V; R]; 2],
+        t: &[[Twiddle<S::V>; T]; 2],
         reduce: bool,
     ) {
+        if reduce {
+            for x in x.iter_mut() {
+                for u in 0..R / 2 {
+                    x[u] = self.reduce(x[u]);
+                }
+            }
+        }
+        macro_rules! stage {
+            ($(($u:expr, $v:expr, $t:expr)),*) => {{
+                let x2 = self.products([$(x[0][$v]),*, $(x[1][$v]),*], [$(t[0][$t]),*, $(t[1][$t]),*]);
+                let mut i = 0;
+                for x in x.iter_mut() {
+                    $(
+                        x[$v] = self.s.sub(x[$u], x2[i]);
+                        x[$u] = self.s.add(x[$u], x2[i]);
+                        i += 1;
+                    )*
+                }
+                debug_assert!(i == x2.len());
+            }};
+        }
         match R {
             8 => {
-                self.forward(x, 0, 4, t[0], reduce);
-                self.forward(x, 1, 5, t[0], reduce);
-                self.forward(x, 2, 6, t[0], reduce);
-                self.forward(x, 3, 7, t[0], reduce);
-                self.forward(x, 0, 2, t[1], false);
-                self.forward(x, 1, 3, t[1], false);
-                self.forward(x, 4, 6, t[2], false);
-                self.forward(x, 5, 7, t[2], false);
-                self.forward(x, 0, 1, t[3], false);
-                self.forward(x, 2, 3, t[4], false);
-                self.forward(x, 4, 5, t[5], false);
-                self.forward(x, 6, 7, t[6], false);
+                stage!((0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
+                stage!((0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
+                stage!((0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
             }
             4 => {
-                self.forward(x, 0, 2, t[0], reduce);
-                self.forward(x, 1, 3, t[0], reduce);
-                self.forward(x, 0, 1, t[1], false);
-                self.forward(x, 2, 3, t[2], false);
+                stage!((0, 2, 0), (1, 3, 0));
+                stage!((0, 1, 1), (2, 3, 2));
             }
-            _ => self.forward(x, 0, 1, t[0], reduce),
+            _ => stage!((0, 1, 0)),
         }
     }
 
@@ -125,73 +146,79 @@ impl<S: Simd> Field<S> {
     #[inline(always)]
     fn inverse_stages<const R: usize, const T: usize>(
         self,
-        x: &mut [S::V; R],
-        t: &[Twiddle<S::V>; T],
+        x: &mut [[S::V; R]; 2],
+        t: &[[Twiddle<S::V>; T]; 2],
         tight: bool,
         scaling: Option<[Twiddle<S::V>; 2]>,
     ) {
+        macro_rules! stage {
+            ($last:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
+                let d = [$(self.s.sub(x[0][$u], x[0][$v])),*, $(self.s.sub(x[1][$u], x[1][$v])),*];
+                let sums = [$(self.s.add(x[0][$u], x[0][$v])),*, $(self.s.add(x[1][$u], x[1][$v])),*];
+                let (sums, d) = match scaling {
+                    Some([n_inv, last]) if $last => {
+                        (self.products(sums, [n_inv; _]), self.products(d, [last; _]))
+                    }
+                    _ => (sums, self.products(d, [$(t[0][$t]),*, $(t[1][$t]),*])),
+                };
+                let mut i = 0;
+                for x in x.iter_mut() {
+                    $(
+                        x[$u] = sums[i];
+                        x[$v] = d[i];
+                        i += 1;
+                    )*
+                }
+                debug_assert!(i == d.len());
+            }};
+        }
         match R {
             8 => {
-                self.inverse(x, 0, 1, t[3]);
-                self.inverse(x, 2, 3, t[4]);
-                self.inverse(x, 4, 5, t[5]);
-                self.inverse(x, 6, 7, t[6]);
-                self.inverse(x, 0, 2, t[1]);
-                self.inverse(x, 1, 3, t[1]);
-                self.inverse(x, 4, 6, t[2]);
-                self.inverse(x, 5, 7, t[2]);
+                stage!(false; (0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
+                stage!(false; (0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
                 if tight {
                     // Sums of sums.
-                    x[0] = self.reduce(x[0]);
-                    x[4] = self.reduce(x[4]);
+                    for x in x.iter_mut() {
+                        x[0] = self.reduce(x[0]);
+                        x[4] = self.reduce(x[4]);
+                    }
                 }
-                self.inverse_last(x, 0, 4, t[0], scaling);
-                self.inverse_last(x, 1, 5, t[0], scaling);
-                self.inverse_last(x, 2, 6, t[0], scaling);
-                self.inverse_last(x, 3, 7, t[0], scaling);
-                if scaling.is_none() {
-                    // The sum of sums of products, or the sum of all.
-                    let grown = if tight { 1 } else { 0 };
-                    x[grown] = self.reduce(x[grown]);
-                }
+                stage!(true; (0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
             }
             4 => {
-                self.inverse(x, 0, 1, t[1]);
-                self.inverse(x, 2, 3, t[2]);
-                self.inverse_last(x, 0, 2, t[0], scaling);
-                self.inverse_last(x, 1, 3, t[0], scaling);
+                stage!(false; (0, 1, 1), (2, 3, 2));
+                stage!(true; (0, 2, 0), (1, 3, 0));
             }
-            _ => self.inverse_last(x, 0, 1, t[0], scaling),
+            _ => stage!(true; (0, 1, 0)),
         }
-        if R < 8 && scaling.is_none() {
-            x[0] = self.reduce(x[0]);
-        }
-    }
-
-    /// The last stage of a pass: as [`Field::inverse`], or with the factor `1/N` as well.
-    #[inline(always)]
-    fn inverse_last(
-        self,
-        x: &mut [S::V],
-        u: usize,
-        v: usize,
-        t: Twiddle<S::V>,
-        scaling: Option<[Twiddle<S::V>; 2]>,
-    ) {
-        match scaling {
-            None => self.inverse(x, u, v, t),
-            Some([n_inv, last]) => {
-                let (a, b) = (x[u], x[v]);
-                x[u] = self.mul(self.s.add(a, b), n_inv);
-                x[v] = self.mul(self.s.sub(a, b), last);
+        if scaling.is_none() {
+            // Tight passes of three stages: the sum of sums of products; else the sum of all.
+            let grown = if tight && R == 8 { 1 } else { 0 };
+            for x in x.iter_mut() {
+                x[grown] = self.reduce(x[grown]);
             }
         }
     }
 
     /// Canonical words of values that may be as large as `2^53`.
     #[inline(always)]
-    fn finish(self, x: S::V) -> S::V {
-        self.s.to_residue(self.reduce(x), self.q)
+    fn finish<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = self.reduce(*x);
+            }
+        }
+        self.to_residues(x);
+    }
+
+    /// Canonical words of values in `[-q, q)`.
+    #[inline(always)]
+    fn to_residues<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = self.s.to_residue(*x, self.q);
+            }
+        }
     }
 }
 
@@ -241,7 +268,7 @@ fn block_twiddles<S: Simd, const T: usize>(
 /// A pass with `R` registers and `T = R - 1` twiddles per block.
 ///
 /// # Safety
-/// The words of `b` must be readable and writable and `b.len` a multiple of `R * LANES`.
+/// The words of `b` must be readable and writable and `b.len` a multiple of `2 R LANES`.
 #[inline(always)]
 unsafe fn forward_pass<S: Simd, const R: usize, const T: usize>(
     f: Field<S>,
@@ -251,26 +278,19 @@ unsafe fn forward_pass<S: Simd, const R: usize, const T: usize>(
     reduce: bool,
 ) {
     let (s, stride) = (f.s, b.len / R);
+    debug_assert!(stride.is_multiple_of(2 * S::LANES));
     for i in 0..b.count {
-        let t = block_twiddles::<S, T>(f, table, b.level, b.first + i);
+        let t = [block_twiddles::<S, T>(f, table, b.level, b.first + i); 2];
         let mut offset = 0;
         while offset < stride {
-            // SAFETY: i < count and offset + LANES <= stride, so all R registers are in the run.
+            // SAFETY: i < count and offset + 2 LANES <= stride, so both groups are in the run.
             unsafe {
                 let p = b.data.add(i * b.len + offset);
-                let mut x = [f.q.q; R];
-                for (r, x) in x.iter_mut().enumerate() {
-                    *x = s.load(p.add(r * stride));
-                    if first {
-                        *x = s.to_float(*x);
-                    }
-                }
+                let mut x = load_groups::<S, R>(s, [p, p.add(S::LANES)], stride, first);
                 f.forward_stages(&mut x, &t, reduce);
-                for (r, x) in x.iter().enumerate() {
-                    s.store(p.add(r * stride), *x);
-                }
+                store_groups(s, [p, p.add(S::LANES)], stride, &x);
             }
-            offset += S::LANES;
+            offset += 2 * S::LANES;
         }
     }
 }
@@ -286,28 +306,64 @@ unsafe fn inverse_pass<S: Simd, const R: usize, const T: usize>(
     scaling: Option<[Factor; 2]>,
 ) {
     let (s, stride) = (f.s, b.len / R);
-    let scaling = scaling.map(|t| t.map(|t| f.broadcast(t)));
+    debug_assert!(stride.is_multiple_of(2 * S::LANES));
+    let scaling = scaling.map(|[a, b]| [f.broadcast(a), f.broadcast(b)]);
     for i in 0..b.count {
-        let t = block_twiddles::<S, T>(f, table, b.level, b.first + i);
+        let t = [block_twiddles::<S, T>(f, table, b.level, b.first + i); 2];
         let mut offset = 0;
         while offset < stride {
-            // SAFETY: i < count and offset + LANES <= stride, so all R registers are in the run.
+            // SAFETY: i < count and offset + 2 LANES <= stride, so both groups are in the run.
             unsafe {
                 let p = b.data.add(i * b.len + offset);
-                let mut x = [f.q.q; R];
-                for (r, x) in x.iter_mut().enumerate() {
-                    *x = s.load(p.add(r * stride));
-                }
+                let mut x = load_groups::<S, R>(s, [p, p.add(S::LANES)], stride, false);
                 f.inverse_stages(&mut x, &t, tight, scaling);
-                for (r, x) in x.iter().enumerate() {
-                    let x = match scaling {
-                        Some(_) => s.to_residue(*x, f.q),
-                        None => *x,
-                    };
-                    s.store(p.add(r * stride), x);
+                if scaling.is_some() {
+                    f.to_residues(&mut x);
                 }
+                store_groups(s, [p, p.add(S::LANES)], stride, &x);
             }
-            offset += S::LANES;
+            offset += 2 * S::LANES;
+        }
+    }
+}
+
+/// Two groups of `R` registers, `stride` words apart.
+///
+/// # Safety
+/// The words must be readable.
+#[inline(always)]
+unsafe fn load_groups<S: Simd, const R: usize>(
+    s: S,
+    p: [*mut u64; 2],
+    stride: usize,
+    words: bool,
+) -> [[S::V; R]; 2] {
+    let mut x = [[s.splat(0.0); R]; 2];
+    for r in 0..R {
+        for g in 0..2 {
+            // SAFETY: the caller's promise.
+            x[g][r] = unsafe { s.load(p[g].add(r * stride)) };
+            if words {
+                x[g][r] = s.to_float(x[g][r]);
+            }
+        }
+    }
+    x
+}
+
+/// # Safety
+/// The words must be writable.
+#[inline(always)]
+unsafe fn store_groups<S: Simd, const R: usize>(
+    s: S,
+    p: [*mut u64; 2],
+    stride: usize,
+    x: &[[S::V; R]; 2],
+) {
+    for r in 0..R {
+        for g in 0..2 {
+            // SAFETY: the caller's promise.
+            unsafe { s.store(p[g].add(r * stride), x[g][r]) };
         }
     }
 }
@@ -341,10 +397,17 @@ unsafe fn tail_twiddles<S: Simd, const T: usize>(
     t
 }
 
+/// The blocks of a run by twos; a lone block is its own partner.
+fn pairs(b: Blocks) -> impl Iterator<Item = [usize; 2]> {
+    (0..b.count)
+        .step_by(2)
+        .map(move |i| [i, (i + 1).min(b.count - 1)])
+}
+
 /// The last `2 log2 LANES` stages on blocks of `R * R` words, `R = LANES`.
 ///
 /// # Safety
-/// As for [`forward_pass`] with `b.len = R * R`; `tail` covers all blocks of the level.
+/// The words of `b` must be readable and writable, `b.len = R * R`.
 #[inline(always)]
 unsafe fn forward_tail<S: Simd, const R: usize, const T: usize>(
     f: Field<S>,
@@ -355,31 +418,33 @@ unsafe fn forward_tail<S: Simd, const R: usize, const T: usize>(
     reduce: [bool; 2],
 ) {
     let s = f.s;
+    let floats = 2 * T * R;
     debug_assert!(R == S::LANES && b.len == R * R);
-    for i in 0..b.count {
-        let t = block_twiddles::<S, T>(f, table, b.level, b.first + i);
-        let tail = &tail[(b.first + i) * 2 * T * R..][..2 * T * R];
-        // SAFETY: the block has R * R words; the slice has the floats of one block.
+    assert!(
+        tail.len() >= (b.first + b.count) * floats,
+        "one row of twiddles for each block"
+    );
+    for i in pairs(b) {
+        let t = [
+            block_twiddles::<S, T>(f, table, b.level, b.first + i[0]),
+            block_twiddles::<S, T>(f, table, b.level, b.first + i[1]),
+        ];
+        // SAFETY: each block has R * R words; `tail` was checked.
         unsafe {
-            let p = b.data.add(i * b.len);
-            let mut x = [f.q.q; R];
-            for (r, x) in x.iter_mut().enumerate() {
-                *x = s.load(p.add(r * R));
-                if first {
-                    *x = s.to_float(*x);
-                }
-            }
+            let p = [b.data.add(i[0] * b.len), b.data.add(i[1] * b.len)];
+            let mut x = load_groups::<S, R>(s, p, R, first);
             f.forward_stages(&mut x, &t, reduce[0]);
-            s.transpose(&mut x);
-            let t = tail_twiddles::<S, T>(f, tail.as_ptr(), false);
-            f.forward_stages(&mut x, &t, reduce[1]);
-            for x in &mut x {
-                *x = f.finish(*x);
-            }
-            s.transpose(&mut x);
-            for (r, x) in x.iter().enumerate() {
-                s.store(p.add(r * R), *x);
-            }
+            s.transpose(&mut x[0]);
+            s.transpose(&mut x[1]);
+            let t = [
+                tail_twiddles::<S, T>(f, tail.as_ptr().add((b.first + i[0]) * floats), false),
+                tail_twiddles::<S, T>(f, tail.as_ptr().add((b.first + i[1]) * floats), false),
+            ];
+            f.forward_stages::<R, T>(&mut x, &t, reduce[1]);
+            f.finish(&mut x);
+            s.transpose(&mut x[0]);
+            s.transpose(&mut x[1]);
+            store_groups(s, p, R, &x);
         }
     }
 }
@@ -398,33 +463,36 @@ unsafe fn inverse_tail<S: Simd, const R: usize, const T: usize>(
     scaling: Option<[Factor; 2]>,
 ) {
     let s = f.s;
+    let floats = 2 * T * R;
     debug_assert!(R == S::LANES && b.len == R * R);
-    let scaling = scaling.map(|t| t.map(|t| f.broadcast(t)));
-    for i in 0..b.count {
-        let tail = &tail[(b.first + i) * 2 * T * R..][..2 * T * R];
-        // SAFETY: the block has R * R words; the slice has the floats of one block.
+    assert!(
+        tail.len() >= (b.first + b.count) * floats,
+        "one row of twiddles for each block"
+    );
+    let scaling = scaling.map(|[a, b]| [f.broadcast(a), f.broadcast(b)]);
+    for i in pairs(b) {
+        // SAFETY: each block has R * R words; `tail` was checked.
         unsafe {
-            let p = b.data.add(i * b.len);
-            let mut x = [f.q.q; R];
-            for (r, x) in x.iter_mut().enumerate() {
-                *x = s.load(p.add(r * R));
-            }
-            s.transpose(&mut x);
-            for x in &mut x {
-                *x = s.to_float(*x);
-            }
-            let t = tail_twiddles::<S, T>(f, tail.as_ptr(), true);
-            f.inverse_stages(&mut x, &t, tight, None);
-            s.transpose(&mut x);
-            let t = block_twiddles::<S, T>(f, table, b.level, b.first + i);
+            let p = [b.data.add(i[0] * b.len), b.data.add(i[1] * b.len)];
+            let mut x = load_groups::<S, R>(s, p, R, true);
+            s.transpose(&mut x[0]);
+            s.transpose(&mut x[1]);
+            let t = [
+                tail_twiddles::<S, T>(f, tail.as_ptr().add((b.first + i[0]) * floats), true),
+                tail_twiddles::<S, T>(f, tail.as_ptr().add((b.first + i[1]) * floats), true),
+            ];
+            f.inverse_stages::<R, T>(&mut x, &t, tight, None);
+            s.transpose(&mut x[0]);
+            s.transpose(&mut x[1]);
+            let t = [
+                block_twiddles::<S, T>(f, table, b.level, b.first + i[0]),
+                block_twiddles::<S, T>(f, table, b.level, b.first + i[1]),
+            ];
             f.inverse_stages(&mut x, &t, tight, scaling);
-            for (r, x) in x.iter().enumerate() {
-                let x = match scaling {
-                    Some(_) => s.to_residue(*x, f.q),
-                    None => *x,
-                };
-                s.store(p.add(r * R), x);
+            if scaling.is_some() {
+                f.to_residues(&mut x);
             }
+            store_groups(s, p, R, &x);
         }
     }
 }

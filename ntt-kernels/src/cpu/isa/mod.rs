@@ -14,6 +14,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512ifma;
 #[cfg(target_arch = "x86_64")]
+mod elementwise;
+#[cfg(target_arch = "x86_64")]
 mod fp;
 mod fp_plan;
 mod fp_tables;
@@ -22,6 +24,8 @@ mod scalar;
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod vector;
+#[cfg(target_arch = "x86_64")]
+mod vectorised;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;

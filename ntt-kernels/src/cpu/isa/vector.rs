@@ -27,8 +27,6 @@ pub(super) trait Simd: Copy {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`, rounded.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b + c`, rounded once.
-    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a * b - c`, rounded once.
     fn mul_sub(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c - a * b`, rounded once.
@@ -47,6 +45,9 @@ pub(super) trait Simd: Copy {
     fn sub_word(self, a: Self::V, b: Self::V) -> Self::V;
     /// Words `a` in `[0, 2c)` to `a mod c`, for `c < 2^62`.
     fn correct_word(self, a: Self::V, c: Self::V) -> Self::V;
+
+    /// Words as `high * 2^40 + low`.
+    fn split40(self, a: Self::V) -> (Self::V, Self::V);
 
     /// Transposes the square of registers, `LANES` of them.
     fn transpose(self, rows: &mut [Self::V]);
