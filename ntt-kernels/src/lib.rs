@@ -9,6 +9,7 @@
 //! | [`Ring`] | the validated front of a device |
 //! | [`reference`] | the slow exact device: the oracle |
 //! | [`cpu`] | the SIMD CPU device |
+//! | `testing` (feature) | conformance suite and comparing device for authors of devices |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
 //!
 //! Import order: `arith <- poly <- device <- {ring, reference, cpu}`. Unsafe code lives in
@@ -22,6 +23,8 @@ pub mod host_fft;
 pub mod poly;
 pub mod reference;
 mod ring;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use error::{Error, Result};
 pub use ring::Ring;
