@@ -7,7 +7,7 @@
 //! | [`poly`] | ring descriptions, buffers, commands and plans, as data |
 //! | [`device`] | the traits a device implements, and the contract |
 //! | [`Ring`] | the validated front of a device |
-//! | [`reference`] | the slow exact device: the oracle |
+//! | [`mod@reference`] | the slow exact device: the oracle |
 //! | [`cpu`] | the SIMD CPU device |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
 //! | [`open_device`], [`device_names`] | devices by name |

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// degree `N/2` is the square of that of `N`, so the first `N/2` entries are its own table.
 ///
 /// # Reference
-/// [LongaNaehrig16] section 2, [Harvey14] section 3.
+/// \[LongaNaehrig16\] section 2, \[Harvey14\] section 3.
 #[derive(Debug, Clone)]
 pub struct LimbTables {
     modulus: Modulus,
