@@ -24,10 +24,10 @@ const MIN_HEADROOM_BITS: f64 = 5.0;
 /// they serve every ring up to N = 2^16 and hardware reducers, else 1 modulo `2N`.
 pub(super) fn build(literal: &ParamsLiteral) -> Result<Chain> {
     let (least, preferred) = (2u64 << literal.log_n, 1u64 << 17);
-    if preferred > least {
-        if let Ok(chain) = search(literal, preferred) {
-            return Ok(chain);
-        }
+    if preferred > least
+        && let Ok(chain) = search(literal, preferred)
+    {
+        return Ok(chain);
     }
     search(literal, least)
 }
