@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::values;
 use ringloom::{
-    Decryptor, Encryptor, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
+    Decryptor, Encryptor, EvaluationKeys, Evaluator, Params, SecretKey, Session,
     circuits::{ChebyshevPoly, Diagonals, LinearPlan, LinearTransform, PolyPlan},
     rlwe::SecureRandom,
 };
