@@ -9,6 +9,7 @@ cargo clippy --locked --workspace --all-targets --features ringloom-ntt/testing 
 python=.venv/bin/python
 "$python" scripts/test_check_imports.py --quiet
 "$python" scripts/check_imports.py
+"$python" scripts/test_check_references.py --quiet
 "$python" scripts/check_references.py
 # Known answers are what their generator writes.
 answers=$(mktemp -d)

@@ -29,8 +29,12 @@ impl Session {
     /// What the device refuses, as [`Error::Ring`].
     pub fn new(params: &Params, device: &dyn Device) -> Result<Self> {
         let ring = Ring::new(device, params.ring_spec())?;
-        let fft = SpecialFft::new(params.log_n());
-        Ok(Self(Arc::new(Inner { params: params.clone(), ring, fft })))
+        let fft = SpecialFft::new(params.log_n())?;
+        Ok(Self(Arc::new(Inner {
+            params: params.clone(),
+            ring,
+            fft,
+        })))
     }
 
     /// The parameters.
@@ -62,7 +66,11 @@ impl Session {
         if expected == id {
             return Ok(());
         }
-        Err(Error::ParamsMismatch { op, expected: expected.to_string(), got: id.to_string() })
+        Err(Error::ParamsMismatch {
+            op,
+            expected: expected.to_string(),
+            got: id.to_string(),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Prepared, Shape, View};
+use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Prepared, Shape, View};
 
 use crate::{
     ckks::{Ciphertext, Encoder, Evaluator, Slots},
@@ -91,11 +91,19 @@ impl LinearPlan {
         let op = "LinearPlan::new";
         let slots = params.slots();
         if level == 0 || level > params.max_level() {
-            return Err(Error::LevelExhausted { op, needed: level.max(1), available: params.max_level().min(level) });
+            return Err(Error::LevelExhausted {
+                op,
+                needed: level.max(1),
+                available: params.max_level().min(level),
+            });
         }
         if indices.is_empty() || indices.iter().any(|&k| k >= slots) {
             let expected = format!("at least one diagonal, all below {slots}");
-            return Err(Error::Shape { op, expected, got: format!("{indices:?}") });
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: format!("{indices:?}"),
+            });
         }
         let stride = indices.iter().fold(slots, |a, &b| gcd(a, b));
         let split = |step: usize| {
@@ -113,8 +121,12 @@ impl LinearPlan {
         // step a decomposition on top, and a mod-down of one polynomial: about twice as much at
         // two to four digits.
         let cost = |giants: &BTreeMap<usize, Vec<usize>>| {
-            let babies: std::collections::BTreeSet<usize> =
-                giants.values().flatten().copied().filter(|&b| b != 0).collect();
+            let babies: std::collections::BTreeSet<usize> = giants
+                .values()
+                .flatten()
+                .copied()
+                .filter(|&b| b != 0)
+                .collect();
             babies.len() + 2 * giants.keys().filter(|&&g| g != 0).count()
         };
         let steps = std::iter::successors(Some(stride), |s| (*s < slots).then_some(s * 2));
@@ -122,7 +134,12 @@ impl LinearPlan {
             .map(|step| (step, split(step)))
             .min_by_key(|(_, giants)| cost(giants))
             .expect("the successors start with one step");
-        Ok(Self { level, stride, step, giants })
+        Ok(Self {
+            level,
+            stride,
+            step,
+            giants,
+        })
     }
 
     /// Level of the input; the output is one below.
@@ -181,11 +198,14 @@ impl LinearTransform {
         for (&giant, babies) in &plan.giants {
             let mut row = Vec::with_capacity(babies.len());
             for &baby in babies {
-                let values = matrix.map.get(&(giant + baby)).ok_or_else(|| Error::Shape {
-                    op,
-                    expected: format!("diagonal {}", giant + baby),
-                    got: "none there".into(),
-                })?;
+                let values = matrix
+                    .map
+                    .get(&(giant + baby))
+                    .ok_or_else(|| Error::Shape {
+                        op,
+                        expected: format!("diagonal {}", giant + baby),
+                        got: "none there".into(),
+                    })?;
                 for (j, slot) in shifted.iter_mut().enumerate() {
                     *slot = values[(j + slots - giant) % values.len()];
                 }
@@ -194,7 +214,11 @@ impl LinearTransform {
             }
             diagonals.push((giant, row));
         }
-        Ok(Self { plan, session: session.clone(), diagonals })
+        Ok(Self {
+            plan,
+            session: session.clone(),
+            diagonals,
+        })
     }
 
     /// The plan.
@@ -204,7 +228,11 @@ impl LinearTransform {
 
     /// Device memory of the encoded diagonals.
     pub fn bytes(&self) -> u64 {
-        self.diagonals.iter().flat_map(|(_, row)| row).map(|(_, d)| d.shape().bytes()).sum()
+        self.diagonals
+            .iter()
+            .flat_map(|(_, row)| row)
+            .map(|(_, d)| d.shape().bytes())
+            .sum()
     }
 
     /// `M x` on a ciphertext of the plan's level, power 1; the result is one level down, power 1.
@@ -223,24 +251,38 @@ impl LinearTransform {
             let (expected, got) = (self.plan.level, x.level());
             return Err(Error::LevelMismatch { op, expected, got });
         }
-        let run = Run { op, evaluator, x, spec: self.session.params().level(self.plan.level)? };
+        let run = Run {
+            op,
+            evaluator,
+            x,
+            spec: self.session.params().level(self.plan.level)?,
+        };
         let rotated = run.baby_steps(&self.plan)?;
         let mut total: Option<PolyBuf> = None;
         for (giant, row) in &self.diagonals {
-            let terms: Vec<(View, View)> =
-                row.iter().map(|(baby, d)| (rotated[baby].view(), d.view())).collect();
+            let terms: Vec<(View, View)> = row
+                .iter()
+                .map(|(baby, d)| (rotated[baby].view(), d.view()))
+                .collect();
             let inner = run.multiply(terms)?;
-            let part = if *giant == 0 { inner } else { run.giant_step(&inner, *giant)? };
+            let part = if *giant == 0 {
+                inner
+            } else {
+                run.giant_step(&inner, *giant)?
+            };
             total = Some(match total {
                 None => part,
                 Some(mut sum) => {
-                    run.add(&mut sum, &part)?;
+                    evaluator.add_into(sum.view_mut(), part.view())?;
                     sum
                 }
             });
         }
         let total = total.expect("a plan has at least one diagonal");
-        let plan = run.spec.mod_down_rescale().expect("the plan's level is above 0");
+        let plan = run
+            .spec
+            .mod_down_rescale()
+            .expect("the plan's level is above 0");
         let buf = mod_down(self.session.ring(), &total, plan)?;
         Ok(x.rescaled(buf))
     }
@@ -264,13 +306,21 @@ impl Run<'_> {
         let special = self.session().params().special_limbs();
         let consts = self.spec.special_residues().clone();
         let dst = lifted.view_mut().with_limbs(self.spec.limbs())?;
-        ring.submit(Cmd::ScaleLimbs { dst, src: Some(self.x.buf().view()), consts })?;
+        ring.submit(Cmd::ScaleLimbs {
+            dst,
+            src: Some(self.x.buf().view()),
+            consts,
+        })?;
         let zeros = special.iter().map(|_| 0).collect();
         let dst = lifted.view_mut().with_limbs(special)?;
-        ring.submit(Cmd::ScaleLimbs { dst, src: None, consts: zeros })?;
+        ring.submit(Cmd::ScaleLimbs {
+            dst,
+            src: None,
+            consts: zeros,
+        })?;
         let babies = plan.babies();
         if !babies.is_empty() {
-            let switch = self.evaluator.switch(self.x.meta())?;
+            let switch = self.evaluator.switch(self.x.level())?;
             let digits = switch.decompose(self.x.buf().poly(1)?)?;
             for baby in babies {
                 let (galois, key) = self.key(baby)?;
@@ -286,17 +336,20 @@ impl Run<'_> {
     /// `acc[0] += lifted[0]` on the chain limbs: on the special limbs `lifted` is zero.
     fn add_window(&self, acc: &mut PolyBuf, lifted: &PolyBuf) -> Result<()> {
         let limbs = self.spec.limbs();
-        Ok(self.session().ring().submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: acc.poly_mut(0)?.with_limbs(limbs)?,
-            a: None,
-            b: Some(lifted.poly(0)?.with_limbs(limbs)?),
-        })?)
+        let (dst, src) = (
+            acc.poly_mut(0)?.with_limbs(limbs)?,
+            lifted.poly(0)?.with_limbs(limbs)?,
+        );
+        self.evaluator.add_into(dst, src)
     }
 
     fn multiply(&self, terms: Vec<(View, View)>) -> Result<PolyBuf> {
         let mut acc = self.extended(2)?;
-        let cmd = Cmd::DiagMulAcc { acc: acc.view_mut(), terms, accumulate: false };
+        let cmd = Cmd::DiagMulAcc {
+            acc: acc.view_mut(),
+            terms,
+            accumulate: false,
+        };
         self.session().ring().submit(cmd)?;
         Ok(acc)
     }
@@ -310,41 +363,45 @@ impl Run<'_> {
             Domain::Eval,
         )?;
         let plan = self.spec.mod_down().clone();
-        ring.submit(Cmd::ModDown { dst: second.view_mut(), src: inner.poly(1)?, plan })?;
-        let mut acc = self.evaluator.switch(self.x.meta())?.product(second.view(), key)?;
-        ring.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: acc.poly_mut(0)?,
-            a: None,
-            b: Some(inner.poly(0)?),
+        ring.submit(Cmd::ModDown {
+            dst: second.view_mut(),
+            src: inner.poly(1)?,
+            plan,
         })?;
+        let mut acc = self
+            .evaluator
+            .switch(self.x.level())?
+            .product(second.view(), key)?;
+        self.evaluator.add_into(acc.poly_mut(0)?, inner.poly(0)?)?;
         self.automorphism(&acc, galois)
     }
 
     fn automorphism(&self, src: &PolyBuf, galois: u64) -> Result<PolyBuf> {
         let mut dst = self.extended(2)?;
-        let cmd = Cmd::Automorphism { dst: dst.view_mut(), src: src.view(), galois };
+        let cmd = Cmd::Automorphism {
+            dst: dst.view_mut(),
+            src: src.view(),
+            galois,
+        };
         self.session().ring().submit(cmd)?;
         Ok(dst)
-    }
-
-    fn add(&self, sum: &mut PolyBuf, part: &PolyBuf) -> Result<()> {
-        Ok(self.session().ring().submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: sum.view_mut(),
-            a: None,
-            b: Some(part.view()),
-        })?)
     }
 
     fn key(&self, steps: usize) -> Result<(u64, &Prepared)> {
         let galois = rotation_element(self.session().params(), steps as i64);
         let kind = KeyKind::Galois(galois);
-        Ok((galois, self.evaluator.keys().get(self.op, kind, self.x.level())?))
+        Ok((
+            galois,
+            self.evaluator.keys().get(self.op, kind, self.x.level())?,
+        ))
     }
 
     fn extended(&self, batch: usize) -> Result<PolyBuf> {
-        let shape = Shape::new(batch, self.spec.gadget().extended(), self.session().params().log_n());
+        let shape = Shape::new(
+            batch,
+            self.spec.gadget().extended(),
+            self.session().params().log_n(),
+        );
         Ok(self.session().ring().alloc(shape, Domain::Eval)?)
     }
 
@@ -357,7 +414,10 @@ impl fmt::Debug for LinearTransform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (babies, giants) = (self.plan.babies().len(), self.plan.giants().len());
         let level = self.plan.level;
-        write!(f, "LinearTransform(level {level}, {babies} baby steps, {giants} giant steps)")
+        write!(
+            f,
+            "LinearTransform(level {level}, {babies} baby steps, {giants} giant steps)"
+        )
     }
 }
 

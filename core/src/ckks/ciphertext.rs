@@ -26,7 +26,6 @@ pub struct Meta {
 pub struct Plaintext {
     pub(crate) buf: PolyBuf,
     pub(crate) meta: Meta,
-    pub(crate) session: Session,
 }
 
 /// Two polynomials `(c0, c1)` with `c0 + c1 s = scale * message + error` over the limbs of a
@@ -41,13 +40,21 @@ pub struct Ciphertext {
 impl Meta {
     /// Metadata of a fresh value.
     pub(crate) fn fresh(params: &Params, level: usize) -> Self {
-        Self { params: params.id(), level, power: 1 }
+        Self {
+            params: params.id(),
+            level,
+            power: 1,
+        }
     }
 
     /// The scale: that of the level, to the power.
     pub(crate) fn scale(&self, params: &Params) -> Result<Scale> {
         let scale = params.level(self.level)?.scale();
-        Ok(if self.power == 1 { scale.clone() } else { scale.mul(scale) })
+        Ok(if self.power == 1 {
+            scale.clone()
+        } else {
+            scale.mul(scale)
+        })
     }
 }
 
@@ -115,19 +122,44 @@ impl Ciphertext {
         &self.buf
     }
 
+    /// Other polynomials at another level, power 1.
+    pub(crate) fn at_level(&self, buf: PolyBuf, level: usize) -> Self {
+        self.with(
+            buf,
+            Meta {
+                power: 1,
+                level,
+                ..self.meta
+            },
+        )
+    }
+
     /// The polynomials of a rescaled product of this ciphertext: power 1, one level down.
     pub(crate) fn rescaled(&self, buf: PolyBuf) -> Self {
-        self.with(buf, Meta { power: 1, level: self.meta.level - 1, ..self.meta })
+        self.at_level(buf, self.meta.level - 1)
     }
 
     /// Other polynomials with the same owner.
     pub(crate) fn with(&self, buf: PolyBuf, meta: Meta) -> Self {
-        Self { buf, meta, key_id: self.key_id, session: self.session.clone() }
+        Self {
+            buf,
+            meta,
+            key_id: self.key_id,
+            session: self.session.clone(),
+        }
     }
 
     pub(crate) fn expect_power(&self, op: &'static str, power: u8) -> Result<()> {
         let got = self.meta.power;
-        if got == power { Ok(()) } else { Err(Error::PowerMismatch { op, expected: power, got }) }
+        if got == power {
+            Ok(())
+        } else {
+            Err(Error::PowerMismatch {
+                op,
+                expected: power,
+                got,
+            })
+        }
     }
 }
 
@@ -140,6 +172,10 @@ impl fmt::Debug for Plaintext {
 impl fmt::Debug for Ciphertext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Meta { level, power, .. } = self.meta;
-        write!(f, "Ciphertext(level {level}, power {power}, key {})", self.key_id)
+        write!(
+            f,
+            "Ciphertext(level {level}, power {power}, key {})",
+            self.key_id
+        )
     }
 }

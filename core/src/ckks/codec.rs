@@ -9,9 +9,15 @@ use ringloom_ntt::{
 use zeroize::Zeroizing;
 
 /// Residues of wide signed coefficients in canonical order.
-pub(super) fn wide_residues(spec: &RingSpec, limbs: LimbSet, coeffs: &[i128]) -> Zeroizing<Vec<u64>> {
+pub(super) fn wide_residues(
+    spec: &RingSpec,
+    limbs: LimbSet,
+    coeffs: &[i128],
+) -> Zeroizing<Vec<u64>> {
     let mut words = Zeroizing::new(Vec::with_capacity(coeffs.len() * limbs.len()));
-    let narrow = coeffs.iter().all(|&c| i64::try_from(c).is_ok_and(|c| c != i64::MIN));
+    let narrow = coeffs
+        .iter()
+        .all(|&c| i64::try_from(c).is_ok_and(|c| c != i64::MIN));
     for limb in limbs.iter() {
         let m = spec.modulus(limb);
         if narrow {
@@ -37,9 +43,15 @@ impl Composer {
     pub(super) fn new(spec: &RingSpec, limbs: LimbSet) -> Self {
         let moduli: Vec<Modulus> = limbs.iter().map(|l| *spec.modulus(l)).collect();
         let inverses = moduli.iter().enumerate().map(|(i, m)| {
-            moduli[..i].iter().map(|q| m.inv(m.reduce(q.value()))).collect()
+            moduli[..i]
+                .iter()
+                .map(|q| m.inv(m.reduce(q.value())))
+                .collect()
         });
-        Self { inverses: inverses.collect(), moduli }
+        Self {
+            inverses: inverses.collect(),
+            moduli,
+        }
     }
 
     /// The centred value of coefficient `index`, where `words` are limbs by `n` words.
@@ -62,7 +74,11 @@ impl Composer {
         let negative = negative.unwrap_or(false);
         let sum = (0..count).rev().fold(0.0, |acc, i| {
             let q = self.moduli[i].value();
-            let digit = if negative { q - 1 - digits[i] } else { digits[i] };
+            let digit = if negative {
+                q - 1 - digits[i]
+            } else {
+                digits[i]
+            };
             acc * q as f64 + digit as f64
         });
         if negative { -(sum + 1.0) } else { sum }
@@ -71,7 +87,9 @@ impl Composer {
 
 /// Half the product of the limbs, as log2: coefficients must stay below it.
 pub(super) fn headroom_log2(spec: &RingSpec, limbs: LimbSet) -> f64 {
-    let product = limbs.iter().fold(BigUint::from(1u8), |acc, l| acc * spec.modulus(l).value());
+    let product = limbs
+        .iter()
+        .fold(BigUint::from(1u8), |acc, l| acc * spec.modulus(l).value());
     let shift = product.bits().saturating_sub(64);
     let top = (product >> shift).to_f64().expect("64 bits fit a double");
     top.log2() + shift as f64 - 1.0
@@ -92,19 +110,32 @@ mod tests {
         let limbs = spec.all_limbs();
         let product: BigInt = moduli.iter().map(|&q| BigInt::from(q)).product();
         let half = ((&product - 1) / 2).to_string().parse::<BigInt>().unwrap();
-        let mut values: Vec<i128> =
-            vec![0, 1, -1, 12345, -(1 << 45), 1 << 100, -(1 << 120), i64::MIN.into()];
+        let mut values: Vec<i128> = vec![
+            0,
+            1,
+            -1,
+            12345,
+            -(1 << 45),
+            1 << 100,
+            -(1 << 120),
+            i64::MIN.into(),
+        ];
         values.extend((0..24).map(|k| (1i128 << (k * 5)) - 3));
         let words = wide_residues(&spec, limbs, &values);
         let composer = Composer::new(&spec, limbs);
         for (i, &v) in values.iter().enumerate() {
             let got = composer.compose(&words, values.len(), i);
-            assert!((got - v as f64).abs() <= (v as f64).abs() * 2f64.powi(-50), "{v} {got}");
+            assert!(
+                (got - v as f64).abs() <= (v as f64).abs() * 2f64.powi(-50),
+                "{v} {got}"
+            );
         }
         // The two values next to Q/2 have opposite signs.
         for (value, sign) in [(half.clone(), 1.0), (half + 1, -1.0)] {
-            let words: Vec<u64> =
-                moduli.iter().map(|&q| (&value % q).to_u64().unwrap()).collect();
+            let words: Vec<u64> = moduli
+                .iter()
+                .map(|&q| (&value % q).to_u64().unwrap())
+                .collect();
             assert_eq!(composer.compose(&words, 1, 0).signum(), sign);
         }
         assert!((headroom_log2(&spec, limbs) - 219.0).abs() < 0.01);

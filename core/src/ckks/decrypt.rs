@@ -71,9 +71,13 @@ impl<'k> Decryptor<'k> {
         let (n, slots) = (params.n(), params.slots());
         let inverse_scale = 1.0 / ct.meta.scale(params)?.to_f64();
         let value = |i| composer.compose(&words, n, i) * inverse_scale;
-        let mut packed: Vec<Complex64> =
-            (0..slots).map(|k| Complex64 { re: value(k), im: value(k + slots) }).collect();
-        session.fft().to_slots(&mut packed);
+        let mut packed: Vec<Complex64> = (0..slots)
+            .map(|k| Complex64 {
+                re: value(k),
+                im: value(k + slots),
+            })
+            .collect();
+        session.fft().to_slots(&mut packed)?;
         Ok(packed)
     }
 }

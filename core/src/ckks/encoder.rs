@@ -83,7 +83,9 @@ impl Slots<'_> {
 impl Encoder {
     /// An encoder for a session.
     pub fn new(session: &Session) -> Self {
-        Self { session: session.clone() }
+        Self {
+            session: session.clone(),
+        }
     }
 
     /// Encodes values at the scale of a level, for operations with ciphertexts of that level.
@@ -98,7 +100,7 @@ impl Encoder {
         let coeffs = self.coefficients(op, values.into(), spec.scale(), spec.limbs())?;
         let buf = self.upload(&coeffs, spec.limbs(), false)?;
         let meta = Meta::fresh(params, level);
-        Ok(Plaintext { buf, meta, session: self.session.clone() })
+        Ok(Plaintext { buf, meta })
     }
 
     /// Encodes values at the scale of a level over its limbs and the special limbs: an operand
@@ -106,20 +108,19 @@ impl Encoder {
     pub(crate) fn encode_diagonal(&self, values: Slots<'_>, level: usize) -> Result<Prepared> {
         let params = self.session.params();
         let spec = params.level(level)?;
-        let coeffs =
-            self.coefficients("Encoder::encode_diagonal", values, spec.scale(), spec.limbs())?;
+        let coeffs = self.coefficients(
+            "Encoder::encode_diagonal",
+            values,
+            spec.scale(),
+            spec.limbs(),
+        )?;
         let limbs = spec.limbs().union(params.special_limbs());
         let buf = self.upload(&coeffs, limbs, false)?;
         Ok(self.session.ring().prepare(&buf, Role::Diagonal)?)
     }
 
     /// Uploads coefficients and transforms them.
-    pub(super) fn upload(
-        &self,
-        coeffs: &[i128],
-        limbs: LimbSet,
-        secret: bool,
-    ) -> Result<PolyBuf> {
+    pub(super) fn upload(&self, coeffs: &[i128], limbs: LimbSet, secret: bool) -> Result<PolyBuf> {
         let ring = self.session.ring();
         let words = wide_residues(ring.spec(), limbs, coeffs);
         let shape = Shape::new(1, limbs, self.session.params().log_n());
@@ -157,9 +158,14 @@ impl Encoder {
         // The largest coefficient is at most the largest |value|, which makes a readable limit.
         if let Some(index) = (0..got).find(|&i| packed[i].re.hypot(packed[i].im) * scale >= limit) {
             let value = packed[index].re.hypot(packed[index].im);
-            return Err(Error::ValueOutOfRange { op, index, value, limit: limit / scale });
+            return Err(Error::ValueOutOfRange {
+                op,
+                index,
+                value,
+                limit: limit / scale,
+            });
         }
-        self.session.fft().to_coeffs(&mut packed);
+        self.session.fft().to_coeffs(&mut packed)?;
         let mut coeffs = Zeroizing::new(vec![0; 2 * slots]);
         for (k, c) in packed.iter().enumerate() {
             coeffs[k] = (c.re * scale).round_ties_even() as i128;

@@ -33,7 +33,12 @@ impl Encryptor {
     /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch); device failures.
     pub fn new(session: &Session, key: &PublicKey) -> Result<Self> {
         let (encoder, key_id) = (Encoder::new(session), key.key_id());
-        Ok(Self { session: session.clone(), encoder, key_id, key: key.expand(session)? })
+        Ok(Self {
+            session: session.clone(),
+            encoder,
+            key_id,
+            key: key.expand(session)?,
+        })
     }
 
     /// Identity of the key.
@@ -78,7 +83,8 @@ impl Encryptor {
         let spec = params.level(level)?;
         let limbs = spec.limbs();
         let coeffs =
-            self.encoder.coefficients("Encryptor::encrypt", values.into(), spec.scale(), limbs)?;
+            self.encoder
+                .coefficients("Encryptor::encrypt", values.into(), spec.scale(), limbs)?;
         let message = self.encoder.upload(&coeffs, limbs, true)?;
         let n = params.n();
         let ephemeral = random.ternary(Purpose::Ephemeral, n);
@@ -89,13 +95,36 @@ impl Encryptor {
         let mut sum = ring.alloc_secret(Shape::new(2, limbs, params.log_n()), Domain::Eval)?;
         let elementwise = |op, dst, a, b| ring.submit(Cmd::Elementwise { op, dst, a, b });
         let key = self.key.view().with_limbs(limbs)?;
-        elementwise(ElementwiseOp::Mul, sum.view_mut(), Some(key), Some(ephemeral.view()))?;
-        elementwise(ElementwiseOp::Add, sum.view_mut(), None, Some(errors.view()))?;
-        elementwise(ElementwiseOp::Add, sum.poly_mut(0)?, None, Some(message.view()))?;
+        elementwise(
+            ElementwiseOp::Mul,
+            sum.view_mut(),
+            Some(key),
+            Some(ephemeral.view()),
+        )?;
+        elementwise(
+            ElementwiseOp::Add,
+            sum.view_mut(),
+            None,
+            Some(errors.view()),
+        )?;
+        elementwise(
+            ElementwiseOp::Add,
+            sum.poly_mut(0)?,
+            None,
+            Some(message.view()),
+        )?;
         let mut buf = ring.alloc(sum.shape(), Domain::Eval)?;
-        ring.submit(Cmd::Copy { dst: buf.view_mut(), src: sum.view() })?;
+        ring.submit(Cmd::Copy {
+            dst: buf.view_mut(),
+            src: sum.view(),
+        })?;
         let (meta, session) = (Meta::fresh(params, level), self.session.clone());
-        Ok(Ciphertext { buf, meta, key_id: self.key_id, session })
+        Ok(Ciphertext {
+            buf,
+            meta,
+            key_id: self.key_id,
+            session,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use num_bigint::BigInt;
 use num_traits::{FromPrimitive, Signed, ToPrimitive};
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, LimbSet, Shape, View};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, LimbSet, PolyBuf, Shape, View, ViewMut};
 
 use super::ciphertext::{Ciphertext, Meta, Plaintext};
 use crate::{
@@ -27,7 +27,10 @@ pub struct Evaluator {
 impl Evaluator {
     /// An evaluator with these keys, on their session's device.
     pub fn new(keys: Arc<EvaluationKeys>) -> Self {
-        Self { session: keys.session().clone(), keys }
+        Self {
+            session: keys.session().clone(),
+            keys,
+        }
     }
 
     /// The session.
@@ -64,7 +67,12 @@ impl Evaluator {
     pub fn add_assign(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<()> {
         self.check_pair("Evaluator::add_assign", a, b)?;
         let (dst, b) = (a.buf.view_mut(), Some(b.buf.view()));
-        self.submit(Cmd::Elementwise { op: ElementwiseOp::Add, dst, a: None, b })
+        self.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Add,
+            dst,
+            a: None,
+            b,
+        })
     }
 
     /// `-a`. Level and power stay.
@@ -75,7 +83,12 @@ impl Evaluator {
         self.check("Evaluator::negate", a)?;
         let mut buf = self.alloc_like(a)?;
         let (op, dst) = (ElementwiseOp::Neg, buf.view_mut());
-        self.submit(Cmd::Elementwise { op, dst, a: Some(a.buf.view()), b: None })?;
+        self.submit(Cmd::Elementwise {
+            op,
+            dst,
+            a: Some(a.buf.view()),
+            b: None,
+        })?;
         Ok(a.with(buf, a.meta))
     }
 
@@ -117,7 +130,11 @@ impl Evaluator {
         let scale = a.meta.scale(self.session.params())?;
         let value = self.constant(op, c, &scale.mul_f64(c), self.limbs(a)?)?;
         let dst = a.buf.poly_mut(0)?;
-        self.submit(Cmd::OffsetLimbs { dst, src: None, consts: self.residues(a, &value)? })
+        self.submit(Cmd::OffsetLimbs {
+            dst,
+            src: None,
+            consts: self.residues(a.buf.limbs(), &value),
+        })
     }
 
     /// `a * c` for a real constant, at power 1; the result has power 2. Level stays. No encoding,
@@ -154,9 +171,19 @@ impl Evaluator {
         let op = "Evaluator::rescale";
         self.check(op, a)?;
         a.expect_power(op, 2)?;
-        let plan = self.level(a)?.rescale().ok_or_else(|| exhausted(op, 1, 0))?;
-        let buf = mod_down(self.session.ring(), &a.buf, plan)?;
-        Ok(a.rescaled(buf))
+        Ok(a.rescaled(self.rescale_pair(op, &a.buf, a.meta.level)?))
+    }
+
+    /// Divides polynomials by the primes of a level.
+    pub(crate) fn rescale_pair(
+        &self,
+        op: &'static str,
+        src: &PolyBuf,
+        level: usize,
+    ) -> Result<PolyBuf> {
+        let spec = self.session.params().level(level)?;
+        let plan = spec.rescale().ok_or_else(|| exhausted(op, 1, 0))?;
+        mod_down(self.session.ring(), src, plan)
     }
 
     /// The same values at a lower level, power 1, on that level's scale. Costs a product with a
@@ -183,9 +210,14 @@ impl Evaluator {
         let params = self.session.params();
         let above = params.level(level + 1)?;
         let (from, to) = (self.level(a)?.scale(), params.level(level)?.scale());
-        let dropped = above.dropped().iter().map(|l| params.ring_spec().modulus(l).value());
+        let dropped = above
+            .dropped()
+            .iter()
+            .map(|l| params.ring_spec().modulus(l).value());
         let factor = from.factor_to(to, dropped);
-        let plan = above.rescale().expect("a level above another one has a rescale plan");
+        let plan = above
+            .rescale()
+            .expect("a level above another one has a rescale plan");
         let view = a.buf.view().with_limbs(above.limbs())?;
         let scaled = self.scaled_view(view, &factor)?;
         let buf = mod_down(self.session.ring(), &scaled, plan)?;
@@ -211,7 +243,12 @@ impl Evaluator {
         self.check_pair(name, a, b)?;
         let mut buf = self.alloc_like(a)?;
         let (dst, a_view, b_view) = (buf.view_mut(), Some(a.buf.view()), Some(b.buf.view()));
-        self.submit(Cmd::Elementwise { op, dst, a: a_view, b: b_view })?;
+        self.submit(Cmd::Elementwise {
+            op,
+            dst,
+            a: a_view,
+            b: b_view,
+        })?;
         Ok(a.with(buf, a.meta))
     }
 
@@ -227,41 +264,59 @@ impl Evaluator {
         a.expect_power(name, plain.meta.power)?;
         let mut out = a.try_clone()?;
         let (dst, b) = (out.buf.poly_mut(0)?, Some(plain.buf.view()));
-        self.submit(Cmd::Elementwise { op, dst, a: None, b })?;
+        self.submit(Cmd::Elementwise {
+            op,
+            dst,
+            a: None,
+            b,
+        })?;
         Ok(out)
     }
 
-    fn scaled(&self, a: &Ciphertext, value: &BigInt) -> Result<ringloom_ntt::poly::PolyBuf> {
+    fn scaled(&self, a: &Ciphertext, value: &BigInt) -> Result<PolyBuf> {
         self.scaled_view(a.buf.view(), value)
     }
 
-    fn scaled_view(&self, src: View, value: &BigInt) -> Result<ringloom_ntt::poly::PolyBuf> {
-        let consts = self.residues_on(src.limbs(), value);
+    pub(crate) fn scaled_view(&self, src: View, value: &BigInt) -> Result<PolyBuf> {
+        let consts = self.residues(src.limbs(), value);
         let mut buf = self.session.ring().alloc(src.shape(), Domain::Eval)?;
-        self.submit(Cmd::ScaleLimbs { dst: buf.view_mut(), src: Some(src), consts })?;
+        self.submit(Cmd::ScaleLimbs {
+            dst: buf.view_mut(),
+            src: Some(src),
+            consts,
+        })?;
         Ok(buf)
     }
 
     /// A constant times the scale, checked for range.
-    fn constant(&self, op: &'static str, c: f64, value: &BigInt, limbs: LimbSet) -> Result<BigInt> {
+    pub(crate) fn constant(
+        &self,
+        op: &'static str,
+        c: f64,
+        value: &BigInt,
+        limbs: LimbSet,
+    ) -> Result<BigInt> {
         if !c.is_finite() {
             return Err(Error::NotFinite { op, index: 0 });
         }
         let spec = self.session.params().ring_spec();
-        let product = limbs.iter().fold(BigInt::from(1), |acc, l| acc * spec.modulus(l).value());
+        let product = limbs
+            .iter()
+            .fold(BigInt::from(1), |acc, l| acc * spec.modulus(l).value());
         if value.abs() * 2 >= product {
             let scaled = value.to_f64().unwrap_or(f64::INFINITY).abs();
             let limit = product.to_f64().unwrap_or(f64::INFINITY) / 2.0 * (c.abs() / scaled);
-            return Err(Error::ValueOutOfRange { op, index: 0, value: c, limit });
+            return Err(Error::ValueOutOfRange {
+                op,
+                index: 0,
+                value: c,
+                limit,
+            });
         }
         Ok(value.clone())
     }
 
-    fn residues(&self, a: &Ciphertext, value: &BigInt) -> Result<Arc<[u64]>> {
-        Ok(self.residues_on(a.buf.limbs(), value))
-    }
-
-    fn residues_on(&self, limbs: LimbSet, value: &BigInt) -> Arc<[u64]> {
+    pub(crate) fn residues(&self, limbs: LimbSet, value: &BigInt) -> Arc<[u64]> {
         let spec = self.session.params().ring_spec();
         let residue = |limb| {
             let q = BigInt::from_u64(spec.modulus(limb).value()).expect("a word fits");
@@ -271,21 +326,43 @@ impl Evaluator {
         limbs.iter().map(residue).collect()
     }
 
-    pub(super) fn alloc_like(&self, a: &Ciphertext) -> Result<ringloom_ntt::poly::PolyBuf> {
+    pub(super) fn alloc_like(&self, a: &Ciphertext) -> Result<PolyBuf> {
         Ok(self.session.ring().alloc(a.buf.shape(), Domain::Eval)?)
     }
 
-    pub(super) fn alloc(&self, batch: usize, limbs: LimbSet) -> Result<ringloom_ntt::poly::PolyBuf> {
+    pub(crate) fn alloc(&self, batch: usize, limbs: LimbSet) -> Result<PolyBuf> {
         let shape = Shape::new(batch, limbs, self.session.params().log_n());
         Ok(self.session.ring().alloc(shape, Domain::Eval)?)
     }
 
-    pub(super) fn submit(&self, cmd: Cmd) -> Result<()> {
+    pub(crate) fn submit(&self, cmd: Cmd) -> Result<()> {
         Ok(self.session.ring().submit(cmd)?)
     }
 
     pub(super) fn level(&self, a: &Ciphertext) -> Result<&LevelSpec> {
         self.session.params().level(a.meta.level)
+    }
+
+    /// `dst += src`.
+    pub(crate) fn add_into(&self, dst: ViewMut, src: View) -> Result<()> {
+        self.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Add,
+            dst,
+            a: None,
+            b: Some(src),
+        })
+    }
+
+    /// Polynomials that are zero.
+    pub(crate) fn zeros(&self, batch: usize, limbs: LimbSet) -> Result<PolyBuf> {
+        let mut buf = self.alloc(batch, limbs)?;
+        let consts = limbs.iter().map(|_| 0).collect();
+        self.submit(Cmd::ScaleLimbs {
+            dst: buf.view_mut(),
+            src: None,
+            consts,
+        })?;
+        Ok(buf)
     }
 
     fn limbs(&self, a: &Ciphertext) -> Result<LimbSet> {
@@ -303,26 +380,48 @@ impl Evaluator {
     }
 
     /// Two operands: parameters, key, level and power.
-    pub(super) fn check_pair(&self, op: &'static str, a: &Ciphertext, b: &Ciphertext) -> Result<()> {
+    pub(super) fn check_pair(
+        &self,
+        op: &'static str,
+        a: &Ciphertext,
+        b: &Ciphertext,
+    ) -> Result<()> {
         self.check(op, a)?;
         self.check(op, b)?;
         if a.meta.level != b.meta.level {
-            return Err(Error::LevelMismatch { op, expected: a.meta.level, got: b.meta.level });
+            return Err(Error::LevelMismatch {
+                op,
+                expected: a.meta.level,
+                got: b.meta.level,
+            });
         }
         b.expect_power(op, a.meta.power)
     }
 
-    pub(super) fn check_plain(&self, op: &'static str, a: &Ciphertext, p: &Plaintext) -> Result<()> {
+    pub(super) fn check_plain(
+        &self,
+        op: &'static str,
+        a: &Ciphertext,
+        p: &Plaintext,
+    ) -> Result<()> {
         self.session.check_params(op, p.meta.params)?;
         if a.meta.level != p.meta.level {
-            return Err(Error::LevelMismatch { op, expected: a.meta.level, got: p.meta.level });
+            return Err(Error::LevelMismatch {
+                op,
+                expected: a.meta.level,
+                got: p.meta.level,
+            });
         }
         Ok(())
     }
 }
 
 pub(super) fn exhausted(op: &'static str, needed: usize, available: usize) -> Error {
-    Error::LevelExhausted { op, needed, available }
+    Error::LevelExhausted {
+        op,
+        needed,
+        available,
+    }
 }
 
 impl fmt::Debug for Evaluator {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    rlwe::{KeyKind, KeySwitch, mod_down},
+    rlwe::{KeyKind, mod_down},
 };
 
 impl Evaluator {
@@ -42,15 +42,10 @@ impl Evaluator {
     /// relinearisation key for the level.
     pub fn mul(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext> {
         let op = "Evaluator::mul";
-        let (tensor, acc) = self.tensor_switched(op, a, b)?;
-        let ring = self.session.ring();
-        let mut buf = mod_down(ring, &acc, self.level(a)?.mod_down())?;
-        self.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: buf.view_mut(),
-            a: None,
-            b: Some(tensor.view().polys(0, 2, 1)?),
-        })?;
+        let tensor = self.tensor(op, a, b)?;
+        let acc = self.switch_square(op, &tensor, a.meta.level)?;
+        let mut buf = mod_down(self.session.ring(), &acc, self.level(a)?.mod_down())?;
+        self.add_into(buf.view_mut(), tensor.view().polys(0, 2, 1)?)?;
         Ok(a.with(buf, Meta { power: 2, ..a.meta }))
     }
 
@@ -62,41 +57,49 @@ impl Evaluator {
     /// level 0.
     pub fn mul_rescale(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext> {
         let op = "Evaluator::mul_rescale";
-        self.check_pair(op, a, b)?;
-        let spec = self.level(a)?;
-        let plan = spec.mod_down_rescale().ok_or_else(|| exhausted(op, 1, 0))?;
-        let (mut tensor, mut acc) = self.tensor_switched(op, a, b)?;
-        // P (t0, t1) + acc, then one division by P and the dropped primes.
-        let pair = tensor.view_mut().polys(0, 2, 1)?;
-        let consts = spec.special_residues().clone();
-        self.submit(Cmd::ScaleLimbs { dst: pair, src: None, consts })?;
-        self.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: acc.view_mut().with_limbs(spec.limbs())?,
-            a: None,
-            b: Some(tensor.view().polys(0, 2, 1)?),
-        })?;
-        let buf = mod_down(self.session.ring(), &acc, plan)?;
-        Ok(a.rescaled(buf))
+        let tensor = self.tensor(op, a, b)?;
+        Ok(a.rescaled(self.relinearise_rescale(op, tensor, a.meta.level)?))
     }
 
-    /// `(t0, t1, t2)` and the key-switched `t2` in the extended basis.
-    fn tensor_switched(
-        &self,
-        op: &'static str,
-        a: &Ciphertext,
-        b: &Ciphertext,
-    ) -> Result<(PolyBuf, PolyBuf)> {
+    fn tensor(&self, op: &'static str, a: &Ciphertext, b: &Ciphertext) -> Result<PolyBuf> {
         self.check_pair(op, a, b)?;
         a.expect_power(op, 1)?;
-        let spec = self.level(a)?;
-        let key = self.keys.get(op, KeyKind::Relinearise, a.meta.level)?;
-        let mut tensor = self.alloc(3, spec.limbs())?;
+        let mut tensor = self.alloc(3, self.level(a)?.limbs())?;
         let dst = tensor.view_mut();
-        self.submit(Cmd::Tensor { dst, a: a.buf.view(), b: b.buf.view() })?;
-        let log_n = self.session.params().log_n();
-        let switch = KeySwitch::new(self.session.ring(), spec.gadget(), log_n);
-        let acc = switch.product(tensor.poly(2)?, key)?;
-        Ok((tensor, acc))
+        self.submit(Cmd::Tensor {
+            dst,
+            a: a.buf.view(),
+            b: b.buf.view(),
+        })?;
+        Ok(tensor)
+    }
+
+    /// `P t2 s^2` as a pair in the extended basis.
+    fn switch_square(&self, op: &'static str, tensor: &PolyBuf, level: usize) -> Result<PolyBuf> {
+        let key = self.keys.get(op, KeyKind::Relinearise, level)?;
+        self.switch(level)?.product(tensor.poly(2)?, key)
+    }
+
+    /// `(t0, t1, t2)` at `level`, power 2, to a pair one level down, power 1.
+    pub(crate) fn relinearise_rescale(
+        &self,
+        op: &'static str,
+        mut tensor: PolyBuf,
+        level: usize,
+    ) -> Result<PolyBuf> {
+        let spec = self.session.params().level(level)?;
+        let plan = spec.mod_down_rescale().ok_or_else(|| exhausted(op, 1, 0))?;
+        let mut acc = self.switch_square(op, &tensor, level)?;
+        // P (t0, t1) + acc, then one division by P and the dropped primes.
+        let consts = spec.special_residues().clone();
+        let dst = tensor.view_mut().polys(0, 2, 1)?;
+        self.submit(Cmd::ScaleLimbs {
+            dst,
+            src: None,
+            consts,
+        })?;
+        let dst = acc.view_mut().with_limbs(spec.limbs())?;
+        self.add_into(dst, tensor.view().polys(0, 2, 1)?)?;
+        mod_down(self.session.ring(), &acc, plan)
     }
 }

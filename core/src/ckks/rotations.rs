@@ -1,11 +1,8 @@
 //! Rotations and conjugation.
 
-use ringloom_ntt::poly::{Cmd, ElementwiseOp, PolyBuf};
+use ringloom_ntt::poly::{Cmd, PolyBuf};
 
-use super::{
-    ciphertext::{Ciphertext, Meta},
-    evaluator::Evaluator,
-};
+use super::{ciphertext::Ciphertext, evaluator::Evaluator};
 use crate::{
     error::Result,
     params::{conjugation_element, rotation_element},
@@ -30,7 +27,11 @@ impl Evaluator {
     /// level; [`Error::KeyMismatch`](crate::Error::KeyMismatch),
     /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch).
     pub fn rotate(&self, a: &Ciphertext, steps: i64) -> Result<Ciphertext> {
-        self.automorphism("Evaluator::rotate", a, rotation_element(self.session.params(), steps))
+        self.automorphism(
+            "Evaluator::rotate",
+            a,
+            rotation_element(self.session.params(), steps),
+        )
     }
 
     /// The complex conjugate of every slot. Level and power stay.
@@ -38,7 +39,11 @@ impl Evaluator {
     /// # Errors
     /// As [`Evaluator::rotate`].
     pub fn conjugate(&self, a: &Ciphertext) -> Result<Ciphertext> {
-        self.automorphism("Evaluator::conjugate", a, conjugation_element(self.session.params()))
+        self.automorphism(
+            "Evaluator::conjugate",
+            a,
+            conjugation_element(self.session.params()),
+        )
     }
 
     /// Decomposes a ciphertext once, so that each further rotation costs an inner product and a
@@ -49,7 +54,10 @@ impl Evaluator {
     /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch).
     pub fn hoist<'c>(&self, a: &'c Ciphertext) -> Result<HoistedCiphertext<'c>> {
         self.check("Evaluator::hoist", a)?;
-        Ok(HoistedCiphertext { ct: a, digits: self.switch(a.meta)?.decompose(a.buf.poly(1)?)? })
+        Ok(HoistedCiphertext {
+            ct: a,
+            digits: self.switch(a.meta.level)?.decompose(a.buf.poly(1)?)?,
+        })
     }
 
     /// Rotation of a hoisted ciphertext; the same result as [`Evaluator::rotate`], bit for bit.
@@ -63,8 +71,12 @@ impl Evaluator {
         if galois == 1 {
             return a.ct.try_clone();
         }
-        let key = self.keys.get(op, KeyKind::Galois(galois), a.ct.meta.level)?;
-        let acc = self.switch(a.ct.meta)?.product_of_digits(&a.digits, key)?;
+        let key = self
+            .keys
+            .get(op, KeyKind::Galois(galois), a.ct.meta.level)?;
+        let acc = self
+            .switch(a.ct.meta.level)?
+            .product_of_digits(&a.digits, key)?;
         self.finish(a.ct, &acc, galois)
     }
 
@@ -74,27 +86,26 @@ impl Evaluator {
             return a.try_clone();
         }
         let key = self.keys.get(op, KeyKind::Galois(galois), a.meta.level)?;
-        let acc = self.switch(a.meta)?.product(a.buf.poly(1)?, key)?;
+        let acc = self.switch(a.meta.level)?.product(a.buf.poly(1)?, key)?;
         self.finish(a, &acc, galois)
     }
 
     /// Divides by the special primes, adds `c0`, applies the automorphism.
     fn finish(&self, a: &Ciphertext, acc: &PolyBuf, galois: u64) -> Result<Ciphertext> {
         let mut switched = mod_down(self.session.ring(), acc, self.level(a)?.mod_down())?;
-        self.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: switched.poly_mut(0)?,
-            a: None,
-            b: Some(a.buf.poly(0)?),
-        })?;
+        self.add_into(switched.poly_mut(0)?, a.buf.poly(0)?)?;
         let mut buf = self.alloc_like(a)?;
-        self.submit(Cmd::Automorphism { dst: buf.view_mut(), src: switched.view(), galois })?;
+        self.submit(Cmd::Automorphism {
+            dst: buf.view_mut(),
+            src: switched.view(),
+            galois,
+        })?;
         Ok(a.with(buf, a.meta))
     }
 
-    pub(crate) fn switch(&self, meta: Meta) -> Result<KeySwitch<'_>> {
+    pub(crate) fn switch(&self, level: usize) -> Result<KeySwitch<'_>> {
         let params = self.session.params();
-        let gadget = params.level(meta.level)?.gadget();
+        let gadget = params.level(level)?.gadget();
         Ok(KeySwitch::new(self.session.ring(), gadget, params.log_n()))
     }
 }

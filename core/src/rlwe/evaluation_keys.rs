@@ -52,17 +52,39 @@ impl EvaluationKeys {
             let digits = gadget.digits().len();
             let shape = Shape::new(digits, gadget.extended(), params.log_n());
             let body = ring.upload(shape, Domain::Eval, &key.body)?;
-            let mut pairs = ring.alloc(Shape { batch: 2 * digits, ..shape }, Domain::Eval)?;
+            let mut pairs = ring.alloc(
+                Shape {
+                    batch: 2 * digits,
+                    ..shape
+                },
+                Domain::Eval,
+            )?;
             let dst = pairs.view_mut().polys(0, digits, 2)?;
-            ring.submit(Cmd::Copy { dst, src: body.view() })?;
+            ring.submit(Cmd::Copy {
+                dst,
+                src: body.view(),
+            })?;
             let dst = pairs.view_mut().polys(1, digits, 2)?;
-            let seed = SeedLayout { seed: seeded.seed, key_index: key.index };
+            let seed = SeedLayout {
+                seed: seeded.seed,
+                key_index: key.index,
+            };
             ring.submit(Cmd::ExpandSeed { dst, seed })?;
             let prepared = ring.prepare(&pairs, Role::Key)?;
-            keys.insert(kind, PreparedKey { level: key.level, key: prepared });
+            keys.insert(
+                kind,
+                PreparedKey {
+                    level: key.level,
+                    key: prepared,
+                },
+            );
             progress(keys.len(), seeded.keys.len());
         }
-        Ok(Self { session: session.clone(), key_id: seeded.key_id, keys })
+        Ok(Self {
+            session: session.clone(),
+            key_id: seeded.key_id,
+            keys,
+        })
     }
 
     /// The session it belongs to.
@@ -92,21 +114,37 @@ impl EvaluationKeys {
             found => {
                 let what = match found {
                     None => kind.to_string(),
-                    Some(key) => format!("{kind} for level {level} (this one ends at {})", key.level),
+                    Some(key) => {
+                        format!("{kind} for level {level} (this one ends at {})", key.level)
+                    }
                 };
-                Err(Error::KeyMissing { op, what, available: self.available() })
+                Err(Error::KeyMissing {
+                    op,
+                    what,
+                    available: self.available(),
+                })
             }
         }
     }
 
     fn available(&self) -> String {
         let names: Vec<String> = self.keys.keys().map(KeyKind::to_string).collect();
-        if names.is_empty() { "no key".into() } else { names.join(", ") }
+        if names.is_empty() {
+            "no key".into()
+        } else {
+            names.join(", ")
+        }
     }
 }
 
 impl fmt::Debug for EvaluationKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EvaluationKeys({} keys of {}, {} B)", self.keys.len(), self.key_id, self.bytes())
+        write!(
+            f,
+            "EvaluationKeys({} keys of {}, {} B)",
+            self.keys.len(),
+            self.key_id,
+            self.bytes()
+        )
     }
 }

@@ -19,7 +19,11 @@ pub(crate) struct KeySwitch<'a> {
 
 impl<'a> KeySwitch<'a> {
     pub(crate) fn new(ring: &'a Ring, gadget: &'a Arc<GadgetPlan>, log_n: u32) -> Self {
-        Self { ring, gadget, log_n }
+        Self {
+            ring,
+            gadget,
+            log_n,
+        }
     }
 
     /// The digits of one polynomial (evaluation domain), decomposed once for many products.
@@ -67,6 +71,10 @@ pub(crate) fn mod_down(ring: &Ring, src: &PolyBuf, plan: &Arc<ModDownPlan>) -> R
     let shape = Shape::new(src.shape().batch, plan.kept(), src.shape().log_n);
     let mut dst = ring.alloc(shape, Domain::Eval)?;
     let src = src.view().with_limbs(plan.kept().union(plan.dropped()))?;
-    ring.submit(Cmd::ModDown { dst: dst.view_mut(), src, plan: plan.clone() })?;
+    ring.submit(Cmd::ModDown {
+        dst: dst.view_mut(),
+        src,
+        plan: plan.clone(),
+    })?;
     Ok(dst)
 }

@@ -39,8 +39,14 @@ impl PublicKey {
         let shape = Shape::new(1, params.chain_limbs(), params.log_n());
         let body = ring.upload(shape, Domain::Eval, &self.body)?;
         let mut pair = ring.alloc(Shape { batch: 2, ..shape }, Domain::Eval)?;
-        ring.submit(Cmd::Copy { dst: pair.poly_mut(0)?, src: body.view() })?;
-        ring.submit(Cmd::ExpandSeed { dst: pair.poly_mut(1)?, seed: layout(self.seed) })?;
+        ring.submit(Cmd::Copy {
+            dst: pair.poly_mut(0)?,
+            src: body.view(),
+        })?;
+        ring.submit(Cmd::ExpandSeed {
+            dst: pair.poly_mut(1)?,
+            seed: layout(self.seed),
+        })?;
         Ok(pair)
     }
 }
@@ -63,10 +69,18 @@ impl SecretKey {
         let seed = random.bytes(Purpose::PublicSeed);
         let limbs = params.chain_limbs();
         let mut a = ring.alloc(Shape::new(1, limbs, params.log_n()), Domain::Eval)?;
-        ring.submit(Cmd::ExpandSeed { dst: a.view_mut(), seed: layout(seed) })?;
+        ring.submit(Cmd::ExpandSeed {
+            dst: a.view_mut(),
+            seed: layout(seed),
+        })?;
         let error = self.errors(random, Purpose::KeyError, limbs, 1)?;
         let body = ring.download(&mask(self.session(), error, &a, self.eval())?)?;
-        Ok(PublicKey { params: params.clone(), key_id: self.id(), seed, body })
+        Ok(PublicKey {
+            params: params.clone(),
+            key_id: self.id(),
+            seed,
+            body,
+        })
     }
 }
 
@@ -76,6 +90,11 @@ const fn layout(seed: [u8; 32]) -> SeedLayout {
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey(of {}, {} B)", self.key_id, self.body.len() * 8 + 32)
+        write!(
+            f,
+            "PublicKey(of {}, {} B)",
+            self.key_id,
+            self.body.len() * 8 + 32
+        )
     }
 }

@@ -34,7 +34,10 @@ impl SecureRandom {
 
     /// Seeded by hand: reproducible, and so without any security.
     pub fn insecure_from_seed(seed: [u8; 32]) -> Self {
-        Self { seed: Zeroizing::new(seed), counter: 0 }
+        Self {
+            seed: Zeroizing::new(seed),
+            counter: 0,
+        }
     }
 
     /// 32 fresh bytes, for public seeds and identities.
@@ -118,7 +121,14 @@ mod tests {
     fn moments(values: &[i8]) -> (f64, f64) {
         let n = values.len() as f64;
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-        (mean, values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n)
+        (
+            mean,
+            values
+                .iter()
+                .map(|&v| (f64::from(v) - mean).powi(2))
+                .sum::<f64>()
+                / n,
+        )
     }
 
     #[test]
@@ -128,11 +138,17 @@ mod tests {
         // Standard errors: mean sqrt(var/n), variance var sqrt((kurtosis - 1)/n); six of them.
         let (mean, variance) = moments(&random.errors(Purpose::KeyError, n));
         assert!(mean.abs() < 6.0 * (10.5f64 / n as f64).sqrt(), "{mean}");
-        assert!((variance - 10.5).abs() < 6.0 * 10.5 * (2.0 / n as f64).sqrt(), "{variance}");
+        assert!(
+            (variance - 10.5).abs() < 6.0 * 10.5 * (2.0 / n as f64).sqrt(),
+            "{variance}"
+        );
         let secret = random.ternary(Purpose::SecretKey, n);
         let (mean, variance) = moments(&secret);
         assert!(mean.abs() < 6.0 * (0.67 / n as f64).sqrt(), "{mean}");
-        assert!((variance - 2.0 / 3.0).abs() < 6.0 * 0.47 / (n as f64).sqrt(), "{variance}");
+        assert!(
+            (variance - 2.0 / 3.0).abs() < 6.0 * 0.47 / (n as f64).sqrt(),
+            "{variance}"
+        );
         assert!(secret.iter().all(|v| (-1..=1).contains(v)));
     }
 

@@ -80,7 +80,12 @@ impl SecretKey {
     ) -> Result<Self> {
         let limbs = session.params().ring_spec().all_limbs();
         let eval = small_to_eval(session, limbs, 1, &coeffs)?;
-        Ok(Self { session: session.clone(), id, coeffs, eval })
+        Ok(Self {
+            session: session.clone(),
+            id,
+            coeffs,
+            eval,
+        })
     }
 
     /// The public identity.

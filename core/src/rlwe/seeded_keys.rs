@@ -82,9 +82,36 @@ impl SeededKeys {
         self.keys.iter().map(|(&kind, key)| (kind, key.level))
     }
 
+    /// Checks that the keys answer a request.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`] naming the first key that is missing or serves too low a level.
+    pub fn check_answers(&self, op: &'static str, request: &KeyRequest) -> Result<()> {
+        for (kind, level) in wanted(&self.params, request) {
+            let found = self.keys.get(&kind).map(|key| key.level);
+            if found.is_none_or(|found| found < level) {
+                let what = format!("{kind} for level {level}");
+                let available = match found {
+                    None => format!("{} other keys", self.keys.len()),
+                    Some(found) => format!("one for level {found}"),
+                };
+                return Err(Error::KeyMissing {
+                    op,
+                    what,
+                    available,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.keys.values().map(|k| k.body.len() as u64 * 8).sum::<u64>() + 32
+        self.keys
+            .values()
+            .map(|k| k.body.len() as u64 * 8)
+            .sum::<u64>()
+            + 32
     }
 }
 
@@ -110,23 +137,30 @@ impl SecretKey {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<SeededKeys> {
         let params = self.session().params().clone();
-        let mut wanted = BTreeMap::new();
-        if let Some(level) = request.relinearisation() {
-            wanted.insert(KeyKind::Relinearise, level);
-        }
-        for (galois, level) in request.galois_elements(&params) {
-            wanted.insert(KeyKind::Galois(galois), level);
-        }
+        let wanted = wanted(&params, request);
         let seed = random.bytes(Purpose::PublicSeed);
         let mut keys = BTreeMap::new();
         let total = wanted.len();
         for (index, (kind, level)) in wanted.into_iter().enumerate() {
             let index = u32::try_from(index).expect("a request has fewer than 2^32 keys");
-            let body = self.key_body(kind, level, SeedLayout { seed, key_index: index }, random)?;
+            let body = self.key_body(
+                kind,
+                level,
+                SeedLayout {
+                    seed,
+                    key_index: index,
+                },
+                random,
+            )?;
             keys.insert(kind, SeededKey { level, index, body });
             progress(keys.len(), total);
         }
-        Ok(SeededKeys { params, key_id: self.id(), seed, keys })
+        Ok(SeededKeys {
+            params,
+            key_id: self.id(),
+            seed,
+            keys,
+        })
     }
 
     fn key_body(
@@ -140,25 +174,44 @@ impl SecretKey {
         let max_level = params.max_level();
         if level > max_level {
             let op = "SecretKey::evaluation_keys";
-            return Err(Error::LevelExhausted { op, needed: level, available: max_level });
+            return Err(Error::LevelExhausted {
+                op,
+                needed: level,
+                available: max_level,
+            });
         }
         let gadget = params.level(level)?.gadget();
         let shape = Shape::new(gadget.digits().len(), gadget.extended(), params.log_n());
         let mut a = ring.alloc(shape, Domain::Eval)?;
-        ring.submit(Cmd::ExpandSeed { dst: a.view_mut(), seed })?;
+        ring.submit(Cmd::ExpandSeed {
+            dst: a.view_mut(),
+            seed,
+        })?;
         let error = self.errors(random, Purpose::KeyError, shape.limbs, shape.batch)?;
         let (to, from) = self.switched(kind)?;
-        let mut body = mask(self.session(), error, &a, to.as_ref().unwrap_or(self.eval()))?;
+        let mut body = mask(
+            self.session(),
+            error,
+            &a,
+            to.as_ref().unwrap_or(self.eval()),
+        )?;
         // P g_d s' is P s' on the limbs of digit d and 0 elsewhere.
         let mut scaled = ring.copy(&from.view().with_limbs(gadget.source())?)?;
         let spec = params.ring_spec();
         let consts = gadget.source().iter().map(|l| {
             let m = spec.modulus(l);
-            let factors = gadget.special().iter().map(|p| m.reduce(spec.modulus(p).value()));
+            let factors = gadget
+                .special()
+                .iter()
+                .map(|p| m.reduce(spec.modulus(p).value()));
             factors.fold(1, |acc, p| m.mul(acc, p))
         });
         let consts = consts.collect();
-        ring.submit(Cmd::ScaleLimbs { dst: scaled.view_mut(), src: None, consts })?;
+        ring.submit(Cmd::ScaleLimbs {
+            dst: scaled.view_mut(),
+            src: None,
+            consts,
+        })?;
         for (d, digit) in gadget.digits().iter().enumerate() {
             ring.submit(Cmd::Elementwise {
                 op: ElementwiseOp::Add,
@@ -189,11 +242,26 @@ impl SecretKey {
                 let inverse = inverse_galois(galois, self.session().params().log_n());
                 let mut rotated = ring.alloc_secret(secret.shape(), Domain::Eval)?;
                 let (dst, src) = (rotated.view_mut(), secret.view());
-                ring.submit(Cmd::Automorphism { dst, src, galois: inverse })?;
+                ring.submit(Cmd::Automorphism {
+                    dst,
+                    src,
+                    galois: inverse,
+                })?;
                 Ok((Some(rotated), ring.copy(&secret.view())?))
             }
         }
     }
+}
+
+fn wanted(params: &Params, request: &KeyRequest) -> BTreeMap<KeyKind, usize> {
+    let relinearise = request
+        .relinearisation()
+        .map(|level| (KeyKind::Relinearise, level));
+    let galois = request.galois_elements(params).into_iter();
+    galois
+        .map(|(g, level)| (KeyKind::Galois(g), level))
+        .chain(relinearise)
+        .collect()
 }
 
 /// `g^-1` modulo `2N`: odd numbers form a group of exponent `N/2`.
@@ -209,13 +277,24 @@ fn inverse_galois(galois: u64, log_n: u32) -> u64 {
 
 impl fmt::Debug for SeededKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SeededKeys({} keys of {}, {} B)", self.keys.len(), self.key_id, self.bytes())
+        write!(
+            f,
+            "SeededKeys({} keys of {}, {} B)",
+            self.keys.len(),
+            self.key_id,
+            self.bytes()
+        )
     }
 }
 
 impl fmt::Debug for SeededKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SeededKey(level {}, {} B)", self.level, self.body.len() * 8)
+        write!(
+            f,
+            "SeededKey(level {}, {} B)",
+            self.level,
+            self.body.len() * 8
+        )
     }
 }
 

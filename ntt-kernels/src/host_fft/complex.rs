@@ -18,6 +18,9 @@ pub struct Complex64 {
     pub im: f64,
 }
 
+/// Encoded messages are secrets: their buffers are wiped.
+impl zeroize::DefaultIsZeroes for Complex64 {}
+
 impl Complex64 {
     /// The number zero.
     pub const ZERO: Self = Self::new(0.0, 0.0);

@@ -1,0 +1,156 @@
+//! Which key-switch keys a computation needs.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::Params;
+
+/// A set of key-switch keys, each with the highest level at which it is used. Lower levels need
+/// smaller keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    relinearisation: Option<usize>,
+    conjugation: Option<usize>,
+    rotations: BTreeMap<i64, usize>,
+}
+
+impl KeyRequest {
+    /// No keys.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// And the relinearisation key, for products at levels up to `level`.
+    #[must_use]
+    pub fn with_relinearisation(mut self, level: usize) -> Self {
+        self.relinearisation = self.relinearisation.max(Some(level));
+        self
+    }
+
+    /// And the key for conjugation at levels up to `level`.
+    #[must_use]
+    pub fn with_conjugation(mut self, level: usize) -> Self {
+        self.conjugation = self.conjugation.max(Some(level));
+        self
+    }
+
+    /// And the key for a rotation by `steps` slots at levels up to `level`.
+    #[must_use]
+    pub fn with_rotation(mut self, steps: i64, level: usize) -> Self {
+        let entry = self.rotations.entry(steps).or_insert(level);
+        *entry = (*entry).max(level);
+        self
+    }
+
+    /// What either request needs.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        all.relinearisation = all.relinearisation.max(other.relinearisation);
+        all.conjugation = all.conjugation.max(other.conjugation);
+        other
+            .rotations
+            .iter()
+            .fold(all, |all, (&steps, &level)| all.with_rotation(steps, level))
+    }
+
+    /// Highest level of the relinearisation key, if it is needed.
+    pub fn relinearisation(&self) -> Option<usize> {
+        self.relinearisation
+    }
+
+    /// Highest level of the conjugation key, if it is needed.
+    pub fn conjugation(&self) -> Option<usize> {
+        self.conjugation
+    }
+
+    /// The rotations, in slots, with the highest level of each.
+    pub fn rotations(&self) -> impl Iterator<Item = (i64, usize)> {
+        self.rotations.iter().map(|(&steps, &level)| (steps, level))
+    }
+
+    /// The Galois elements, with the highest level of each. Rotations that are equal modulo the
+    /// number of slots are one; the rotation by 0 needs no key.
+    pub fn galois_elements(&self, params: &Params) -> BTreeMap<u64, usize> {
+        let mut elements = BTreeMap::new();
+        let rotations = self
+            .rotations()
+            .map(|(steps, l)| (rotation_element(params, steps), l));
+        let conjugation = self.conjugation.map(|l| (conjugation_element(params), l));
+        for (galois, level) in rotations
+            .chain(conjugation)
+            .filter(|&(galois, _)| galois != 1)
+        {
+            let entry = elements.entry(galois).or_insert(level);
+            *entry = level.max(*entry);
+        }
+        elements
+    }
+
+    /// Number of keys.
+    pub fn count(&self, params: &Params) -> usize {
+        usize::from(self.relinearisation.is_some()) + self.galois_elements(params).len()
+    }
+
+    /// Bytes of the keys at rest: half of each is a seed. Levels above the chain count as its top.
+    pub fn seeded_bytes(&self, params: &Params) -> u64 {
+        let key = |level: usize| {
+            let gadget = params.levels()[level.min(params.max_level())].gadget();
+            (gadget.digits().len() * gadget.extended().len() * params.n() * 8) as u64
+        };
+        let galois = self.galois_elements(params);
+        self.relinearisation
+            .into_iter()
+            .chain(galois.into_values())
+            .map(key)
+            .sum()
+    }
+
+    /// Bytes of the keys on a device, expanded.
+    pub fn expanded_bytes(&self, params: &Params) -> u64 {
+        2 * self.seeded_bytes(params)
+    }
+}
+
+impl fmt::Display for KeyRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if let Some(level) = self.relinearisation {
+            parts.push(format!("relinearisation at level {level}"));
+        }
+        if let Some(level) = self.conjugation {
+            parts.push(format!("conjugation at level {level}"));
+        }
+        if !self.rotations.is_empty() {
+            let steps: Vec<String> = self.rotations.keys().map(i64::to_string).collect();
+            parts.push(format!("rotations by {}", steps.join(", ")));
+        }
+        f.write_str(&if parts.is_empty() {
+            "no keys".to_owned()
+        } else {
+            parts.join("; ")
+        })
+    }
+}
+
+/// The Galois element of a rotation: `5^steps mod 2N`, steps modulo the number of slots.
+pub fn rotation_element(params: &Params, steps: i64) -> u64 {
+    let slots = params.slots() as i64;
+    let mask = 2 * params.n() as u64 - 1;
+    let (mut result, mut base, mut exponent) = (1u64, 5u64, steps.rem_euclid(slots) as u64);
+    while exponent != 0 {
+        if exponent & 1 == 1 {
+            result = result.wrapping_mul(base) & mask;
+        }
+        base = base.wrapping_mul(base) & mask;
+        exponent >>= 1;
+    }
+    result
+}
+
+/// The Galois element of complex conjugation: `2N - 1`.
+pub fn conjugation_element(params: &Params) -> u64 {
+    2 * params.n() as u64 - 1
+}
