@@ -131,8 +131,8 @@ impl<S: Simd> Butterflies for Field<S> {
     ) {
         if reduce {
             for x in x.iter_mut() {
-                for u in 0..R / 2 {
-                    x[u] = self.reduce(x[u]);
+                for x in &mut x[..R / 2] {
+                    *x = self.reduce(*x);
                 }
             }
         }
