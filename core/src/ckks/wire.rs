@@ -41,7 +41,11 @@ impl Ciphertext {
 
     pub(crate) fn write_words(&self, w: &mut Writer<'_>, words: &[u64]) -> Result<()> {
         let params = self.session.params();
-        w.words(params.ring_spec(), params.level(self.level())?.limbs(), words)
+        w.words(
+            params.ring_spec(),
+            params.level(self.level())?.limbs(),
+            words,
+        )
     }
 
     pub(crate) fn read_words(

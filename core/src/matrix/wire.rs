@@ -18,7 +18,12 @@ const MAX_LENGTH: usize = 1 << 24;
 impl Packing {
     /// Refuses what [`Packing::new`] would not make for ciphertexts of this many slots.
     pub(crate) fn check_read(&self, reader: &Reader<'_>, slots: usize) -> Result<()> {
-        let Self { length, period, width, lanes } = *self;
+        let Self {
+            length,
+            period,
+            width,
+            lanes,
+        } = *self;
         let fits = (1..=MAX_LENGTH).contains(&length)
             && width.is_power_of_two()
             && width.checked_mul(lanes) == Some(slots)
@@ -82,7 +87,9 @@ impl Encode for EncryptedVectors {
             });
         }
         for part in self.parts() {
-            first.session().check_params("EncryptedVectors::write_to", part.meta().params)?;
+            first
+                .session()
+                .check_params("EncryptedVectors::write_to", part.meta().params)?;
         }
         let words = self.parts().iter().map(Ciphertext::download);
         let words = words.collect::<Result<Vec<_>>>()?;

@@ -35,7 +35,9 @@ impl SecretKey {
         // Room for all of it, so that no part stays behind in an outgrown allocation.
         let mut bytes = Zeroizing::new(Vec::with_capacity(packed.len() + OVERHEAD as usize));
         let (params, key) = (self.session().params().id(), *self.id().as_bytes());
-        write_frame(&mut *bytes, Kind::SecretKey, params, key, |w| w.bytes(&packed))?;
+        write_frame(&mut *bytes, Kind::SecretKey, params, key, |w| {
+            w.bytes(&packed)
+        })?;
         let mut file = create_private(path).map_err(|e| file_error(op, path, &e))?;
         let written = file.write_all(&bytes).and_then(|()| file.sync_all());
         written.map_err(|e| {
@@ -54,13 +56,13 @@ impl SecretKey {
     /// [`Error::Ring`](crate::Error::Ring) when the session's device is not the host CPU.
     pub fn import_secret(session: &Session, path: &Path) -> Result<Self> {
         let op = "SecretKey::import_secret";
-        let mut file = File::open(path).map_err(|e| file_error(op, path, &e))?;
+        let file = File::open(path).map_err(|e| file_error(op, path, &e))?;
         check_private(&file).map_err(|cause| file_error(op, path, &cause))?;
         let n = session.params().n();
         let size = n as u64 / 4 + OVERHEAD;
         // One byte more than expected tells a longer file and never makes the buffer grow.
         let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
-        let read = file.by_ref().take(size + 1).read_to_end(&mut bytes);
+        let read = file.take(size + 1).read_to_end(&mut bytes);
         read.map_err(|e| file_error(op, path, &e))?;
         let mut rest = bytes.as_slice();
         let (header, mut reader) = Reader::open(&mut rest, Kind::SecretKey, u64::MAX)?;
@@ -72,7 +74,9 @@ impl SecretKey {
         let mut packed = Zeroizing::new(vec![0; n / 4]);
         reader.bytes(&mut packed)?;
         // 3 is no coefficient. Looked for without an exit that depends on the secret.
-        let bad = packed.iter().fold(0, |bad, byte| bad | (byte & byte >> 1 & 0x55));
+        let bad = packed
+            .iter()
+            .fold(0, |bad, byte| bad | (byte & byte >> 1 & 0x55));
         if bad != 0 {
             return Err(reader.refuse("ternary coefficients", "others"));
         }
@@ -83,7 +87,7 @@ impl SecretKey {
             (0..4).map(move |i| (byte >> (2 * i) & 3) as i8 - 1)
         };
         coeffs.extend(packed.iter().flat_map(unpacked));
-        Self::from_coeffs(session, KeyId(*header.key_bytes()), coeffs)
+        Self::from_coeffs(session, KeyId::of(&header), coeffs)
     }
 }
 
@@ -99,7 +103,7 @@ fn create_private(path: &Path) -> std::io::Result<File> {
 }
 
 #[cfg(unix)]
-fn check_private(file: &File) -> Result<(), String> {
+fn check_private(file: &File) -> std::result::Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = file.metadata().map_err(|e| e.to_string())?;
     let mode = metadata.permissions().mode() & 0o777;
@@ -114,6 +118,6 @@ fn check_private(file: &File) -> Result<(), String> {
 }
 
 #[cfg(not(unix))]
-fn check_private(_: &File) -> Result<(), String> {
+fn check_private(_: &File) -> std::result::Result<(), String> {
     Ok(())
 }

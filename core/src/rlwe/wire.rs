@@ -20,12 +20,17 @@ const RELINEARISE: u32 = 0;
 const GALOIS: u32 = 1;
 
 impl KeyId {
+    /// The key that a frame says it was made under.
+    pub fn of(header: &Header) -> Self {
+        Self(*header.key_bytes())
+    }
+
     /// Refuses a frame that was made under another key, before its body is read.
     ///
     /// # Errors
     /// [`Error::KeyMismatch`].
     pub fn check_header(self, header: &Header) -> Result<()> {
-        let got = Self(*header.key_bytes());
+        let got = Self::of(header);
         if got == self {
             return Ok(());
         }
@@ -56,7 +61,7 @@ impl Decode for PublicKey {
         header.check_params(params.id())?;
         let key = Self {
             params: params.clone(),
-            key_id: KeyId(*header.key_bytes()),
+            key_id: KeyId::of(&header),
             seed: reader.array()?,
             body: reader.words(params.ring_spec(), params.chain_limbs(), 1)?,
         };
@@ -115,7 +120,7 @@ impl Decode for SeededKeys {
         reader.finish()?;
         Ok(Self {
             params: params.clone(),
-            key_id: KeyId(*header.key_bytes()),
+            key_id: KeyId::of(&header),
             seed,
             keys,
         })
@@ -128,7 +133,10 @@ fn read_key(reader: &mut Reader<'_>, params: &Params) -> Result<(KeyKind, Seeded
         (RELINEARISE, 0) => KeyKind::Relinearise,
         (GALOIS, g) if g % 2 == 1 && g != 1 && g < 2 * params.n() as u64 => KeyKind::Galois(g),
         _ => {
-            let expected = format!("a kind of key, Galois elements odd and below {}", 2 * params.n());
+            let expected = format!(
+                "a kind of key, Galois elements odd and below {}",
+                2 * params.n()
+            );
             return Err(reader.refuse(expected, format!("kind {tag}, element {galois}")));
         }
     };

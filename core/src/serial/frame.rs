@@ -211,10 +211,17 @@ impl Header {
         let magic = part::<8>(&bytes, 0);
         if magic != MAGIC && magic != SECRET_MAGIC {
             let (expected, got) = ("a frame that starts with RINGLOOM", "other bytes");
-            return Err(refuse(op, expected, got, "check that this is the right file"));
+            return Err(refuse(
+                op,
+                expected,
+                got,
+                "check that this is the right file",
+            ));
         }
         let code = u32::from_le_bytes(part(&bytes, 8));
-        let kind = Kind::ALL.into_iter().find(|k| k.code() == code && k.magic() == magic);
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|k| k.code() == code && k.magic() == magic);
         let Some(kind) = kind else {
             let (expected, got) = ("a known kind of value", format!("kind {code}"));
             let remedy = "update the library if a newer version wrote the bytes";
@@ -246,7 +253,9 @@ impl Header {
 pub(super) const DAMAGED: &str = "fetch the bytes again: they are damaged";
 
 fn part<const N: usize>(bytes: &[u8; HEADER], at: usize) -> [u8; N] {
-    bytes[at..at + N].try_into().expect("the fields lie within the header")
+    bytes[at..at + N]
+        .try_into()
+        .expect("the fields lie within the header")
 }
 
 /// The error for unusable bytes.

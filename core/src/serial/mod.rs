@@ -58,7 +58,7 @@ pub use params::Security;
 pub(crate) use frame::{NO_KEY, OVERHEAD, refuse};
 pub(crate) use params::json;
 pub(crate) use read::Reader;
-pub(crate) use write::write_frame;
+pub(crate) use write::{Writer, write_frame};
 
 use crate::error::{Error, Result};
 
@@ -143,7 +143,10 @@ pub trait Decode: Sized {
         let file = File::open(path).map_err(|e| file_error(op, path, &e))?;
         let mut file = BufReader::new(file);
         let value = Self::read_from(&mut file, context, limit)?;
-        match file.read(&mut [0; 16]).map_err(|e| file_error(op, path, &e))? {
+        match file
+            .read(&mut [0; 16])
+            .map_err(|e| file_error(op, path, &e))?
+        {
             0 => Ok(value),
             more => Err(trailing(op, more)),
         }

@@ -51,11 +51,6 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    /// The operation, for errors.
-    pub(crate) fn op(&self) -> &'static str {
-        self.op
-    }
-
     /// The error for a value that no writer writes.
     pub(crate) fn refuse(&self, expected: impl Into<String>, got: impl ToString) -> Error {
         refuse(self.op, expected, got, DAMAGED)
@@ -228,7 +223,12 @@ pub(super) fn read_exact(op: &'static str, input: &mut dyn Read, out: &mut [u8])
             let remedy = "fetch the bytes again: they are cut off";
             refuse(op, "a whole frame", "its beginning", remedy)
         } else {
-            refuse(op, "a readable source", e, "check the source and read again")
+            refuse(
+                op,
+                "a readable source",
+                e,
+                "check the source and read again",
+            )
         }
     })
 }

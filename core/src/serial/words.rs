@@ -14,7 +14,10 @@ pub(super) const fn row_bytes(n: usize, bits: u32) -> usize {
 /// Bytes of one polynomial over these limbs.
 pub(super) fn poly_bytes(spec: &RingSpec, limbs: LimbSet) -> usize {
     let n = 1 << spec.log_n();
-    limbs.iter().map(|l| row_bytes(n, spec.modulus(l).bits())).sum()
+    limbs
+        .iter()
+        .map(|l| row_bytes(n, spec.modulus(l).bits()))
+        .sum()
 }
 
 /// Eight words are `bits` bytes; the window of 16 bytes at the last of them ends here.
