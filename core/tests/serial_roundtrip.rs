@@ -5,7 +5,7 @@ mod frames;
 use frames::{VALUES, VECTORS, World, compile, folder};
 use ringloom::{
     Ciphertext, Decryptor, Error, Params, PublicKey, SeededKeys, Session,
-    matrix::{EncryptedVectors, MatVec, MatVecPlan, Packing},
+    matrix::{EncryptedVectors, Packing},
     model::{Program, PublicProgram, Server},
     rlwe::KeyId,
     serial::{Decode, Encode, Header, Kind, Security},
@@ -145,21 +145,6 @@ fn products_and_long_vectors_survive() {
     let squares = VALUES.map(|v| v * v);
     let rescaled = evaluator.rescale(&product).unwrap();
     close(&decryptor.decrypt(&rescaled).unwrap(), &squares);
-}
-
-#[test]
-fn plans_keep_their_steps() {
-    // The step of giant rotations is stored: an old program keeps asking for the same keys even
-    // when a newer planner would choose others.
-    let world = World::new(5);
-    let program = world.program.to_bytes().unwrap();
-    let public = world.program.public().key_request().clone();
-    let back = Program::from_bytes(&program, &Security::AllowInsecure, LIMIT).unwrap();
-    assert_eq!(back.public().key_request(), &public);
-    let packing = world.program.public().input();
-    let plan = MatVecPlan::new(&world.params, packing, 4, (4, 3)).unwrap();
-    let weights = vec![0.5; 12];
-    assert!(MatVec::new(&world.session, &plan, &weights, None).is_ok());
 }
 
 #[test]
