@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ringloom_ntt::arith::{MAX_MODULUS_BITS, is_prime, primes_near};
 
-use super::{ParamsLiteral, PrimeSpec};
+use super::{ParamsLiteral, PrimeSpec, Scale};
 use crate::error::{Error, Result};
 
 /// The primes of a literal: given ones as they are, searched ones filled in.
@@ -171,10 +171,13 @@ fn fill(
 ) -> Option<Vec<Vec<u64>>> {
     let mut taken = Vec::new();
     let mut levels = Vec::with_capacity(literal.q.len());
-    let mut d = 0.0;
+    let top = Scale::from_log2(literal.log_scale);
+    // Exact, because an error of the scale doubles per level like the deviation itself.
+    let mut scale = top.clone();
     for specs in literal.q[1..].iter().rev() {
         // What the primes still to choose must multiply to, relative to their widths.
-        let mut ideal = (1.0 + d) * (1.0 + d) * 2f64.powi(literal.log_scale as i32);
+        let ratio = scale.ratio(&top);
+        let mut ideal = ratio * ratio * top.to_f64();
         let mut widths = Vec::new();
         for spec in specs {
             match *spec {
@@ -186,21 +189,18 @@ fn fill(
             }
         }
         let mut chosen = choose(&widths, ideal, pools, &taken, tolerance)?;
-        d = chosen
-            .iter()
-            .zip(&widths)
-            .fold(ideal, |rest, (&p, &bits)| rest / relative(p, bits))
-            - 1.0;
-        if !widths.is_empty() && d.abs() > tolerance {
-            return None;
-        }
         taken.extend_from_slice(&chosen);
         chosen.reverse();
         let primes = specs.iter().map(|spec| match *spec {
             PrimeSpec::Value(p) => p,
             PrimeSpec::Bits(_) => chosen.pop().expect("one prime was chosen per width"),
         });
-        levels.push(primes.collect());
+        let primes: Vec<u64> = primes.collect();
+        scale = scale.rescaled_square(primes.iter().copied());
+        if !widths.is_empty() && (scale.ratio(&top) - 1.0).abs() > tolerance {
+            return None;
+        }
+        levels.push(primes);
     }
     levels.reverse();
     Some(levels)

@@ -16,7 +16,7 @@ pub struct ParamsLiteral {
     /// Logarithm of the ring degree `N`; a plaintext has `N/2` slots.
     pub log_n: u32,
     /// The limbs each level adds, from level 0 up; a rescale from level `l > 0` drops `q[l]`.
-    /// Level 0 must leave 5 bits of headroom above its scale, with as many primes as that takes;
+    /// Level 0 must leave about 5 bits of headroom above its scale, with as many primes as that takes;
     /// the widths of every other level add up to `log_scale`.
     pub q: Vec<Vec<PrimeSpec>>,
     /// Special primes of key-switching. Their product must reach the product of every digit.

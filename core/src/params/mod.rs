@@ -47,7 +47,7 @@ use crate::error::{Error, Result};
 /// noise.
 ///
 /// # Reference
-/// [CHKKS18] for RNS-CKKS, [HK20] for the digits, [KPP22] for exact scale management.
+/// [CHKKS18] for the RNS form, [HK20] for the digits, [KPP22] for exact scale management.
 #[derive(Clone)]
 pub struct Params(Arc<Inner>);
 
@@ -66,9 +66,9 @@ struct Inner {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamsId([u8; 32]);
 
-/// Bits by which the modulus of level 0 must exceed its scale: decrypted values up to
-/// `2^(HEADROOM_BITS - 1)` are representable at the bottom.
-const HEADROOM_BITS: u32 = 5;
+/// Factor by which the modulus of level 0 must exceed its scale, so that values up to 15 are
+/// representable at the bottom. Just below `2^5`: widths that are five bits apart always pass.
+const HEADROOM: u64 = 31;
 /// Range of `log_scale`.
 const LOG_SCALE: std::ops::RangeInclusive<u32> = 8..=120;
 
@@ -448,7 +448,7 @@ fn scales(op: &'static str, literal: &ParamsLiteral, primes: &Chain) -> Result<V
     }
     scales.reverse();
     let bottom = scale::product(primes.levels[0].iter().copied());
-    let needed = scales[0].mul(&Scale::from_log2(HEADROOM_BITS));
+    let needed = scales[0].mul_by_product([HEADROOM]);
     if (bottom.clone() << 128u32) < *needed.mantissa() {
         return Err(Error::InvalidParams {
             op,
