@@ -224,9 +224,9 @@ fn choose(
         [] => {}
         &[bits] => {
             let primes = free(bits, &[]).into_iter();
-            let fits = primes.filter(|&p| (ideal / relative(p, bits) - 1.0).abs() <= tolerance);
+            let mut fits = primes.filter(|&p| (ideal / relative(p, bits) - 1.0).abs() <= tolerance);
             // The pool is nearest first, so the last one is the farthest.
-            chosen.push(fits.last()?);
+            chosen.push(fits.next_back()?);
         }
         &[ref single @ .., first, second] => {
             for &bits in single {

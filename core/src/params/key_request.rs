@@ -158,9 +158,9 @@ impl Params {
         let (mut power, mut element) = (5, 1);
         while exponent != 0 {
             if exponent & 1 == 1 {
-                element = element * power & mask;
+                element = (element * power) & mask;
             }
-            power = power * power & mask;
+            power = (power * power) & mask;
             exponent >>= 1;
         }
         element

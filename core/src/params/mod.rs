@@ -47,7 +47,7 @@ use crate::error::{Error, Result};
 /// noise.
 ///
 /// # Reference
-/// [CHKKS18] for the RNS form, [HK20] for the digits, [KPP22] for exact scale management.
+/// \[CHKKS18\] for the RNS form, \[HK20\] for the digits, \[KPP22\] for exact scale management.
 #[derive(Clone)]
 pub struct Params(Arc<Inner>);
 

@@ -9,7 +9,7 @@ use std::fmt;
 /// 3.24, at least the 3.19 of the table.
 ///
 /// # Reference
-/// [BCC+24] table 5.2 (classical); companion script seed values and SparseLWEkit re-run
+/// \[BCC+24\] table 5.2 (classical); companion script seed values and SparseLWEkit re-run
 /// (quantum).
 struct Row {
     log_n: u32,

@@ -239,7 +239,10 @@ fn identity_depends_on_every_part() {
         variants.push(literal);
     };
     change(&|l| l.log_n = 11);
-    change(&|l| l.q.truncate(2));
+    change(&|l| {
+        l.q.truncate(2);
+        l.digits = 2;
+    });
     change(&|l| l.q.swap(1, 2));
     change(&|l| l.special[0] = Bits(55));
     change(&|l| {
