@@ -1,118 +1,135 @@
 //! The crate's one error type.
 
-/// What can go wrong above the ring layer. Every variant names the operation and carries what was
-/// expected and what was there.
+use crate::circuits::ApproxError;
+
+/// What can go wrong. Every variant names the operation, what was expected, what was there and
+/// what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the ring layer.
+    /// A ring or device error.
     #[error(transparent)]
     Ring(#[from] ringloom_ntt::Error),
-    /// Parameters that do not fit together.
-    #[error("{op}: {reason}, expected {expected}, got {got}; {remedy}")]
+    /// A function that cannot be approximated as asked.
+    #[error(transparent)]
+    Approximation(#[from] ApproxError),
+    /// Parameters that do not make sense.
+    #[error("{op}: {what}, expected {expected}, got {got}; {remedy}")]
     InvalidParams {
         /// Operation that failed.
         op: &'static str,
         /// What is wrong.
-        reason: String,
-        /// What was needed.
+        what: &'static str,
+        /// What would be right.
         expected: String,
         /// What was there.
         got: String,
         /// What to do.
-        remedy: String,
+        remedy: &'static str,
     },
-    /// Parameters that fall short of 128 bits of security.
+    /// Parameters below 128 bits of security.
     #[error(
-        "{op}: the parameters are below 128 bits of security, expected log2(QP) <= {limit} at N = 2^{log_n}, got {log_qp:.2}; {remedy}"
+        "{op}: parameters miss 128 bits of security, expected log2(QP) of at most {limit} bits for \
+         N = 2^{log_n}, got {log_qp:.1}; use a larger ring, or fewer or narrower primes"
     )]
     InsecureParams {
         /// Operation that failed.
         op: &'static str,
         /// Logarithm of the ring degree.
         log_n: u32,
-        /// `log2` of the product of all primes, special primes included.
+        /// Width of the modulus, special primes included.
         log_qp: f64,
-        /// Largest secure `log2(QP)`; 0 for a degree without one.
+        /// Largest width that is secure; 0 where the table has no row.
         limit: u32,
-        /// What to do.
-        remedy: String,
     },
-    /// Not enough levels left for an operation.
+    /// A name nobody knows.
     #[error(
-        "{op}: too few levels, expected level {needed} or more, got level {level}; choose parameters with more levels or a shallower circuit"
+        "{op}: unknown {what}, expected one of {expected}, got {got:?}; choose a name of the list"
+    )]
+    UnknownName {
+        /// Operation that failed.
+        op: &'static str,
+        /// What kind of thing was named.
+        what: &'static str,
+        /// Names that would work.
+        expected: String,
+        /// The name given.
+        got: String,
+    },
+    /// Not enough levels left.
+    #[error(
+        "{op}: too few levels, expected at least {needed}, got {available}; encrypt at a higher \
+         level, choose parameters with more levels, or make the circuit shallower"
     )]
     LevelExhausted {
         /// Operation that failed.
         op: &'static str,
-        /// Level there was.
-        level: usize,
         /// Level needed.
         needed: usize,
+        /// Level available.
+        available: usize,
     },
-    /// Operands on different levels.
+    /// Operands of different levels.
     #[error(
-        "{op}: the levels differ, expected level {expected}, got level {got}; bring both operands to one level first"
+        "{op}: levels differ, expected level {expected}, got {got}; use align_levels or align_to first"
     )]
     LevelMismatch {
         /// Operation that failed.
         op: &'static str,
         /// Level needed.
         expected: usize,
-        /// Level there was.
+        /// Level given.
         got: usize,
     },
-    /// A product that has not been rescaled yet, or a value that is no product.
-    #[error(
-        "{op}: expected an operand of scale power {expected}, got {got}; rescale products once, and only products"
-    )]
+    /// A product that has not been rescaled, or the other way round.
+    #[error("{op}: wrong power, expected {expected}, got {got}; {}", power_remedy(*.expected))]
     PowerMismatch {
         /// Operation that failed.
         op: &'static str,
-        /// Power needed: 1 for a ready value, 2 for a product waiting to be rescaled.
+        /// Power needed.
         expected: u8,
-        /// Power there was.
+        /// Power given.
         got: u8,
     },
-    /// An operand made under other parameters.
+    /// Objects made for other parameters.
     #[error(
-        "{op}: the parameters differ, expected {expected}, got {got}; use one set of parameters throughout"
+        "{op}: made for other parameters, expected {expected}, got {got}; use one parameter set for keys, ciphertexts and session"
     )]
     ParamsMismatch {
         /// Operation that failed.
         op: &'static str,
         /// Identity needed.
         expected: String,
-        /// Identity there was.
+        /// Identity given.
         got: String,
     },
-    /// An operand that belongs to another secret key.
+    /// Objects made under another secret key.
     #[error(
-        "{op}: the keys differ, expected key {expected}, got key {got}; use ciphertexts and keys made from one secret key"
+        "{op}: made under another key, expected key {expected}, got {got}; use the keys that belong to this ciphertext"
     )]
     KeyMismatch {
         /// Operation that failed.
         op: &'static str,
-        /// Key identity needed.
+        /// Identity needed.
         expected: String,
-        /// Key identity there was.
+        /// Identity given.
         got: String,
     },
-    /// An evaluation key that was not made.
+    /// An evaluation key that is not there.
     #[error(
-        "{op}: a key is missing, expected the key for {what}, got keys for {available}; add it to the key request and make the keys again"
+        "{op}: missing key, expected a {what}, got {available}; ask the client for keys that answer the program's key request"
     )]
     KeyMissing {
         /// Operation that failed.
         op: &'static str,
         /// The key needed.
         what: String,
-        /// The keys there are.
+        /// Keys that are there.
         available: String,
     },
     /// More values than slots.
     #[error(
-        "{op}: too many values, expected at most {slots}, got {got}; split them over several ciphertexts or use a larger ring degree"
+        "{op}: too many values, expected at most {slots}, got {got}; split them over several ciphertexts"
     )]
     TooManyValues {
         /// Operation that failed.
@@ -122,9 +139,9 @@ pub enum Error {
         /// Values given.
         got: usize,
     },
-    /// A value beyond the representable range.
+    /// A value too large for the modulus.
     #[error(
-        "{op}: value {index} is out of range, expected an absolute value of at most {limit:e}, got {value:e}; divide the data by a constant first"
+        "{op}: value {index} is out of range, expected less than {limit:.3e} in absolute value, got {value:.3e}; scale the data or use more levels"
     )]
     ValueOutOfRange {
         /// Operation that failed.
@@ -133,55 +150,88 @@ pub enum Error {
         index: usize,
         /// The value.
         value: f64,
-        /// Largest absolute value.
+        /// Bound on its absolute value.
         limit: f64,
     },
-    /// NaN or an infinity.
+    /// A NaN or an infinity.
     #[error(
-        "{op}: value {index} is not a number, expected a finite value, got {value}; clean the data first"
+        "{op}: value {index} is not finite, expected a number, got NaN or infinity; clean the data first"
     )]
     NotFinite {
         /// Operation that failed.
         op: &'static str,
         /// Position of the value.
         index: usize,
-        /// The value.
-        value: f64,
     },
-    /// The operating system gave no randomness.
+    /// Sizes that do not fit.
     #[error(
-        "{op}: no randomness available, expected bytes from the operating system, got {cause}; make its random device readable"
-    )]
-    Randomness {
-        /// Operation that failed.
-        op: &'static str,
-        /// What the operating system said.
-        cause: String,
-    },
-    /// Operands whose shapes do not fit together.
-    #[error(
-        "{op}: shapes do not fit, expected {expected}, got {got}; give operands of the expected shape"
+        "{op}: sizes do not fit, expected {expected}, got {got}; give data of the expected shape"
     )]
     Shape {
         /// Operation that failed.
         op: &'static str,
-        /// Shape needed.
+        /// What was needed.
         expected: String,
-        /// Shape there was.
+        /// What was there.
         got: String,
     },
-    /// A preset name nobody knows.
+    /// A program whose predicted error is too large.
     #[error(
-        "{op}: unknown preset, expected one of {expected}, got {got:?}; see Params::preset_names"
+        "{op}: the predicted {what} is too large, expected at most {limit:.1e}, got {predicted:.1e}; \
+         use a wider scale, a higher degree, smaller weights, or raise the limit"
     )]
-    UnknownPreset {
+    Precision {
         /// Operation that failed.
         op: &'static str,
-        /// Names that would work.
-        expected: String,
-        /// The name given.
-        got: String,
+        /// Which error.
+        what: &'static str,
+        /// Largest allowed.
+        limit: f64,
+        /// Predicted.
+        predicted: f64,
     },
+    /// Bytes that are not what they should be.
+    #[error("{op}: unusable bytes, expected {expected}, got {got}; {remedy}")]
+    Serialization {
+        /// Operation that failed.
+        op: &'static str,
+        /// What was needed.
+        expected: String,
+        /// What was there.
+        got: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The operating system gave no randomness.
+    #[error(
+        "{op}: no randomness, expected bytes of the operating system, got {cause}; check the system's random device"
+    )]
+    Randomness {
+        /// Operation that failed.
+        op: &'static str,
+        /// What the system said.
+        cause: String,
+    },
+    /// A file that cannot be read or written.
+    #[error(
+        "{op}: cannot use file {path:?}, expected it to work, got {cause}; check the path and its permissions"
+    )]
+    File {
+        /// Operation that failed.
+        op: &'static str,
+        /// The path.
+        path: std::path::PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+const fn power_remedy(expected: u8) -> &'static str {
+    if expected == 1 {
+        "rescale the product first"
+    } else {
+        "multiply first: only products are rescaled"
+    }
 }
 
 /// Result of this crate.

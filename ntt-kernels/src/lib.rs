@@ -7,20 +7,29 @@
 //! | [`poly`] | ring descriptions, buffers, commands and plans, as data |
 //! | [`device`] | the traits a device implements, and the contract |
 //! | [`Ring`] | the validated front of a device |
-//! | [`reference`] | the slow exact device: the oracle |
+//! | [`mod@reference`] | the slow exact device: the oracle |
 //! | [`cpu`] | the SIMD CPU device |
+//! | `testing` (feature) | conformance suite and comparing device for authors of devices |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
+//! | [`open_device`], [`device_names`] | devices by name |
 //!
 //! Import order: `arith <- poly <- device <- {ring, reference, cpu}`. Unsafe code lives in
 //! `cpu::isa` only.
 #![deny(unsafe_code)]
 
 pub mod arith;
+pub mod cpu;
 pub mod device;
+mod devices;
 mod error;
+pub mod host_fft;
 pub mod poly;
 pub mod reference;
 mod ring;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
+pub use cpu::{CpuDevice, CpuDeviceBuilder, Isa};
+pub use devices::{device_names, open_device};
 pub use error::{Error, Result};
 pub use ring::Ring;

@@ -1,57 +1,96 @@
-//! One level of the chain.
+//! The level table.
 
 use std::sync::Arc;
 
-use ringloom_ntt::poly::{GadgetPlan, LimbSet, ModDownPlan};
+use ringloom_ntt::poly::{GadgetPlan, LimbSet, ModDownPlan, RingSpec};
 
-use super::Scale;
+use super::{Scale, chain::Chain};
+use crate::error::Result;
 
-/// What a level stands for: its limbs, its exact scale, and the plans that start from it.
-#[derive(Debug, Clone)]
+/// One row of the level table: limbs, exact scale, what a rescale drops, key-switch constants.
+#[derive(Clone, Debug)]
 pub struct LevelSpec {
-    pub(super) limbs: LimbSet,
-    pub(super) scale: Scale,
-    pub(super) drop: LimbSet,
-    pub(super) gadget: Arc<GadgetPlan>,
-    pub(super) rescale: Option<Arc<ModDownPlan>>,
-    pub(super) mod_down: Arc<ModDownPlan>,
-    pub(super) mod_down_rescale: Option<Arc<ModDownPlan>>,
+    limbs: LimbSet,
+    scale: Scale,
+    dropped: LimbSet,
+    gadget: Arc<GadgetPlan>,
+    mod_down: Arc<ModDownPlan>,
+    rescale: Option<Arc<ModDownPlan>>,
+    mod_down_rescale: Option<Arc<ModDownPlan>>,
+    special_residues: Arc<[u64]>,
+}
+
+pub(super) fn table(
+    spec: &RingSpec,
+    chain: &Chain,
+    special: LimbSet,
+    groups: &[LimbSet],
+) -> Result<Vec<LevelSpec>> {
+    let row = |level: usize| {
+        let limbs = chain.level_limbs(level);
+        let below = level.checked_sub(1).map(|below| chain.level_limbs(below));
+        let dropped = limbs.difference(below.unwrap_or(limbs));
+        let plan = |keep, drop| ModDownPlan::new(spec, keep, drop).map(Arc::new);
+        let special_residues = limbs.iter().map(|l| {
+            let m = spec.modulus(l);
+            special
+                .iter()
+                .fold(1, |acc, p| m.mul(acc, m.reduce(spec.modulus(p).value())))
+        });
+        Ok(LevelSpec {
+            limbs,
+            scale: chain.scales[level].clone(),
+            dropped,
+            gadget: Arc::new(GadgetPlan::new(spec, limbs, special, groups)?),
+            mod_down: plan(limbs, special)?,
+            rescale: below.map(|below| plan(below, dropped)).transpose()?,
+            mod_down_rescale: below
+                .map(|below| plan(below, special.union(dropped)))
+                .transpose()?,
+            special_residues: special_residues.collect(),
+        })
+    };
+    (0..chain.levels.len()).map(row).collect()
 }
 
 impl LevelSpec {
-    /// Limbs of a ciphertext on this level.
+    /// Limbs of a ciphertext at this level.
     pub fn limbs(&self) -> LimbSet {
         self.limbs
     }
 
-    /// Scale of a ready value on this level; a product waiting for its rescale has the square.
+    /// Scale of a ciphertext of power 1 at this level.
     pub fn scale(&self) -> &Scale {
         &self.scale
     }
 
-    /// Limbs a rescale from this level drops; empty on level 0.
-    pub fn drop(&self) -> LimbSet {
-        self.drop
+    /// Limbs that a rescale from this level drops; none at level 0.
+    pub fn dropped(&self) -> LimbSet {
+        self.dropped
     }
 
-    /// Decomposition of a polynomial on this level for key-switching.
+    /// Digits of a key-switch at this level.
     pub fn gadget(&self) -> &Arc<GadgetPlan> {
         &self.gadget
     }
 
-    /// Keeps the limbs of the next level down; `None` on level 0.
-    pub fn rescale(&self) -> Option<&Arc<ModDownPlan>> {
-        self.rescale.as_ref()
-    }
-
-    /// Keeps the limbs of this level, drops the special ones.
+    /// Division by the special primes.
     pub fn mod_down(&self) -> &Arc<ModDownPlan> {
         &self.mod_down
     }
 
-    /// Mod-down and rescale at once: keeps the limbs of the next level down, drops the special
-    /// limbs and those of the rescale; `None` on level 0.
+    /// Division by the dropped primes; none at level 0.
+    pub fn rescale(&self) -> Option<&Arc<ModDownPlan>> {
+        self.rescale.as_ref()
+    }
+
+    /// Both divisions at once; none at level 0.
     pub fn mod_down_rescale(&self) -> Option<&Arc<ModDownPlan>> {
         self.mod_down_rescale.as_ref()
+    }
+
+    /// The product of the special primes, per limb.
+    pub fn special_residues(&self) -> &Arc<[u64]> {
+        &self.special_residues
     }
 }

@@ -1,123 +1,110 @@
-//! Named parameter sets, and sets for a depth.
+//! Named sets, and sets for a depth.
 
-use super::{Params, ParamsLiteral, security};
+use super::{
+    Params, ParamsLiteral,
+    PrimeSpec::{self, Bits},
+    SecurityReport,
+};
 use crate::error::{Error, Result};
 
-const NAMES: [&str; 6] = ["n12_k2", "n13_k3", "n14_k9", "n15_k15", "n15_2p", "n16_k32"];
+/// Name, ring, bits of level 0, levels, bits of the primes each level adds, special primes, scale,
+/// limbs per digit.
+struct Preset {
+    name: &'static str,
+    log_n: u32,
+    bottom: &'static [u32],
+    levels: usize,
+    step: &'static [u32],
+    special: (usize, u32),
+    log_scale: u32,
+    limbs_per_digit: usize,
+}
 
-/// Widths of [`Params::for_depth`].
-const Q0_BITS: u64 = 50;
-const SCALE_BITS: u64 = 40;
-const SPECIAL_BITS: u64 = 50;
-/// Largest depth at the largest tabled degree: `50 + 40 * 85 + 50 < 3523`.
-const MAX_DEPTH: usize = 85;
+#[rustfmt::skip]
+const PRESETS: [Preset; 7] = [
+    // k: active limbs of Q.
+    Preset { name: "n12_k1", log_n: 12, bottom: &[45], levels: 0, step: &[], special: (1, 46), log_scale: 30, limbs_per_digit: 1 },
+    Preset { name: "n13_k2", log_n: 13, bottom: &[50], levels: 1, step: &[40], special: (1, 50), log_scale: 40, limbs_per_digit: 1 },
+    Preset { name: "n13_k3", log_n: 13, bottom: &[50], levels: 2, step: &[40], special: (1, 50), log_scale: 40, limbs_per_digit: 1 },
+    Preset { name: "n14_k9", log_n: 14, bottom: &[50], levels: 8, step: &[40], special: (1, 50), log_scale: 40, limbs_per_digit: 1 },
+    Preset { name: "n15_k15", log_n: 15, bottom: &[50], levels: 14, step: &[45], special: (3, 50), log_scale: 45, limbs_per_digit: 3 },
+    // Two primes per level: a scale of 2^80.
+    Preset { name: "n15_k14_2p", log_n: 15, bottom: &[50, 50], levels: 6, step: &[40, 40], special: (3, 50), log_scale: 80, limbs_per_digit: 3 },
+    Preset { name: "n16_k27", log_n: 16, bottom: &[50], levels: 26, step: &[45], special: (9, 50), log_scale: 45, limbs_per_digit: 9 },
+];
 
-impl Params {
-    /// The names [`Params::preset`] knows.
-    ///
-    /// | name | N | chain (bits) | special | digits | log QP | depth |
-    /// |---|---|---|---|---|---|---|
-    /// | `n12_k2` | 2^12 | 38 + 28 | 38 | 2 | 104 | 1 |
-    /// | `n13_k3` | 2^13 | 50 + 2 x 40 | 50 | 3 | 180 | 2 |
-    /// | `n14_k9` | 2^14 | 50 + 8 x 40 | 50 | 9 | 420 | 8 |
-    /// | `n15_k15` | 2^15 | 50 + 14 x 45 | 3 x 50 | 5 | 830 | 14 |
-    /// | `n15_2p` | 2^15 | 2 x 50 + 8 x (40 + 40) | 2 x 50 | 9 | 840 | 8 |
-    /// | `n16_k32` | 2^16 | 50 + 31 x 45 | 6 x 50 | 6 | 1745 | 31 |
-    ///
-    /// `k9` stands for nine limbs; `2p` for two primes per level (scale `2^80`). Every preset is
-    /// at 128 classical bits or above.
-    pub fn preset_names() -> &'static [&'static str] {
-        &NAMES
+pub(super) fn names() -> Vec<&'static str> {
+    PRESETS.iter().map(|p| p.name).collect()
+}
+
+pub(super) fn preset(name: &str) -> Result<Params> {
+    let found = PRESETS
+        .iter()
+        .find(|p| p.name == name)
+        .ok_or_else(|| Error::UnknownName {
+            op: "Params::preset",
+            what: "parameter set",
+            expected: names().join(", "),
+            got: name.to_owned(),
+        })?;
+    let bits = |list: &[u32]| list.iter().map(|&b| Bits(b)).collect::<Vec<PrimeSpec>>();
+    let mut chain = vec![bits(found.bottom)];
+    chain.resize(found.levels + 1, bits(found.step));
+    Params::new(&ParamsLiteral {
+        log_n: found.log_n,
+        chain,
+        special: vec![Bits(found.special.1); found.special.0],
+        log_scale: found.log_scale,
+        limbs_per_digit: found.limbs_per_digit,
+    })
+}
+
+const BOTTOM: u32 = 50;
+const STEP: u32 = 40;
+/// Bits by which the special primes exceed the widest digit, so that key-switch noise stays below
+/// rounding.
+const SPECIAL_MARGIN: u32 = 5;
+
+pub(super) fn for_depth(depth: usize) -> Result<Params> {
+    let limbs = depth + 1;
+    let chain_bits = BOTTOM as usize + STEP as usize * depth;
+    for log_n in 12..=17 {
+        let limit = SecurityReport::new(log_n, 0.0).limit().unwrap_or(0) as usize;
+        // Transforms of a key-switch: digits times limbs of the extended basis.
+        let options = (1..=limbs).filter_map(|per_digit| {
+            let digit = BOTTOM + STEP * (per_digit as u32 - 1) + SPECIAL_MARGIN;
+            let count = digit.div_ceil(50);
+            let bits = digit.div_ceil(count);
+            let total = chain_bits + (count * bits) as usize;
+            let transforms = limbs.div_ceil(per_digit) * (limbs + count as usize);
+            (total <= limit).then_some((transforms, per_digit, count, bits))
+        });
+        if let Some((_, per_digit, count, bits)) = options.min() {
+            return Params::new(&literal(log_n, depth, per_digit, count, bits));
+        }
     }
+    Err(Error::InvalidParams {
+        op: "Params::for_depth",
+        what: "no secure ring has enough levels",
+        expected: "a depth of at most 80 or so".into(),
+        got: depth.to_string(),
+        remedy: "make the circuit shallower",
+    })
+}
 
-    /// A named set.
-    ///
-    /// ```
-    /// let params = ringloom::Params::preset("n14_k9")?;
-    /// assert_eq!((params.slots(), params.max_level()), (8192, 8));
-    /// # Ok::<(), ringloom::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::UnknownPreset`].
-    pub fn preset(name: &str) -> Result<Self> {
-        let op = "Params::preset";
-        let one = ParamsLiteral::one_prime_per_level;
-        let literal = match name {
-            "n12_k2" => one(12, 38, 1, 28, &[38], 2),
-            "n13_k3" => one(13, 50, 2, 40, &[50], 3),
-            "n14_k9" => one(14, 50, 8, 40, &[50], 9),
-            "n15_k15" => one(15, 50, 14, 45, &[50; 3], 5),
-            "n15_2p" => ParamsLiteral::two_primes_per_level(15, 50, 8, 80, &[50; 2], 9),
-            "n16_k32" => one(16, 50, 31, 45, &[50; 6], 6),
-            _ => {
-                let (expected, got) = (NAMES.join(", "), name.to_owned());
-                return Err(Error::UnknownPreset { op, expected, got });
-            }
-        };
-        Self::build(op, &literal, true)
-    }
+pub(super) fn insecure_toy(levels: usize, log_n: u32) -> Result<Params> {
+    Params::insecure_new(&literal(log_n, levels, 2.min(levels + 1), 2, 48))
+}
 
-    /// The smallest degree at 128 bits for `depth` rescales at scale `2^40`.
-    ///
-    /// Level 0 and the special primes have 50 bits. Within the degree the number of digits is the
-    /// one with the cheapest key-switching (the fewest transforms, digits times limbs) that the
-    /// security limit allows.
-    ///
-    /// ```
-    /// let params = ringloom::Params::for_depth(3)?;
-    /// assert_eq!((params.log_n(), params.max_level()), (14, 3));
-    /// # Ok::<(), ringloom::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::InvalidParams`] when the depth fits no degree.
-    pub fn for_depth(depth: usize) -> Result<Self> {
-        let op = "Params::for_depth";
-        let limbs = depth.saturating_add(1).min(1000) as u64;
-        let q_bits = Q0_BITS + (limbs - 1) * SCALE_BITS;
-        let Some(log_n) = security::min_log_n(q_bits + SPECIAL_BITS + 1) else {
-            return Err(Error::InvalidParams {
-                op,
-                reason: "no degree is secure for this depth".into(),
-                expected: format!("a depth of at most {MAX_DEPTH}"),
-                got: depth.to_string(),
-                remedy: "split the circuit, or reduce its depth".into(),
-            });
-        };
-        let limit = u64::from(security::max_log_qp(log_n).expect("the degree is tabled"));
-        // One digit of `size` limbs with the special primes it takes; the margin bits cover primes
-        // that are a little below or above the power of two of their width.
-        let special = |size: u64| match size {
-            1 => 1,
-            _ => (Q0_BITS + (size - 1) * SCALE_BITS + 1).div_ceil(SPECIAL_BITS),
-        };
-        let (digits, special) = (1..=limbs)
-            .map(|size| (limbs.div_ceil(size), special(size)))
-            .filter(|(_, special)| q_bits + special * SPECIAL_BITS < limit)
-            .min_by_key(|(digits, special)| digits * (limbs + special))
-            .expect("one limb per digit is within the limit");
-        let literal = ParamsLiteral::one_prime_per_level(
-            log_n,
-            Q0_BITS as u32,
-            depth,
-            SCALE_BITS as u32,
-            &vec![SPECIAL_BITS as u32; special as usize],
-            digits as usize,
-        );
-        Self::build(op, &literal, true)
-    }
-
-    /// Insecure parameters of degree `2^10` for tests and documentation: `levels` rescales at
-    /// scale `2^40`, one digit per limb.
-    ///
-    /// # Errors
-    /// [`Error::InvalidParams`] for more than 126 levels.
-    pub fn insecure_toy(levels: usize) -> Result<Self> {
-        let op = "Params::insecure_toy";
-        // Keeps an absurd count from being built up before the limb check refuses it.
-        let levels = levels.min(1000);
-        let literal = ParamsLiteral::one_prime_per_level(10, 50, levels, 40, &[50], levels + 1);
-        Self::build(op, &literal, false)
+fn literal(log_n: u32, depth: usize, per_digit: usize, special: u32, bits: u32) -> ParamsLiteral {
+    let mut chain = vec![vec![Bits(BOTTOM)]];
+    chain.resize(depth + 1, vec![Bits(STEP)]);
+    let special = vec![Bits(bits); special as usize];
+    ParamsLiteral {
+        log_n,
+        chain,
+        special,
+        log_scale: STEP,
+        limbs_per_digit: per_digit,
     }
 }

@@ -3,138 +3,139 @@
 use std::fmt;
 
 use num_bigint::{BigInt, BigUint, Sign};
-use num_traits::ToPrimitive;
+use num_traits::{One, ToPrimitive, Zero};
 
-use crate::error::{Error, Result};
-
-/// A positive scale as an exact dyadic rational `m / 2^128`.
+/// A positive dyadic rational with 128 fractional bits.
 ///
-/// Products and quotients are rounded to the nearest multiple of `2^-128`, ties up. Scales are at
-/// least 1 in practice, so the relative error of one operation is at most `2^-129`; equality is
-/// equality of `m`, never "close enough".
+/// The scale of every level is defined to be such a number: the scale table is the definition,
+/// and a product's true scale differs from it by a relative `2^-128` at most, far below any noise.
+/// The rounding does not accumulate in values: each level's table entry stands on its own.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scale(BigUint);
 
-/// Fractional bits of a [`Scale`].
-const FRACTION_BITS: u32 = 128;
+const FRACTION: u64 = 128;
 
 impl Scale {
-    /// The scale `2^log2`.
-    pub fn from_log2(log2: u32) -> Self {
-        Self(BigUint::from(1u8) << (FRACTION_BITS + log2))
+    /// `2^bits`.
+    pub fn from_log2(bits: u32) -> Self {
+        Self(BigUint::one() << (u64::from(bits) + FRACTION))
     }
 
-    /// The exact value times `2^128`.
-    pub fn mantissa(&self) -> &BigUint {
-        &self.0
-    }
-
-    /// The nearest double (up to its last bit).
+    /// The nearest double.
     pub fn to_f64(&self) -> f64 {
-        let (top, shift) = self.top();
-        top * 2f64.powi(shift)
+        ratio(&self.0, &(BigUint::one() << FRACTION))
     }
 
-    /// Logarithm to base 2.
+    /// Its logarithm.
     pub fn log2(&self) -> f64 {
-        let (top, shift) = self.top();
-        top.log2() + f64::from(shift)
+        self.to_f64().log2()
     }
 
-    /// `self * other`.
+    /// The product.
+    #[must_use]
     pub fn mul(&self, other: &Self) -> Self {
-        let one = BigUint::from(1u8) << FRACTION_BITS;
-        Self(round_div(&self.0 * &other.0, &one))
+        Self(round_shift(&self.0 * &other.0, FRACTION))
     }
 
-    /// `self / (p_1 p_2 ..)`: the scale after a rescale that drops these primes.
-    pub fn div_by_product(&self, primes: impl IntoIterator<Item = u64>) -> Self {
-        Self(round_div(self.0.clone(), &product(primes)))
+    /// Divided by a product of primes.
+    #[must_use]
+    pub fn div_primes(&self, primes: impl IntoIterator<Item = u64>) -> Self {
+        let divisor: BigUint = primes.into_iter().map(BigUint::from).product();
+        Self(round_div(&self.0, &divisor))
     }
 
-    /// `self * (p_1 p_2 ..)`.
-    pub fn mul_by_product(&self, primes: impl IntoIterator<Item = u64>) -> Self {
-        Self(&self.0 * product(primes))
+    /// The integer nearest to `self / 2^bits`; 0 when it does not fit a word.
+    pub(crate) fn over_log2(&self, bits: u32) -> u64 {
+        round_shift(self.0.clone(), FRACTION + u64::from(bits))
+            .to_u64()
+            .unwrap_or(0)
     }
 
-    /// `self / other`.
-    pub fn div(&self, other: &Self) -> Self {
-        Self(round_div(&self.0 << FRACTION_BITS, &other.0))
+    /// The integer nearest to `c * self`, exactly; 0 for a `c` that is not finite.
+    pub fn mul_f64(&self, c: f64) -> BigInt {
+        let (mantissa, exponent) = decompose(c);
+        let product = &self.0 * mantissa.magnitude();
+        let shift = FRACTION as i64 - exponent;
+        let magnitude = match u64::try_from(shift) {
+            Ok(shift) => round_shift(product, shift),
+            Err(_) => product << shift.unsigned_abs(),
+        };
+        signed(mantissa.sign(), magnitude)
     }
 
-    /// `self^2 / (p_1 p_2 ..)`, rounded once: the scale of a product of two values after a
-    /// rescale that drops these primes.
-    pub fn rescaled_square(&self, primes: impl IntoIterator<Item = u64>) -> Self {
-        let denominator = product(primes) << FRACTION_BITS;
-        Self(round_div(&self.0 * &self.0, &denominator))
+    /// The integer nearest to `to * product / self`: what a value at scale `self` is multiplied
+    /// with so that it has scale `to` after a division by the primes.
+    pub(crate) fn factor_to(&self, to: &Self, primes: impl IntoIterator<Item = u64>) -> BigInt {
+        let product: BigUint = primes.into_iter().map(BigUint::from).product();
+        BigInt::from(round_div(&(&to.0 * product), &self.0))
     }
 
-    /// `self / other` as a double.
-    pub fn ratio(&self, other: &Self) -> f64 {
-        let ((a, i), (b, j)) = (self.top(), other.top());
-        a / b * 2f64.powi(i - j)
-    }
-
-    /// The integer that stands for `value` at this scale: `round(value * self)`, ties away from
-    /// zero, computed exactly.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`].
-    pub fn constant_for(&self, value: f64) -> Result<BigInt> {
-        if !value.is_finite() {
-            let op = "Scale::constant_for";
-            return Err(Error::NotFinite {
-                op,
-                index: 0,
-                value,
-            });
+    /// The integer nearest to `c * to / self`: multiplies by `c` and changes the scale at once.
+    pub(crate) fn factor_to_times(&self, to: &Self, c: f64) -> BigInt {
+        let (mantissa, exponent) = decompose(c);
+        let (mut dividend, mut divisor) = (&to.0 * mantissa.magnitude(), self.0.clone());
+        match u64::try_from(exponent) {
+            Ok(shift) => dividend <<= shift,
+            Err(_) => divisor <<= exponent.unsigned_abs(),
         }
-        let bits = value.to_bits();
-        let fraction = bits & ((1 << 52) - 1);
-        // value = +- significand * 2^exponent, subnormals included.
-        let (significand, exponent) = match (bits >> 52 & 0x7ff) as i32 {
-            0 => (fraction, -1074),
-            biased => (fraction | 1 << 52, biased - 1075),
-        };
-        let numerator = &self.0 * significand;
-        let magnitude = match exponent - FRACTION_BITS as i32 {
-            shift if shift >= 0 => numerator << shift,
-            shift => round_div(numerator, &(BigUint::from(1u8) << -shift)),
-        };
-        let sign = if value < 0.0 { Sign::Minus } else { Sign::Plus };
-        Ok(BigInt::from_biguint(sign, magnitude))
-    }
-
-    /// `(top, shift)` with value `top * 2^shift`, `top` made of the leading 64 bits.
-    fn top(&self) -> (f64, i32) {
-        let drop = self.0.bits().saturating_sub(64);
-        let top = (&self.0 >> drop).to_u64().expect("64 bits are left");
-        (top as f64, drop as i32 - FRACTION_BITS as i32)
-    }
-}
-
-impl fmt::Display for Scale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "2^{:.6}", self.log2())
+        signed(mantissa.sign(), round_div(&dividend, &divisor))
     }
 }
 
 impl fmt::Debug for Scale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scale({self})")
+        write!(f, "Scale(2^{:.6})", self.log2())
     }
 }
 
-/// The product of some primes.
-pub(super) fn product(primes: impl IntoIterator<Item = u64>) -> BigUint {
-    primes
-        .into_iter()
-        .fold(BigUint::from(1u8), |acc, p| acc * p)
+/// `c = mantissa * 2^exponent`.
+fn decompose(c: f64) -> (BigInt, i64) {
+    if !c.is_finite() || c == 0.0 {
+        return (BigInt::zero(), 0);
+    }
+    let bits = c.to_bits();
+    let (field, fraction) = ((bits >> 52 & 0x7ff) as i64, bits & ((1 << 52) - 1));
+    let (mantissa, exponent) = if field == 0 {
+        (fraction, -1074)
+    } else {
+        (fraction | 1 << 52, field - 1075)
+    };
+    let sign = if c < 0.0 { Sign::Minus } else { Sign::Plus };
+    (BigInt::from_biguint(sign, mantissa.into()), exponent)
 }
 
-/// `a / b` rounded to the nearest integer, ties up.
-fn round_div(a: BigUint, b: &BigUint) -> BigUint {
-    (a + (b >> 1u32)) / b
+fn signed(sign: Sign, magnitude: BigUint) -> BigInt {
+    BigInt::from_biguint(
+        if magnitude.is_zero() {
+            Sign::NoSign
+        } else {
+            sign
+        },
+        magnitude,
+    )
+}
+
+fn round_shift(value: BigUint, shift: u64) -> BigUint {
+    if shift == 0 {
+        value
+    } else {
+        (value + (BigUint::one() << (shift - 1))) >> shift
+    }
+}
+
+fn round_div(dividend: &BigUint, divisor: &BigUint) -> BigUint {
+    (dividend * 2u8 + divisor) / (divisor * 2u8)
+}
+
+/// The nearest double of a quotient, to about 2^-60.
+fn ratio(dividend: &BigUint, divisor: &BigUint) -> f64 {
+    let shift = 64 + divisor.bits() as i64 - dividend.bits() as i64;
+    let quotient = match u64::try_from(shift) {
+        Ok(up) => (dividend << up) / divisor,
+        Err(_) => (dividend >> shift.unsigned_abs()) / divisor,
+    };
+    let quotient = quotient.to_f64().expect("64 to 65 bits fit a double");
+    quotient * 2f64.powi(i32::try_from(-shift).expect("scales are far below 2^1000"))
 }
 
 #[cfg(test)]
@@ -142,48 +143,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn powers_of_two_are_exact() {
+    fn arithmetic_is_exact_where_it_can_be() {
         let s = Scale::from_log2(40);
         assert_eq!(s.to_f64(), 2f64.powi(40));
         assert_eq!(s.log2(), 40.0);
         assert_eq!(s.mul(&s), Scale::from_log2(80));
-        assert_eq!(s.div(&Scale::from_log2(10)), Scale::from_log2(30));
-        assert_eq!(Scale::from_log2(900).log2(), 900.0);
-        assert_eq!(s.ratio(&Scale::from_log2(42)), 0.25);
+        assert_eq!(s.mul(&s).div_primes([1 << 40]), s);
+        assert_eq!(s.mul_f64(-1.5), BigInt::from(-3i64 << 39));
+        assert_eq!(s.mul_f64(2f64.powi(-41)), BigInt::from(1)); // half rounds up
+        assert_eq!(s.mul_f64(2f64.powi(-42)), BigInt::from(0));
+        assert_eq!(s.mul_f64(f64::NAN), BigInt::from(0));
+        assert_eq!(s.mul_f64(2f64.powi(100)), BigInt::from(1) << 140);
+        assert_eq!(s.factor_to(&s, [97]), BigInt::from(97));
+        assert_eq!(
+            s.factor_to_times(&s.mul(&s), -0.25),
+            BigInt::from(-1i64 << 38)
+        );
+        assert_eq!(s.over_log2(38), 4);
     }
 
     #[test]
-    fn products_and_quotients_round_to_the_nearest_multiple() {
-        let (p, q) = (1_099_510_054_913, 1_099_515_691_009);
-        let s = Scale::from_log2(40);
-        let up = s.mul_by_product([p, q]);
-        assert_eq!(up.div_by_product([q, p]), s);
-        // s / 3 = 2^168 / 3 units, and 2^168 = 1 mod 3, so it rounds down.
-        let third = s.div_by_product([3]);
-        assert_eq!(third.mantissa() * 3u32 + 1u32, BigUint::from(1u8) << 168u32);
-        let direct = s.rescaled_square([p]);
-        let exact = (BigUint::from(1u8) << 208u32) / p;
-        assert!(direct.mantissa() - &exact <= BigUint::from(1u8));
-    }
-
-    #[test]
-    fn constants_round_half_away_from_zero() {
-        let s = Scale::from_log2(1);
-        let constant = |v: f64| s.constant_for(v).unwrap();
-        assert_eq!(constant(0.25), BigInt::from(1));
-        assert_eq!(constant(-0.25), BigInt::from(-1));
-        assert_eq!(constant(0.2499999), BigInt::from(0));
-        assert_eq!(constant(3.0), BigInt::from(6));
-        assert_eq!(constant(0.0), BigInt::from(0));
-        assert_eq!(constant(f64::MIN_POSITIVE / 2.0), BigInt::from(0));
-        assert_eq!(constant(1e300).to_f64(), Some(2e300));
-        assert!(matches!(
-            s.constant_for(f64::NAN),
-            Err(Error::NotFinite { .. })
-        ));
-        // Beyond double precision: 1 at scale 2^100/3 keeps every bit.
-        let big = Scale::from_log2(100).div_by_product([3]);
-        let want = (BigUint::from(1u8) << 100u32) / 3u32;
-        assert_eq!(big.constant_for(1.0).unwrap(), BigInt::from(want));
+    fn doubles_are_nearest() {
+        let s = Scale::from_log2(40).div_primes([3]);
+        assert_eq!(s.to_f64(), 2f64.powi(40) / 3.0);
     }
 }

@@ -7,11 +7,14 @@
 //! | [`is_prime`], [`primes_below`], [`primes_near`] | prime search |
 //! | [`root_of_unity`] | the table's fixed primitive root |
 //! | [`bit_reverse`] | index order of the evaluation domain |
+//! | [`eval_permutation`] | an automorphism as a permutation of evaluations |
 
+mod galois;
 mod modulus;
 mod primes;
 mod roots;
 
+pub use galois::eval_permutation;
 pub use modulus::{Modulus, ShoupWord};
 pub use primes::{is_prime, primes_below, primes_near};
 pub use roots::{bit_reverse, root_of_unity};

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// branch-free on the data, so that they may run on secrets.
 ///
 /// # Reference
-/// [Barrett86], [Shoup] as described in [Harvey14] section 2.
+/// \[Barrett86\], \[Shoup\] as described in \[Harvey14\] section 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Modulus {
     q: u64,

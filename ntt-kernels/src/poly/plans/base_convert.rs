@@ -29,7 +29,7 @@ pub enum LiftMode {
 ///   [`BaseConvertPlan::fraction`] states.
 ///
 /// # Reference
-/// [HPS18] section 2; centring after [BMTH21] section 3.
+/// \[HPS18\] section 2; centring after \[BMTH21\] section 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseConvertPlan {
     source: LimbSet,

@@ -16,7 +16,7 @@ use crate::{
 /// limbs and digits.
 ///
 /// # Reference
-/// [HK20] section 3.
+/// \[HK20\] section 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GadgetPlan {
     source: LimbSet,

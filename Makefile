@@ -1,0 +1,64 @@
+# Short targets; anything longer than a line lives in scripts/. `make help` lists them.
+SHELL := /bin/bash
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+DEVICE ?= cpu
+IDS ?= '*'
+PY := .venv/bin/python
+STAMP := .venv/.stamp
+RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing
+.DEFAULT_GOAL := help
+.PHONY: help setup fmt lint test-fast test test-long demo bench-smoke bench bench-peers doc py py-test package clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: ## install what is missing (system packages, .venv); quick when there is nothing to do
+	@scripts/setup.sh
+
+$(STAMP): scripts/setup.sh bindings-py/pyproject.toml bindings-py/constraints.txt
+	@scripts/setup.sh
+
+fmt: $(STAMP) ## format Rust and Python in place
+	cargo fmt --all
+	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data
+
+lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
+	@scripts/lint.sh
+
+test-fast: $(STAMP) ## unit and property tests of the three library crates
+	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing
+
+test: lint ## everything that CI runs
+	cargo test --locked $(RUST)
+	$(MAKE) doc py-test package
+
+test-long: $(STAMP) ## full-size and ignored tests; by hand
+	cargo test --locked $(RUST) -- --include-ignored
+
+demo: py ## train, compile, encrypt, classify, decrypt (DEVICE=cpu-scalar chooses another device)
+	@DEVICE=$(DEVICE) scripts/demo.sh
+
+bench-smoke: $(STAMP) ## every bench id once, at toy size
+	cargo run --locked --release -p ringloom-bench -- run --smoke '*'
+
+bench: $(STAMP) ## the bench suite (IDS='ring/*' for a part, DEVICE=... for another device)
+	cargo run --locked --release -p ringloom-bench -- run $(IDS) --device $(DEVICE) --json out/bench.json
+
+bench-peers: $(STAMP) ## the same operations of other libraries, installed into .venv-peers
+	@scripts/bench-peers.sh
+
+doc: $(STAMP) ## API documentation; a broken link fails
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps $(RUST)
+
+py: $(STAMP) ## build the Python extension (release) into .venv
+	cd bindings-py && PIP_QUIET=1 ../.venv/bin/maturin develop --release --locked --quiet
+
+py-test: py ## pytest, ruff, mypy, stubtest
+	@scripts/py-test.sh
+
+package: $(STAMP) ## package the crates and the wheel, run the README's lines from them
+	scripts/check-packages.sh
+	scripts/check-wheel.sh
+
+clean: ## remove build products (.venv and .venv-peers stay)
+	rm -rf target out

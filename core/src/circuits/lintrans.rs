@@ -1,0 +1,429 @@
+//! Linear transforms of slots: diagonals, baby steps and giant steps, double hoisting.
+
+use std::{collections::BTreeMap, fmt};
+
+use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Prepared, Shape, View};
+
+use crate::{
+    ckks::{Ciphertext, Encoder, Evaluator, Slots},
+    error::{Error, Result},
+    params::{KeyRequest, LevelSpec, Params, rotation_element},
+    rlwe::{KeyKind, mod_down},
+    session::Session,
+};
+
+/// A square matrix on the slots, by its generalised diagonals: entry `j` of diagonal `k` is
+/// `M[j][(j + k) mod slots]`, so that `M x = sum_k diag_k * rotate(x, k)`.
+///
+/// A diagonal shorter than the slots repeats: its length divides the number of slots.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Diagonals {
+    map: BTreeMap<usize, Vec<f64>>,
+}
+
+impl Diagonals {
+    /// No diagonals: the zero matrix.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets one diagonal; all-zero diagonals count as absent unless every one is.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the length does not divide `slots` or the index is not below it;
+    /// [`Error::NotFinite`].
+    pub fn insert(&mut self, slots: usize, index: usize, values: Vec<f64>) -> Result<()> {
+        let op = "Diagonals::insert";
+        if index >= slots || values.is_empty() || !slots.is_multiple_of(values.len()) {
+            let expected = format!("an index below {slots} and a length that divides it");
+            let got = format!("index {index}, length {}", values.len());
+            return Err(Error::Shape { op, expected, got });
+        }
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFinite { op, index });
+        }
+        self.map.insert(index, values);
+        Ok(())
+    }
+
+    /// Indices of the diagonals.
+    pub fn indices(&self) -> impl Iterator<Item = usize> {
+        self.map.keys().copied()
+    }
+
+    /// Applies the matrix to clear slots.
+    pub fn apply_clear(&self, x: &[f64]) -> Vec<f64> {
+        let n = x.len();
+        let mut out = vec![0.0; n];
+        for (&k, diagonal) in &self.map {
+            for (j, o) in out.iter_mut().enumerate() {
+                *o += diagonal[j % diagonal.len()] * x[(j + k) % n];
+            }
+        }
+        out
+    }
+}
+
+/// Which rotations a linear transform needs and in which order it works: no weights inside.
+///
+/// Diagonal `k = giant + baby`, with `giant` a multiple of `step`:
+/// `M x = sum_giant rotate(sum_baby rotate(diag_k, -giant) * rotate(x, baby), giant)`.
+///
+/// # Reference
+/// \[HS18\] section 4; \[BMTH21\] section 4 for the second hoisting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinearPlan {
+    level: usize,
+    /// Distance of the diagonals: all indices are multiples of it.
+    stride: usize,
+    step: usize,
+    /// Giant steps with their baby steps, ascending.
+    giants: BTreeMap<usize, Vec<usize>>,
+}
+
+impl LinearPlan {
+    /// The cheapest plan for diagonals at these indices, for ciphertexts of `level`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] without any index or with one beyond the slots;
+    /// [`Error::LevelExhausted`] at level 0 or above the chain.
+    pub fn new(params: &Params, level: usize, indices: &[usize]) -> Result<Self> {
+        let op = "LinearPlan::new";
+        let slots = params.slots();
+        if level == 0 || level > params.max_level() {
+            return Err(Error::LevelExhausted {
+                op,
+                needed: level.max(1),
+                available: params.max_level().min(level),
+            });
+        }
+        if indices.is_empty() || indices.iter().any(|&k| k >= slots) {
+            let expected = format!("at least one diagonal, all below {slots}");
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: format!("{indices:?}"),
+            });
+        }
+        let stride = indices.iter().fold(slots, |a, &b| gcd(a, b));
+        let split = |step: usize| {
+            let mut giants = BTreeMap::<usize, Vec<usize>>::new();
+            for &k in indices {
+                giants.entry(k / step * step).or_default().push(k % step);
+            }
+            giants.values_mut().for_each(|babies| {
+                babies.sort_unstable();
+                babies.dedup();
+            });
+            giants
+        };
+        // A baby step costs an inner product and an automorphism of the extended pair; a giant
+        // step a decomposition on top, and a mod-down of one polynomial: about twice as much at
+        // two to four digits.
+        let cost = |giants: &BTreeMap<usize, Vec<usize>>| {
+            let babies: std::collections::BTreeSet<usize> = giants
+                .values()
+                .flatten()
+                .copied()
+                .filter(|&b| b != 0)
+                .collect();
+            babies.len() + 2 * giants.keys().filter(|&&g| g != 0).count()
+        };
+        let steps = std::iter::successors(Some(stride), |s| (*s < slots).then_some(s * 2));
+        let (step, giants) = steps
+            .map(|step| (step, split(step)))
+            .min_by_key(|(_, giants)| cost(giants))
+            .expect("the successors start with one step");
+        Ok(Self {
+            level,
+            stride,
+            step,
+            giants,
+        })
+    }
+
+    /// Level of the input; the output is one below.
+    pub fn level(&self) -> usize {
+        self.level
+    }
+
+    /// Baby steps other than 0, ascending.
+    pub fn babies(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = self.giants.values().flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all.retain(|&b| b != 0);
+        all
+    }
+
+    /// Giant steps other than 0, ascending.
+    pub fn giants(&self) -> Vec<usize> {
+        self.giants.keys().copied().filter(|&g| g != 0).collect()
+    }
+
+    /// The rotation keys it needs.
+    pub fn key_request(&self) -> KeyRequest {
+        let steps = self.babies().into_iter().chain(self.giants());
+        steps.fold(KeyRequest::new(), |request, steps| {
+            request.with_rotation(steps as i64, self.level)
+        })
+    }
+}
+
+/// A linear transform ready to run: a plan with its encoded diagonals on a device.
+pub struct LinearTransform {
+    plan: LinearPlan,
+    session: Session,
+    /// Per giant step, pairs of baby step and diagonal.
+    diagonals: Vec<(usize, Vec<(usize, Prepared)>)>,
+}
+
+impl LinearTransform {
+    /// Encodes the diagonals of a plan.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a diagonal of the plan is missing or there is one that the plan does
+    /// not have; [`Error::ValueOutOfRange`]; device failures.
+    pub fn new(session: &Session, plan: LinearPlan, matrix: &Diagonals) -> Result<Self> {
+        let op = "LinearTransform::new";
+        let slots = session.params().slots();
+        let planned: usize = plan.giants.values().map(Vec::len).sum();
+        if planned != matrix.map.len() {
+            let (expected, got) = (format!("{planned} diagonals"), matrix.map.len().to_string());
+            return Err(Error::Shape { op, expected, got });
+        }
+        let encoder = Encoder::new(session);
+        let mut diagonals = Vec::with_capacity(plan.giants.len());
+        let mut shifted = vec![0.0; slots];
+        for (&giant, babies) in &plan.giants {
+            let mut row = Vec::with_capacity(babies.len());
+            for &baby in babies {
+                let values = matrix
+                    .map
+                    .get(&(giant + baby))
+                    .ok_or_else(|| Error::Shape {
+                        op,
+                        expected: format!("diagonal {}", giant + baby),
+                        got: "none there".into(),
+                    })?;
+                for (j, slot) in shifted.iter_mut().enumerate() {
+                    *slot = values[(j + slots - giant) % values.len()];
+                }
+                let diagonal = encoder.encode_diagonal(Slots::Real(&shifted), plan.level)?;
+                row.push((baby, diagonal));
+            }
+            diagonals.push((giant, row));
+        }
+        Ok(Self {
+            plan,
+            session: session.clone(),
+            diagonals,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &LinearPlan {
+        &self.plan
+    }
+
+    /// Device memory of the encoded diagonals.
+    pub fn bytes(&self) -> u64 {
+        self.diagonals
+            .iter()
+            .flat_map(|(_, row)| row)
+            .map(|(_, d)| d.shape().bytes())
+            .sum()
+    }
+
+    /// `M x` on a ciphertext of the plan's level, power 1; the result is one level down, power 1.
+    ///
+    /// Cost, with `b` baby and `g` giant steps other than 0: `1 + g` decompositions, `b + g` inner
+    /// products with keys, `g` mod-downs of one polynomial and one merged mod-down of two.
+    ///
+    /// # Errors
+    /// [`Error::LevelMismatch`], [`Error::PowerMismatch`], [`Error::KeyMismatch`],
+    /// [`Error::ParamsMismatch`], [`Error::KeyMissing`].
+    pub fn apply(&self, evaluator: &Evaluator, x: &Ciphertext) -> Result<Ciphertext> {
+        let op = "LinearTransform::apply";
+        evaluator.check(op, x)?;
+        x.expect_power(op, 1)?;
+        if x.level() != self.plan.level {
+            let (expected, got) = (self.plan.level, x.level());
+            return Err(Error::LevelMismatch { op, expected, got });
+        }
+        let run = Run {
+            op,
+            evaluator,
+            x,
+            spec: self.session.params().level(self.plan.level)?,
+        };
+        let rotated = run.baby_steps(&self.plan)?;
+        let mut total: Option<PolyBuf> = None;
+        for (giant, row) in &self.diagonals {
+            let terms: Vec<(View, View)> = row
+                .iter()
+                .map(|(baby, d)| (rotated[baby].view(), d.view()))
+                .collect();
+            let inner = run.multiply(terms)?;
+            let part = if *giant == 0 {
+                inner
+            } else {
+                run.giant_step(&inner, *giant)?
+            };
+            total = Some(match total {
+                None => part,
+                Some(mut sum) => {
+                    evaluator.add_into(sum.view_mut(), part.view())?;
+                    sum
+                }
+            });
+        }
+        let total = total.expect("a plan has at least one diagonal");
+        let plan = run
+            .spec
+            .mod_down_rescale()
+            .expect("the plan's level is above 0");
+        let buf = mod_down(self.session.ring(), &total, plan)?;
+        Ok(x.rescaled(buf))
+    }
+}
+
+/// One application of a transform.
+struct Run<'a> {
+    op: &'static str,
+    evaluator: &'a Evaluator,
+    x: &'a Ciphertext,
+    spec: &'a LevelSpec,
+}
+
+impl Run<'_> {
+    /// `P rotate(x, baby)` in the extended basis, for every baby step of the plan and 0.
+    fn baby_steps(&self, plan: &LinearPlan) -> Result<BTreeMap<usize, PolyBuf>> {
+        let ring = self.session().ring();
+        let mut rotated = BTreeMap::new();
+        // P (c0, c1): the special limbs of a multiple of P are zero.
+        let mut lifted = self.extended(2)?;
+        let special = self.session().params().special_limbs();
+        let consts = self.spec.special_residues().clone();
+        let dst = lifted.view_mut().with_limbs(self.spec.limbs())?;
+        ring.submit(Cmd::ScaleLimbs {
+            dst,
+            src: Some(self.x.buf().view()),
+            consts,
+        })?;
+        let zeros = special.iter().map(|_| 0).collect();
+        let dst = lifted.view_mut().with_limbs(special)?;
+        ring.submit(Cmd::ScaleLimbs {
+            dst,
+            src: None,
+            consts: zeros,
+        })?;
+        let babies = plan.babies();
+        if !babies.is_empty() {
+            let switch = self.evaluator.switch(self.x.level())?;
+            let digits = switch.decompose(self.x.buf().poly(1)?)?;
+            for baby in babies {
+                let (galois, key) = self.key(baby)?;
+                let mut acc = switch.product_of_digits(&digits, key)?;
+                self.add_window(&mut acc, &lifted)?;
+                rotated.insert(baby, self.automorphism(&acc, galois)?);
+            }
+        }
+        rotated.insert(0, lifted);
+        Ok(rotated)
+    }
+
+    /// `acc[0] += lifted[0]` on the chain limbs: on the special limbs `lifted` is zero.
+    fn add_window(&self, acc: &mut PolyBuf, lifted: &PolyBuf) -> Result<()> {
+        let limbs = self.spec.limbs();
+        let (dst, src) = (
+            acc.poly_mut(0)?.with_limbs(limbs)?,
+            lifted.poly(0)?.with_limbs(limbs)?,
+        );
+        self.evaluator.add_into(dst, src)
+    }
+
+    fn multiply(&self, terms: Vec<(View, View)>) -> Result<PolyBuf> {
+        let mut acc = self.extended(2)?;
+        let cmd = Cmd::DiagMulAcc {
+            acc: acc.view_mut(),
+            terms,
+            accumulate: false,
+        };
+        self.session().ring().submit(cmd)?;
+        Ok(acc)
+    }
+
+    /// Rotates a pair in the extended basis: only its second polynomial is divided by P.
+    fn giant_step(&self, inner: &PolyBuf, giant: usize) -> Result<PolyBuf> {
+        let ring = self.session().ring();
+        let (galois, key) = self.key(giant)?;
+        let mut second = ring.alloc(
+            Shape::new(1, self.spec.limbs(), inner.shape().log_n),
+            Domain::Eval,
+        )?;
+        let plan = self.spec.mod_down().clone();
+        ring.submit(Cmd::ModDown {
+            dst: second.view_mut(),
+            src: inner.poly(1)?,
+            plan,
+        })?;
+        let mut acc = self
+            .evaluator
+            .switch(self.x.level())?
+            .product(second.view(), key)?;
+        self.evaluator.add_into(acc.poly_mut(0)?, inner.poly(0)?)?;
+        self.automorphism(&acc, galois)
+    }
+
+    fn automorphism(&self, src: &PolyBuf, galois: u64) -> Result<PolyBuf> {
+        let mut dst = self.extended(2)?;
+        let cmd = Cmd::Automorphism {
+            dst: dst.view_mut(),
+            src: src.view(),
+            galois,
+        };
+        self.session().ring().submit(cmd)?;
+        Ok(dst)
+    }
+
+    fn key(&self, steps: usize) -> Result<(u64, &Prepared)> {
+        let galois = rotation_element(self.session().params(), steps as i64);
+        let kind = KeyKind::Galois(galois);
+        Ok((
+            galois,
+            self.evaluator.keys().get(self.op, kind, self.x.level())?,
+        ))
+    }
+
+    fn extended(&self, batch: usize) -> Result<PolyBuf> {
+        let shape = Shape::new(
+            batch,
+            self.spec.gadget().extended(),
+            self.session().params().log_n(),
+        );
+        Ok(self.session().ring().alloc(shape, Domain::Eval)?)
+    }
+
+    fn session(&self) -> &Session {
+        self.evaluator.session()
+    }
+}
+
+impl fmt::Debug for LinearTransform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (babies, giants) = (self.plan.babies().len(), self.plan.giants().len());
+        let level = self.plan.level;
+        write!(
+            f,
+            "LinearTransform(level {level}, {babies} baby steps, {giants} giant steps)"
+        )
+    }
+}
+
+const fn gcd(mut a: usize, mut b: usize) -> usize {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}

@@ -1,0 +1,176 @@
+//! Encoding: values in slots to polynomials and back.
+
+use ringloom_ntt::{
+    host_fft::Complex64,
+    poly::{Domain, LimbSet, PolyBuf, Prepared, Role, Shape},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    ciphertext::{Meta, Plaintext},
+    codec::{headroom_log2, wide_residues},
+};
+use crate::{
+    error::{Error, Result},
+    params::Scale,
+    session::Session,
+};
+
+/// Encodes values into plaintexts. Values beyond those given are zero.
+///
+/// # Reference
+/// \[CKKS17\] section 2.2: the canonical embedding, slot `j` at `zeta^(5^j)`.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    session: Session,
+}
+
+/// Values for the slots: reals, or complex numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum Slots<'a> {
+    /// One real number per slot.
+    Real(&'a [f64]),
+    /// One complex number per slot.
+    Complex(&'a [Complex64]),
+}
+
+impl<'a> From<&'a [f64]> for Slots<'a> {
+    fn from(values: &'a [f64]) -> Self {
+        Self::Real(values)
+    }
+}
+
+impl<'a> From<&'a Vec<f64>> for Slots<'a> {
+    fn from(values: &'a Vec<f64>) -> Self {
+        Self::Real(values)
+    }
+}
+
+impl<'a, const K: usize> From<&'a [f64; K]> for Slots<'a> {
+    fn from(values: &'a [f64; K]) -> Self {
+        Self::Real(values)
+    }
+}
+
+impl<'a> From<&'a [Complex64]> for Slots<'a> {
+    fn from(values: &'a [Complex64]) -> Self {
+        Self::Complex(values)
+    }
+}
+
+impl<'a> From<&'a Vec<Complex64>> for Slots<'a> {
+    fn from(values: &'a Vec<Complex64>) -> Self {
+        Self::Complex(values)
+    }
+}
+
+impl Slots<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Real(v) => v.len(),
+            Self::Complex(v) => v.len(),
+        }
+    }
+
+    fn get(&self, i: usize) -> Complex64 {
+        match self {
+            Self::Real(v) => Complex64 { re: v[i], im: 0.0 },
+            Self::Complex(v) => v[i],
+        }
+    }
+}
+
+impl Encoder {
+    /// An encoder for a session.
+    pub fn new(session: &Session) -> Self {
+        Self {
+            session: session.clone(),
+        }
+    }
+
+    /// Encodes values at the scale of a level, for operations with ciphertexts of that level.
+    ///
+    /// # Errors
+    /// [`Error::TooManyValues`]; [`Error::NotFinite`]; [`Error::ValueOutOfRange`] when a value
+    /// times the scale does not fit the limbs; [`Error::LevelExhausted`].
+    pub fn encode<'a>(&self, values: impl Into<Slots<'a>>, level: usize) -> Result<Plaintext> {
+        let op = "Encoder::encode";
+        let params = self.session.params();
+        let spec = params.level(level)?;
+        let coeffs = self.coefficients(op, values.into(), spec.scale(), spec.limbs())?;
+        let buf = self.upload(&coeffs, spec.limbs(), false)?;
+        let meta = Meta::fresh(params, level);
+        Ok(Plaintext { buf, meta })
+    }
+
+    /// Encodes values at the scale of a level over its limbs and the special limbs: an operand
+    /// of double-hoisted linear transforms.
+    pub(crate) fn encode_diagonal(&self, values: Slots<'_>, level: usize) -> Result<Prepared> {
+        let params = self.session.params();
+        let spec = params.level(level)?;
+        let coeffs = self.coefficients(
+            "Encoder::encode_diagonal",
+            values,
+            spec.scale(),
+            spec.limbs(),
+        )?;
+        let limbs = spec.limbs().union(params.special_limbs());
+        let buf = self.upload(&coeffs, limbs, false)?;
+        Ok(self.session.ring().prepare(&buf, Role::Diagonal)?)
+    }
+
+    /// Uploads coefficients and transforms them.
+    pub(super) fn upload(&self, coeffs: &[i128], limbs: LimbSet, secret: bool) -> Result<PolyBuf> {
+        let ring = self.session.ring();
+        let words = wide_residues(ring.spec(), limbs, coeffs);
+        let shape = Shape::new(1, limbs, self.session.params().log_n());
+        let mut buf = if secret {
+            ring.upload_secret(shape, Domain::Coeff, &words)?
+        } else {
+            ring.upload(shape, Domain::Coeff, &words)?
+        };
+        ring.ntt(&mut buf)?;
+        Ok(buf)
+    }
+
+    /// `round(scale * embedding^-1(values))`, checked against the limbs.
+    pub(super) fn coefficients(
+        &self,
+        op: &'static str,
+        values: Slots<'_>,
+        scale: &Scale,
+        limbs: LimbSet,
+    ) -> Result<Zeroizing<Vec<i128>>> {
+        let params = self.session.params();
+        let (slots, got) = (params.slots(), values.len());
+        if got > slots {
+            return Err(Error::TooManyValues { op, slots, got });
+        }
+        let mut packed = Zeroizing::new(vec![Complex64 { re: 0.0, im: 0.0 }; slots]);
+        for (index, slot) in packed.iter_mut().enumerate().take(got) {
+            *slot = values.get(index);
+            if !(slot.re.is_finite() && slot.im.is_finite()) {
+                return Err(Error::NotFinite { op, index });
+            }
+        }
+        let bits = headroom_log2(params.ring_spec(), limbs).min(126.0);
+        let (scale, limit) = (scale.to_f64(), bits.exp2());
+        // The largest coefficient is at most the largest |value|, which makes a readable limit.
+        if let Some(index) = (0..got).find(|&i| packed[i].re.hypot(packed[i].im) * scale >= limit) {
+            let value = packed[index].re.hypot(packed[index].im);
+            return Err(Error::ValueOutOfRange {
+                op,
+                index,
+                value,
+                limit: limit / scale,
+            });
+        }
+        self.session.fft().to_coeffs(&mut packed)?;
+        let mut coeffs = Zeroizing::new(vec![0; 2 * slots]);
+        for (k, c) in packed.iter().enumerate() {
+            coeffs[k] = (c.re * scale).round_ties_even() as i128;
+            coeffs[k + slots] = (c.im * scale).round_ties_even() as i128;
+        }
+        Ok(coeffs)
+    }
+}

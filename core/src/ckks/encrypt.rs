@@ -1,0 +1,145 @@
+//! Encryption, the client's side.
+
+use std::fmt;
+
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape};
+
+use super::{
+    ciphertext::{Ciphertext, Meta},
+    encoder::{Encoder, Slots},
+};
+use crate::{
+    error::Result,
+    rlwe::{KeyId, PublicKey, Purpose, SecretKey, SecureRandom, small_to_eval},
+    session::Session,
+};
+
+/// Encrypts under a public key.
+///
+/// The random values and the message stay on the host CPU in wiped memory; time does not depend
+/// on them, except for the floating-point encoding of the message (see SECURITY.md).
+pub struct Encryptor {
+    session: Session,
+    encoder: Encoder,
+    key_id: KeyId,
+    /// `(b, a)` over the chain limbs, evaluation domain.
+    key: PolyBuf,
+}
+
+impl Encryptor {
+    /// Expands a public key on the session's device.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch); device failures.
+    pub fn new(session: &Session, key: &PublicKey) -> Result<Self> {
+        let (encoder, key_id) = (Encoder::new(session), key.key_id());
+        Ok(Self {
+            session: session.clone(),
+            encoder,
+            key_id,
+            key: key.expand(session)?,
+        })
+    }
+
+    /// Identity of the key.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Encodes and encrypts values at the top level.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::encode`]; [`Error::Randomness`](crate::Error::Randomness);
+    /// [`Error::Ring`](crate::Error::Ring) when the session's device is not the host CPU.
+    pub fn encrypt<'a>(&self, values: impl Into<Slots<'a>>) -> Result<Ciphertext> {
+        self.encrypt_at(values, self.session.params().max_level())
+    }
+
+    /// Encodes and encrypts values at a level: fewer limbs, a smaller ciphertext.
+    ///
+    /// # Errors
+    /// As [`Encryptor::encrypt`].
+    pub fn encrypt_at<'a>(&self, values: impl Into<Slots<'a>>, level: usize) -> Result<Ciphertext> {
+        self.encrypt_with(values, level, &mut SecureRandom::from_os()?)
+    }
+
+    /// The same with randomness from the given source:
+    /// `(b u + e0 + m, a u + e1)` with `u` ternary and binomial errors.
+    ///
+    /// # Errors
+    /// As [`Encryptor::encrypt`].
+    pub fn encrypt_with<'a>(
+        &self,
+        values: impl Into<Slots<'a>>,
+        level: usize,
+        random: &mut SecureRandom,
+    ) -> Result<Ciphertext> {
+        let (ring, params) = (self.session.ring(), self.session.params());
+        let spec = params.level(level)?;
+        let limbs = spec.limbs();
+        let coeffs =
+            self.encoder
+                .coefficients("Encryptor::encrypt", values.into(), spec.scale(), limbs)?;
+        let message = self.encoder.upload(&coeffs, limbs, true)?;
+        let n = params.n();
+        let ephemeral = random.ternary(Purpose::Ephemeral, n);
+        let ephemeral = small_to_eval(&self.session, limbs, 1, &ephemeral)?;
+        let errors = random.errors(Purpose::EncryptionError, 2 * n);
+        let errors = small_to_eval(&self.session, limbs, 2, &errors)?;
+        // Secret sums in secret memory; only the masked result leaves it.
+        let mut sum = ring.alloc_secret(Shape::new(2, limbs, params.log_n()), Domain::Eval)?;
+        let elementwise = |op, dst, a, b| ring.submit(Cmd::Elementwise { op, dst, a, b });
+        let key = self.key.view().with_limbs(limbs)?;
+        elementwise(
+            ElementwiseOp::Mul,
+            sum.view_mut(),
+            Some(key),
+            Some(ephemeral.view()),
+        )?;
+        elementwise(
+            ElementwiseOp::Add,
+            sum.view_mut(),
+            None,
+            Some(errors.view()),
+        )?;
+        elementwise(
+            ElementwiseOp::Add,
+            sum.poly_mut(0)?,
+            None,
+            Some(message.view()),
+        )?;
+        let mut buf = ring.alloc(sum.shape(), Domain::Eval)?;
+        ring.submit(Cmd::Copy {
+            dst: buf.view_mut(),
+            src: sum.view(),
+        })?;
+        let (meta, session) = (Meta::fresh(params, level), self.session.clone());
+        Ok(Ciphertext {
+            buf,
+            meta,
+            key_id: self.key_id,
+            session,
+        })
+    }
+}
+
+impl SecretKey {
+    /// An encryptor with a fresh public key of this secret.
+    ///
+    /// # Errors
+    /// As [`SecretKey::public_key`] and [`Encryptor::new`].
+    pub fn encryptor(&self) -> Result<Encryptor> {
+        Encryptor::new(self.session(), &self.public_key()?)
+    }
+}
+
+impl fmt::Debug for Encryptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encryptor(key {})", self.key_id)
+    }
+}

@@ -1,0 +1,169 @@
+//! How the entries of vectors sit in slots.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A batch of vectors with their entries interleaved: entry `j` of vector `b` is in slot
+/// `(j mod width) * lanes + b` of ciphertext `j / width`, and repeats with period
+/// `period * lanes` over the slots.
+///
+/// `width * lanes` is the number of slots, so a cyclic rotation of the slots by `k * lanes` is a
+/// cyclic rotation of the entries by `k`, in all lanes at once. A vector longer than the slots has
+/// one lane and several ciphertexts; a vector shorter than the slots leaves lanes for others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Packing {
+    /// Entries of one vector.
+    pub length: usize,
+    /// Distance, in entries, after which a ciphertext repeats: a power of two, at least `length`
+    /// unless there are several ciphertexts.
+    pub period: usize,
+    /// Entries that fit one ciphertext per lane: a power of two.
+    pub width: usize,
+    /// Vectors side by side.
+    pub lanes: usize,
+}
+
+impl Packing {
+    /// The packing of vectors of `length` entries when the widest vector of the computation has
+    /// `widest` entries.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty vector, or `widest` below `length`.
+    pub fn new(slots: usize, length: usize, widest: usize) -> Result<Self> {
+        if length == 0 || widest < length {
+            return Err(Error::Shape {
+                op: "Packing::new",
+                expected: format!("between 1 and {widest} entries"),
+                got: length.to_string(),
+            });
+        }
+        let width = widest.next_power_of_two().min(slots);
+        let period = length.next_power_of_two().min(width);
+        Ok(Self {
+            length,
+            period,
+            width,
+            lanes: slots / width,
+        })
+    }
+
+    /// The same slots for vectors of another length.
+    ///
+    /// # Errors
+    /// As [`Packing::new`]: a vector longer than the width needs lanes of its own.
+    pub fn with_length(&self, length: usize) -> Result<Self> {
+        let widest = if self.lanes == 1 {
+            length.max(self.width)
+        } else {
+            self.width
+        };
+        Self::new(self.slots(), length, widest)
+    }
+
+    /// Slots of one ciphertext.
+    pub const fn slots(&self) -> usize {
+        self.width * self.lanes
+    }
+
+    /// Ciphertexts of one batch.
+    pub const fn ciphertexts(&self) -> usize {
+        self.length.div_ceil(self.width)
+    }
+
+    /// Slot values of every ciphertext for up to `lanes` vectors; free lanes and entries between
+    /// `length` and `period` are zero.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for too many vectors, none, or one of another length.
+    pub fn pack(&self, vectors: &[impl AsRef<[f64]>]) -> Result<Vec<Vec<f64>>> {
+        let op = "Packing::pack";
+        if vectors.is_empty() || vectors.len() > self.lanes {
+            let expected = format!("1 to {} vectors per batch", self.lanes);
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: vectors.len().to_string(),
+            });
+        }
+        let mut out = vec![vec![0.0; self.slots()]; self.ciphertexts()];
+        for (lane, vector) in vectors.iter().map(AsRef::as_ref).enumerate() {
+            if vector.len() != self.length {
+                let expected = format!("vectors of {} entries", self.length);
+                return Err(Error::Shape {
+                    op,
+                    expected,
+                    got: vector.len().to_string(),
+                });
+            }
+            for (part, slots) in vector.chunks(self.width).zip(&mut out) {
+                for (position, slot) in slots.iter_mut().skip(lane).step_by(self.lanes).enumerate()
+                {
+                    *slot = part.get(position % self.period).copied().unwrap_or(0.0);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The first `count` vectors out of the slot values of every ciphertext.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for more vectors than lanes or another number of ciphertexts or slots.
+    pub fn unpack(&self, slots: &[Vec<f64>], count: usize) -> Result<Vec<Vec<f64>>> {
+        let op = "Packing::unpack";
+        if count > self.lanes || slots.len() != self.ciphertexts() {
+            let expected = format!(
+                "up to {} vectors in {} ciphertexts",
+                self.lanes,
+                self.ciphertexts()
+            );
+            let got = format!("{count} in {}", slots.len());
+            return Err(Error::Shape { op, expected, got });
+        }
+        if let Some(bad) = slots.iter().find(|s| s.len() != self.slots()) {
+            let (expected, got) = (format!("{} slots", self.slots()), bad.len().to_string());
+            return Err(Error::Shape { op, expected, got });
+        }
+        let entry =
+            |lane: usize, j: usize| slots[j / self.width][j % self.width * self.lanes + lane];
+        Ok((0..count)
+            .map(|lane| (0..self.length).map(|j| entry(lane, j)).collect())
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_and_unpacks() {
+        for (length, widest, count) in [(3, 10, 2), (16, 16, 4), (64, 64, 1), (150, 200, 1)] {
+            let packing = Packing::new(64, length, widest).unwrap();
+            let vectors: Vec<Vec<f64>> = (0..count)
+                .map(|b| (0..length).map(|j| (b * 1000 + j + 1) as f64).collect())
+                .collect();
+            let slots = packing.pack(&vectors).unwrap();
+            assert_eq!(slots.len(), packing.ciphertexts());
+            assert_eq!(packing.unpack(&slots, count).unwrap(), vectors);
+            let shift = packing.period * packing.lanes;
+            for s in &slots {
+                assert!((0..64).all(|i| s[i] == s[(i + shift) % 64]), "periodic");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        assert!(Packing::new(64, 0, 3).is_err());
+        assert!(Packing::new(64, 4, 3).is_err());
+        let packing = Packing::new(64, 5, 5).unwrap();
+        assert_eq!((packing.lanes, packing.period), (8, 8));
+        assert!(packing.pack(&vec![vec![0.0; 5]; 9]).is_err());
+        assert!(packing.pack(&[vec![0.0; 4]]).is_err());
+        assert!(packing.unpack(&[vec![0.0; 64]], 9).is_err());
+        assert!(packing.with_length(9).is_err());
+        assert_eq!(packing.with_length(2).unwrap().period, 2);
+    }
+}

@@ -1,0 +1,25 @@
+//! Neural networks on encrypted vectors: layers, compilation, prediction, execution.
+//!
+//! | type | one line |
+//! |---|---|
+//! | [`Sequential`], [`Layer`], [`Linear`], [`Activation`] | a network as the user writes it |
+//! | [`Program`] | the network compiled: levels, packing, polynomials; holds the weights |
+//! | [`PublicProgram`] | the client's part: no trace of the weights |
+//! | [`Prediction`] | error, depth and bytes before any key is made |
+//! | [`Server`] | a program encoded on a device, with keys: runs on ciphertexts |
+//!
+//! A program answers in three modes: [`Program::clear`] (the polynomial model in floating point),
+//! [`Program::simulate`] (the same with the predicted noise), and [`Server::run`] (encrypted).
+
+mod activation;
+mod compile;
+mod layers;
+mod noise;
+mod program;
+mod server;
+
+pub use activation::{Activation, FitReport};
+pub use compile::CompileOptions;
+pub use layers::{Layer, Linear, Sequential};
+pub use program::{Prediction, Program, PublicProgram, StepInfo};
+pub use server::{Server, StepReport};

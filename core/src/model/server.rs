@@ -1,0 +1,165 @@
+//! Running a program on ciphertexts.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use super::program::{Program, PublicProgram, Step, StepInfo};
+use crate::{
+    circuits::PolyPlan,
+    ckks::Evaluator,
+    error::{Error, Result},
+    matrix::{EncryptedVectors, MatVec},
+    rlwe::{EvaluationKeys, SeededKeys},
+    session::Session,
+};
+
+/// A program encoded on a device, with the client's evaluation keys. Immutable, shareable; holds
+/// the weights and no secret of the client.
+pub struct Server {
+    public: PublicProgram,
+    evaluator: Evaluator,
+    steps: Vec<PreparedStep>,
+}
+
+enum PreparedStep {
+    MatVec(MatVec),
+    Affine { factor: f64, offset: f64 },
+    Poly(PolyPlan),
+}
+
+/// What one step of a run did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Name and levels.
+    pub info: StepInfo,
+    /// Wall time in nanoseconds, the device waited for.
+    pub wall_ns: u64,
+    /// Scale before, in bits.
+    pub scale_log2_in: f64,
+    /// Scale after, in bits.
+    pub scale_log2_out: f64,
+}
+
+impl Server {
+    /// Encodes a program on the session's device and loads the client's keys.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`] when session or keys are for other parameters;
+    /// [`Error::KeyMissing`] when the keys do not answer the program's request; device failures.
+    pub fn new(session: &Session, program: &Program, keys: &SeededKeys) -> Result<Self> {
+        Self::new_with(session, program, keys, &mut |_, _| ())
+    }
+
+    /// The same; `progress(done, total)` is called after each key and each step.
+    ///
+    /// # Errors
+    /// As [`Server::new`].
+    pub fn new_with(
+        session: &Session,
+        program: &Program,
+        keys: &SeededKeys,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
+        let op = "Server::new";
+        session.check_params(op, program.params.id())?;
+        keys.check_answers(op, &program.public.keys)?;
+        let key_count = keys.kinds().count();
+        let total = key_count + program.steps.len();
+        let keys = EvaluationKeys::load_with(session, keys, &mut |done, _| progress(done, total))?;
+        let mut steps = Vec::with_capacity(program.steps.len());
+        for step in &program.steps {
+            steps.push(match step {
+                Step::MatVec {
+                    plan,
+                    weights,
+                    bias,
+                } => PreparedStep::MatVec(MatVec::new(session, plan, weights, Some(bias))?),
+                Step::Affine { factor, offset, .. } => PreparedStep::Affine {
+                    factor: *factor,
+                    offset: *offset,
+                },
+                Step::Poly { plan, .. } => PreparedStep::Poly(plan.clone()),
+            });
+            progress(key_count + steps.len(), total);
+        }
+        let (public, evaluator) = (program.public.clone(), Evaluator::new(Arc::new(keys)));
+        Ok(Self {
+            public,
+            evaluator,
+            steps,
+        })
+    }
+
+    /// The client's part of the program.
+    pub fn public(&self) -> &PublicProgram {
+        &self.public
+    }
+
+    /// The evaluator with the client's keys.
+    pub fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
+    /// Runs every step on a batch of encrypted inputs; `observe` is called after each.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another packing; [`Error::LevelMismatch`], [`Error::PowerMismatch`],
+    /// [`Error::KeyMismatch`], [`Error::ParamsMismatch`]; device failures.
+    pub fn run(
+        &self,
+        input: &EncryptedVectors,
+        observe: &mut dyn FnMut(&StepReport),
+    ) -> Result<EncryptedVectors> {
+        let op = "Server::run";
+        if input.packing() != self.public.input {
+            let expected = format!("{:?}", self.public.input);
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: format!("{:?}", input.packing()),
+            });
+        }
+        if input.level() != self.public.input_level {
+            let (expected, got) = (self.public.input_level, input.level());
+            return Err(Error::LevelMismatch { op, expected, got });
+        }
+        let mut current: Option<EncryptedVectors> = None;
+        for (step, info) in self.steps.iter().zip(&self.public.steps) {
+            let before = current.as_ref().unwrap_or(input);
+            let start = Instant::now();
+            let after = self.step(step, before)?;
+            self.evaluator.session().ring().wait()?;
+            let wall_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            observe(&StepReport {
+                info: info.clone(),
+                wall_ns,
+                scale_log2_in: before.parts()[0].scale_log2()?,
+                scale_log2_out: after.parts()[0].scale_log2()?,
+            });
+            current = Some(after);
+        }
+        Ok(current.expect("a network has at least one layer"))
+    }
+
+    fn step(&self, step: &PreparedStep, x: &EncryptedVectors) -> Result<EncryptedVectors> {
+        let evaluator = &self.evaluator;
+        match step {
+            PreparedStep::MatVec(matvec) => matvec.apply(evaluator, x),
+            PreparedStep::Affine { factor, offset } => x.map(|ct| {
+                let scaled = evaluator.rescale(&evaluator.mul_scalar(ct, *factor)?)?;
+                evaluator.add_scalar(&scaled, *offset)
+            }),
+            PreparedStep::Poly(plan) => x.map(|ct| evaluator.evaluate_poly(plan, ct)),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Server({} steps, {:?})",
+            self.steps.len(),
+            self.evaluator
+        )
+    }
+}

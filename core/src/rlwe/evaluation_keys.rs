@@ -1,0 +1,150 @@
+//! Key-switch keys on a device.
+
+use std::{collections::BTreeMap, fmt};
+
+use ringloom_ntt::poly::{Cmd, Domain, Prepared, Role, SeedLayout, Shape};
+
+use super::{
+    secret_key::KeyId,
+    seeded_keys::{KeyKind, SeededKeys},
+};
+use crate::{
+    error::{Error, Result},
+    session::Session,
+};
+
+/// Key-switch keys, expanded and prepared on the device of a session. Immutable, shareable,
+/// public: what a server holds.
+pub struct EvaluationKeys {
+    session: Session,
+    key_id: KeyId,
+    keys: BTreeMap<KeyKind, PreparedKey>,
+}
+
+struct PreparedKey {
+    level: usize,
+    key: Prepared,
+}
+
+impl EvaluationKeys {
+    /// Expands keys on the session's device.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; device failures, memory among them.
+    pub fn load(session: &Session, seeded: &SeededKeys) -> Result<Self> {
+        Self::load_with(session, seeded, &mut |_, _| ())
+    }
+
+    /// The same; `progress(done, total)` is called after each key.
+    ///
+    /// # Errors
+    /// As [`EvaluationKeys::load`].
+    pub fn load_with(
+        session: &Session,
+        seeded: &SeededKeys,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
+        session.check_params("EvaluationKeys::load", seeded.params.id())?;
+        let (ring, params) = (session.ring(), session.params());
+        let mut keys = BTreeMap::new();
+        for (&kind, key) in &seeded.keys {
+            let gadget = params.level(key.level)?.gadget();
+            let digits = gadget.digits().len();
+            let shape = Shape::new(digits, gadget.extended(), params.log_n());
+            let body = ring.upload(shape, Domain::Eval, &key.body)?;
+            let mut pairs = ring.alloc(
+                Shape {
+                    batch: 2 * digits,
+                    ..shape
+                },
+                Domain::Eval,
+            )?;
+            let dst = pairs.view_mut().polys(0, digits, 2)?;
+            ring.submit(Cmd::Copy {
+                dst,
+                src: body.view(),
+            })?;
+            let dst = pairs.view_mut().polys(1, digits, 2)?;
+            let seed = SeedLayout {
+                seed: seeded.seed,
+                key_index: key.index,
+            };
+            ring.submit(Cmd::ExpandSeed { dst, seed })?;
+            let prepared = ring.prepare(&pairs, Role::Key)?;
+            keys.insert(
+                kind,
+                PreparedKey {
+                    level: key.level,
+                    key: prepared,
+                },
+            );
+            progress(keys.len(), seeded.keys.len());
+        }
+        Ok(Self {
+            session: session.clone(),
+            key_id: seeded.key_id,
+            keys,
+        })
+    }
+
+    /// The session it belongs to.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Identity of the secret key.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// Which keys there are, with the highest level each serves.
+    pub fn kinds(&self) -> impl Iterator<Item = (KeyKind, usize)> {
+        self.keys.iter().map(|(&kind, key)| (kind, key.level))
+    }
+
+    /// Device memory that the keys take.
+    pub fn bytes(&self) -> u64 {
+        self.keys.values().map(|k| k.key.shape().bytes()).sum()
+    }
+
+    /// The key of a kind that serves `level`.
+    pub(crate) fn get(&self, op: &'static str, kind: KeyKind, level: usize) -> Result<&Prepared> {
+        match self.keys.get(&kind) {
+            Some(key) if key.level >= level => Ok(&key.key),
+            found => {
+                let what = match found {
+                    None => kind.to_string(),
+                    Some(key) => {
+                        format!("{kind} for level {level} (this one ends at {})", key.level)
+                    }
+                };
+                Err(Error::KeyMissing {
+                    op,
+                    what,
+                    available: self.available(),
+                })
+            }
+        }
+    }
+
+    fn available(&self) -> String {
+        let names: Vec<String> = self.keys.keys().map(KeyKind::to_string).collect();
+        if names.is_empty() {
+            "no key".into()
+        } else {
+            names.join(", ")
+        }
+    }
+}
+
+impl fmt::Debug for EvaluationKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "EvaluationKeys({} keys of {}, {} B)",
+            self.keys.len(),
+            self.key_id,
+            self.bytes()
+        )
+    }
+}

@@ -1,0 +1,80 @@
+//! Key-switching: gadget products in the extended basis and the division by the special primes.
+
+use std::sync::Arc;
+
+use ringloom_ntt::{
+    Ring,
+    poly::{Cmd, Domain, GadgetPlan, ModDownPlan, PolyBuf, Prepared, Shape, View},
+};
+
+use crate::error::Result;
+
+/// The steps of a key-switch at one level. Results of [`KeySwitch::product`] and
+/// [`KeySwitch::product_of_digits`] are in the extended basis, scaled by the special primes.
+pub(crate) struct KeySwitch<'a> {
+    ring: &'a Ring,
+    gadget: &'a Arc<GadgetPlan>,
+    log_n: u32,
+}
+
+impl<'a> KeySwitch<'a> {
+    pub(crate) fn new(ring: &'a Ring, gadget: &'a Arc<GadgetPlan>, log_n: u32) -> Self {
+        Self {
+            ring,
+            gadget,
+            log_n,
+        }
+    }
+
+    /// The digits of one polynomial (evaluation domain), decomposed once for many products.
+    pub(crate) fn decompose(&self, src: View) -> Result<PolyBuf> {
+        let batch = self.gadget.digits().len();
+        let mut digits = self.extended(batch)?;
+        let (dst, plan) = (digits.view_mut(), self.gadget.clone());
+        self.ring.submit(Cmd::Decompose { dst, src, plan })?;
+        Ok(digits)
+    }
+
+    /// `P * src * (key switched from)` as a pair under the key switched to.
+    pub(crate) fn product(&self, src: View, key: &Prepared) -> Result<PolyBuf> {
+        let mut acc = self.extended(2)?;
+        self.ring.submit(Cmd::GadgetProduct {
+            acc: acc.view_mut(),
+            src,
+            key: key.view(),
+            plan: self.gadget.clone(),
+            accumulate: false,
+        })?;
+        Ok(acc)
+    }
+
+    /// The same from digits.
+    pub(crate) fn product_of_digits(&self, digits: &PolyBuf, key: &Prepared) -> Result<PolyBuf> {
+        let mut acc = self.extended(2)?;
+        self.ring.submit(Cmd::InnerProduct {
+            acc: acc.view_mut(),
+            digits: digits.view(),
+            key: key.view(),
+            accumulate: false,
+        })?;
+        Ok(acc)
+    }
+
+    fn extended(&self, batch: usize) -> Result<PolyBuf> {
+        let shape = Shape::new(batch, self.gadget.extended(), self.log_n);
+        Ok(self.ring.alloc(shape, Domain::Eval)?)
+    }
+}
+
+/// `round(src / dropped product)`, polynomial by polynomial.
+pub(crate) fn mod_down(ring: &Ring, src: &PolyBuf, plan: &Arc<ModDownPlan>) -> Result<PolyBuf> {
+    let shape = Shape::new(src.shape().batch, plan.kept(), src.shape().log_n);
+    let mut dst = ring.alloc(shape, Domain::Eval)?;
+    let src = src.view().with_limbs(plan.kept().union(plan.dropped()))?;
+    ring.submit(Cmd::ModDown {
+        dst: dst.view_mut(),
+        src,
+        plan: plan.clone(),
+    })?;
+    Ok(dst)
+}
