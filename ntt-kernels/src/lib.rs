@@ -7,7 +7,7 @@
 //! | [`poly`] | ring descriptions, buffers, commands and plans, as data |
 //! | [`device`] | the traits a device implements, and the contract |
 //! | [`Ring`] | the validated front of a device |
-//! | [`reference`] | the slow exact device: the oracle |
+//! | [`mod@reference`] | the slow exact device: the oracle |
 //! | [`cpu`] | the SIMD CPU device |
 //! | `testing` (feature) | conformance suite and comparing device for authors of devices |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
