@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 
-use pyo3::{prelude::*, types::{PyBytes, PyDict, PyTuple}};
-use ringloom::{Error, matrix::EncryptedVectors};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyDict, PyTuple},
+};
+use ringloom::{
+    matrix::EncryptedVectors,
+    serial::{Decode, Encode},
+};
 
 use crate::{
-    convert::{bytes_text, float64, reduce, shape_of, shape_text, shape_tuple},
+    convert::{Reduced, bytes_text, float64, reduce, shape_of, shape_text, shape_tuple},
     errors::{Failure, Result},
     model::StepReport,
     params::hex,
@@ -18,8 +24,8 @@ use crate::{
 #[pyclass(module = "ringloom", frozen)]
 pub struct Ciphertext {
     pub meta: Meta,
-    /// Serialised batches; each holds as many vectors as fit side by side.
-    pub batches: Vec<Vec<u8>>,
+    /// Frames of batches; each holds as many vectors as fit side by side.
+    pub frames: Vec<Vec<u8>>,
     /// What the run that made it reported.
     reports: Vec<StepReport>,
 }
@@ -57,29 +63,50 @@ impl Meta {
 
 impl Ciphertext {
     /// Serialises batches (at least one).
-    pub fn close(batches: &[EncryptedVectors], ndim: usize, reports: Vec<StepReport>) -> ringloom::Result<Self> {
+    pub fn close(
+        batches: &[EncryptedVectors],
+        ndim: usize,
+        reports: Vec<StepReport>,
+    ) -> ringloom::Result<Self> {
         let meta = Meta::of(batches, ndim)?;
-        Ok(Self { meta, batches: batches.iter().map(wire::vectors_bytes).collect(), reports })
+        let frames = batches.iter().map(Encode::to_bytes);
+        let frames = frames.collect::<ringloom::Result<_>>()?;
+        Ok(Self {
+            meta,
+            frames,
+            reports,
+        })
     }
 
     /// Opens the batches in a session, and checks that they are what they said.
     pub fn open(&self, session: &ringloom::Session) -> ringloom::Result<Vec<EncryptedVectors>> {
-        let batches = self.batches.iter().map(|bytes| wire::vectors(session, bytes));
-        let batches = batches.collect::<ringloom::Result<Vec<_>>>()?;
+        let frame =
+            |bytes: &Vec<u8>| EncryptedVectors::from_bytes(bytes, session, bytes.len() as u64);
+        let batches = self
+            .frames
+            .iter()
+            .map(frame)
+            .collect::<ringloom::Result<Vec<_>>>()?;
         let found = Meta::of(&batches, self.meta.ndim)?;
-        if found == self.meta && batches.iter().all(|b| b.packing() == batches[0].packing()) {
+        let packing = batches[0].packing();
+        if found == self.meta && batches.iter().all(|b| b.packing() == packing) {
             return Ok(batches);
         }
-        Err(Error::Serialization {
-            op: "Ciphertext",
-            expected: format!("batches as the header says: {}", shape_text(&self.meta.shape())),
-            got: shape_text(&found.shape()),
-            remedy: "get the ciphertext again from its sender",
-        })
+        let shape = |meta: &Meta| format!("{} at level {}", shape_text(&meta.shape()), meta.level);
+        Err(wire::refuse(
+            "Ciphertext.open",
+            shape(&self.meta),
+            shape(&found),
+        ))
     }
 
-    pub fn from_parts(meta: Meta, batches: Vec<Vec<u8>>) -> Self {
-        Self { meta, batches, reports: Vec::new() }
+    /// Unopened frames, at least one.
+    pub fn from_frames(meta: Meta, frames: Vec<Vec<u8>>) -> Self {
+        Self {
+            meta,
+            frames,
+            reports: Vec::new(),
+        }
     }
 }
 
@@ -139,7 +166,7 @@ impl Ciphertext {
     /// Size in bytes.
     #[getter]
     fn nbytes(&self) -> usize {
-        self.batches.iter().map(Vec::len).sum()
+        self.frames.iter().map(Vec::len).sum()
     }
 
     /// What each step of `ModelServer.run` did; empty for other ciphertexts. Not pickled.
@@ -171,8 +198,8 @@ impl Ciphertext {
         Ok(py.detach(|| wire::ciphertext(&wire::read("Ciphertext.load", &path, max_bytes)?))?)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, Bound<'py, PyAny>))> {
-        reduce(py, "Ciphertext", self.to_bytes(py).into_any())
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        reduce(py, "Ciphertext", self.to_bytes(py), true)
     }
 
     fn __repr__(&self) -> String {
@@ -227,7 +254,11 @@ impl Ciphertext {
     }
 
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn __array__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn __array__(
+        &self,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
         Err(Failure::type_error(
             "Ciphertext: not an array, expected Client.decrypt, got a conversion to numpy; only \
              the client can decrypt",
@@ -236,7 +267,11 @@ impl Ciphertext {
     }
 
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn __array_ufunc__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn __array_ufunc__(
+        &self,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
         Err(no_operators())
     }
 }

@@ -4,18 +4,22 @@ use std::path::PathBuf;
 
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
-use ringloom::{Decryptor, Encryptor, Error, SecretKey, matrix::{EncryptedVectors, Packing}, rlwe::SecureRandom};
+use ringloom::{
+    Decryptor, Encryptor, Error, SecretKey,
+    matrix::{EncryptedVectors, Packing},
+    rlwe::SecureRandom,
+};
 
 use crate::{
     ciphertext::Ciphertext,
-    convert::{Vectors, vectors},
+    convert::Vectors,
     device,
+    encryptor::{Encryptor, check_program},
     errors::{Failure, Result},
     keys::{EvaluationKeys, PublicKey},
-    params::{KeyRequest, Params, packing},
+    params::{KeyRequest, Params},
     program::PublicProgram,
     progress::Progress,
-    wire,
 };
 
 /// Makes keys, encrypts and decrypts. Holds the secret key, in host memory, and never shows it.
@@ -26,26 +30,20 @@ use crate::{
 pub struct Client {
     session: ringloom::Session,
     secret: SecretKey,
-    public: std::sync::Arc<ringloom::PublicKey>,
+    public: ringloom::PublicKey,
     encryptor: Encryptor,
 }
 
 impl Client {
     fn with_secret(session: ringloom::Session, secret: SecretKey) -> ringloom::Result<Self> {
         let public = secret.public_key()?;
-        let encryptor = Encryptor::new(&session, &public)?;
-        Ok(Self { session, secret, public: public.into(), encryptor })
-    }
-
-    /// Encrypts vectors batch by batch.
-    fn seal(&self, x: Vectors, packing: Packing, level: usize, progress: &mut Progress) -> ringloom::Result<Ciphertext> {
-        let total = x.rows.len().div_ceil(packing.lanes);
-        let mut batches = Vec::with_capacity(total);
-        for rows in x.rows.chunks(packing.lanes) {
-            batches.push(EncryptedVectors::encrypt(&self.encryptor, packing, rows, level)?);
-            progress.report(batches.len(), total);
-        }
-        Ciphertext::close(&batches, x.ndim, Vec::new())
+        let encryptor = Encryptor::with_session(&session, &public)?;
+        Ok(Self {
+            session,
+            secret,
+            public,
+            encryptor,
+        })
     }
 
     fn unseal(&self, ct: &Ciphertext, expected: Option<Packing>) -> ringloom::Result<Vectors> {
@@ -54,19 +52,18 @@ impl Client {
         for batch in ct.open(&self.session)? {
             if let Some(expected) = expected.filter(|e| *e != batch.packing()) {
                 let (expected, got) = (format!("{expected:?}"), format!("{:?}", batch.packing()));
-                return Err(Error::Shape { op: "Client.decrypt_for", expected, got });
+                return Err(Error::Shape {
+                    op: "Client.decrypt_for",
+                    expected,
+                    got,
+                });
             }
             rows.extend(batch.decrypt(&decryptor)?);
         }
-        Ok(Vectors { ndim: ct.meta.ndim, rows })
-    }
-
-    fn check_program(&self, op: &'static str, public: &PublicProgram) -> ringloom::Result<()> {
-        let (expected, got) = (self.session.params().id(), public.params.id());
-        if expected == got {
-            return Ok(());
-        }
-        Err(Error::ParamsMismatch { op, expected: expected.to_string(), got: got.to_string() })
+        Ok(Vectors {
+            ndim: ct.meta.ndim,
+            rows,
+        })
     }
 }
 
@@ -86,30 +83,41 @@ impl Client {
     /// A client with a fresh secret key for the parameters of a program.
     #[staticmethod]
     #[pyo3(signature = (public, *, device="cpu", threads=None))]
-    fn for_program(py: Python<'_>, public: &PublicProgram, device: &str, threads: Option<usize>) -> Result<Self> {
+    fn for_program(
+        py: Python<'_>,
+        public: &PublicProgram,
+        device: &str,
+        threads: Option<usize>,
+    ) -> Result<Self> {
         Self::new(py, &Params(public.params.clone()), device, threads)
     }
 
     /// A client with the secret key of a file that `save_secret` wrote.
     #[staticmethod]
     #[pyo3(signature = (path, params, *, device="cpu", threads=None))]
-    fn load_secret(py: Python<'_>, path: PathBuf, params: &Params, device: &str, threads: Option<usize>) -> Result<Self> {
+    fn load_secret(
+        py: Python<'_>,
+        path: PathBuf,
+        params: &Params,
+        device: &str,
+        threads: Option<usize>,
+    ) -> Result<Self> {
         Ok(py.detach(|| {
             let session = device::open(&params.0, device, threads)?;
-            let secret = wire::load_secret(&session, &path)?;
+            let secret = SecretKey::import_secret(&session, &path)?;
             Self::with_secret(session, secret)
         })?)
     }
 
     /// Writes the secret key to a new file that only its owner can read.
     fn save_secret(&self, py: Python<'_>, path: PathBuf) -> Result<()> {
-        Ok(py.detach(|| wire::save_secret(&self.secret, &path))?)
+        Ok(py.detach(|| self.secret.export_secret(&path))?)
     }
 
     /// The public encryption key.
     #[getter]
-    fn public_key(&self) -> PublicKey {
-        PublicKey(self.public.clone())
+    fn public_key(&self) -> Result<PublicKey> {
+        Ok(PublicKey::new(&self.public)?)
     }
 
     /// The parameters.
@@ -126,15 +134,22 @@ impl Client {
 
     /// Makes the keys that a server needs.
     #[pyo3(signature = (request, *, progress=None))]
-    fn keygen(&self, py: Python<'_>, request: &KeyRequest, progress: Option<Bound<'_, PyAny>>) -> Result<EvaluationKeys> {
+    fn keygen(
+        &self,
+        py: Python<'_>,
+        request: &KeyRequest,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<EvaluationKeys> {
         let mut progress = Progress::new(progress.as_ref(), py, "keys")?;
         let keys = py.detach(|| {
             let report = &mut |done, total| progress.report(done, total);
             let mut random = SecureRandom::from_os()?;
-            self.secret.evaluation_keys_with(&request.0, &mut random, report)
+            self.secret
+                .evaluation_keys_with(&request.0, &mut random, report)
         });
         progress.finish(py)?;
-        Ok(EvaluationKeys(keys?.into()))
+        let keys = keys?;
+        Ok(py.detach(|| EvaluationKeys::new(&keys))?)
     }
 
     /// Encrypts a vector, or the rows of a matrix.
@@ -152,10 +167,7 @@ impl Client {
         widest: Option<usize>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Ciphertext> {
-        let x = vectors("Client.encrypt", x)?;
-        let params = self.session.params();
-        let packing = packing(params, x.length(), widest)?;
-        self.encrypt_with(py, x, packing, level.unwrap_or(params.max_level()), progress)
+        self.encryptor.encrypt(py, x, level, widest, progress)
     }
 
     /// Encrypts inputs of a program: one vector, or the rows of a matrix, packed and at the level
@@ -168,17 +180,18 @@ impl Client {
         x: &Bound<'_, PyAny>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Ciphertext> {
-        let op = "Client.encrypt_for";
-        let x = vectors(op, x)?;
-        self.check_program(op, public)?;
-        let (packing, level) = (public.inner.input(), public.inner.input_level());
-        self.encrypt_with(py, x, packing, level, progress)
+        self.encryptor.encrypt_for(py, public, x, progress)
     }
 
     /// Decrypts to an array of the ciphertext's shape.
-    fn decrypt<'py>(&self, py: Python<'py>, ciphertext: &Bound<'py, PyAny>) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+    fn decrypt<'py>(
+        &self,
+        py: Python<'py>,
+        ciphertext: &Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let ct = at_rest("Client.decrypt", ciphertext)?;
-        let values = py.detach(|| self.unseal(ct.get(), None))?;
+        let ct = ct.get();
+        let values = py.detach(|| self.unseal(ct, None))?;
         Ok(values.into_numpy(py))
     }
 
@@ -191,8 +204,9 @@ impl Client {
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let op = "Client.decrypt_for";
         let ct = at_rest(op, ciphertext)?;
-        self.check_program(op, public)?;
-        let values = py.detach(|| self.unseal(ct.get(), Some(public.inner.output())))?;
+        check_program(op, &self.session, public)?;
+        let ct = ct.get();
+        let values = py.detach(|| self.unseal(ct, Some(public.inner.output())))?;
         Ok(values.into_numpy(py))
     }
 
@@ -211,22 +225,6 @@ impl Client {
             self.session.params().id(),
             self.session.device()
         )
-    }
-}
-
-impl Client {
-    fn encrypt_with(
-        &self,
-        py: Python<'_>,
-        x: Vectors,
-        packing: Packing,
-        level: usize,
-        progress: Option<Bound<'_, PyAny>>,
-    ) -> Result<Ciphertext> {
-        let mut progress = Progress::new(progress.as_ref(), py, "encrypt")?;
-        let sealed = py.detach(|| self.seal(x, packing, level, &mut progress));
-        progress.finish(py)?;
-        Ok(sealed?)
     }
 }
 

@@ -1,7 +1,10 @@
 //! numpy in and out.
 
 use numpy::{IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, ndarray::ArrayD};
-use pyo3::prelude::*;
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyTuple},
+};
 
 use crate::errors::{Failure, Result};
 
@@ -29,21 +32,38 @@ pub fn reals(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Reals> {
         return Err(Failure::type_error(message));
     }
     let array = array.call_method1("astype", ("float64",))?;
-    let array: PyReadonlyArrayDyn<'_, f64> = array.cast::<PyArrayDyn<f64>>().map_err(PyErr::from)?.readonly();
+    let array: PyReadonlyArrayDyn<'_, f64> = array
+        .cast::<PyArrayDyn<f64>>()
+        .map_err(PyErr::from)?
+        .readonly();
     let view = array.as_array();
-    Ok(Reals { shape: view.shape().to_vec(), values: view.iter().copied().collect() })
+    Ok(Reals {
+        shape: view.shape().to_vec(),
+        values: view.iter().copied().collect(),
+    })
 }
 
 impl Reals {
     /// One vector, or the rows of a matrix.
     pub fn into_vectors(self, op: &'static str) -> Result<Vectors> {
         match *self.shape {
-            [_] => Ok(Vectors { ndim: 1, rows: vec![self.values] }),
+            [_] => Ok(Vectors {
+                ndim: 1,
+                rows: vec![self.values],
+            }),
             [count, length] if count > 0 && length > 0 => {
-                let rows = self.values.chunks_exact(length).map(<[f64]>::to_vec).collect();
+                let rows = self
+                    .values
+                    .chunks_exact(length)
+                    .map(<[f64]>::to_vec)
+                    .collect();
                 Ok(Vectors { ndim: 2, rows })
             }
-            _ => Err(Failure::shape(op, "a 1-D or 2-D array that is not empty", shape_text(&self.shape))),
+            _ => Err(Failure::shape(
+                op,
+                "a 1-D or 2-D array that is not empty",
+                shape_text(&self.shape),
+            )),
         }
     }
 
@@ -81,7 +101,11 @@ pub fn shape_text(shape: &[usize]) -> String {
 
 /// The shape of vectors of one length.
 pub fn shape_of(ndim: usize, rows: usize, length: usize) -> Vec<usize> {
-    if ndim == 1 { vec![length] } else { vec![rows, length] }
+    if ndim == 1 {
+        vec![length]
+    } else {
+        vec![rows, length]
+    }
 }
 
 impl Vectors {
@@ -98,8 +122,8 @@ impl Vectors {
 }
 
 /// `(64,)` or `(3, 64)`.
-pub fn shape_tuple<'py>(py: Python<'py>, shape: &[usize]) -> PyResult<Bound<'py, pyo3::types::PyTuple>> {
-    pyo3::types::PyTuple::new(py, shape)
+pub fn shape_tuple<'py>(py: Python<'py>, shape: &[usize]) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, shape)
 }
 
 /// Sizes for people.
@@ -110,12 +134,26 @@ pub fn bytes_text(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
 }
 
-/// What `pickle` needs to make an object again from its bytes.
-pub fn reduce<'py>(py: Python<'py>, class: &str, data: Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, (String, Bound<'py, PyAny>))> {
-    Ok((py.import("ringloom._pickle")?.getattr("restore")?, (class.to_owned(), data)))
+/// A function and its arguments: what `pickle` calls.
+pub type Reduced<'py> = (Bound<'py, PyAny>, (String, Bound<'py, PyBytes>, bool));
+
+/// What `pickle` needs to make an object again from its bytes; `secure` for parameters that are
+/// to be checked again.
+pub fn reduce<'py>(
+    py: Python<'py>,
+    class: &str,
+    data: Bound<'py, PyBytes>,
+    secure: bool,
+) -> PyResult<Reduced<'py>> {
+    let restore = py.import("ringloom._pickle")?.getattr("restore")?;
+    Ok((restore, (class.to_owned(), data, secure)))
 }
 
 /// `numpy.dtype('float64')`.

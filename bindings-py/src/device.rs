@@ -8,7 +8,7 @@ use ringloom_ntt::{device::Device, device_names, open_device};
 use crate::errors::Result;
 
 /// What a device says about itself.
-#[pyclass(module = "ringloom", frozen, get_all, skip_from_py_object)]
+#[pyclass(module = "ringloom", frozen, get_all)]
 #[derive(Clone)]
 pub struct DeviceInfo {
     /// The name to choose it by.
@@ -52,7 +52,11 @@ pub fn devices(py: Python<'_>) -> Result<Vec<DeviceInfo>> {
 }
 
 /// A session of parameters on a named device.
-pub fn open(params: &ringloom::Params, device: &str, threads: Option<usize>) -> ringloom::Result<ringloom::Session> {
+pub fn open(
+    params: &ringloom::Params,
+    device: &str,
+    threads: Option<usize>,
+) -> ringloom::Result<ringloom::Session> {
     let device: Arc<dyn Device> = open_device(device, threads)?;
     ringloom::Session::new(params, &*device)
 }

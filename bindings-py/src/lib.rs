@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `errors` | error variants to exception classes |
 //! | `convert`, `progress` | numpy in and out, progress bars |
+//! | `wire` | bytes and files |
 //! | `device`, `params`, `keys` | what client and server share |
 //! | `ciphertext` | ciphertexts at rest: bytes, no operators |
+//! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor` | what computes on ciphertexts |
 //! | `network`, `program`, `model` | networks: written, compiled, run |
@@ -15,6 +17,7 @@ mod ciphertext;
 mod client;
 mod convert;
 mod device;
+mod encryptor;
 mod errors;
 mod keys;
 mod model;
@@ -36,6 +39,7 @@ mod _native {
         ciphertext::Ciphertext,
         client::Client,
         device::{DeviceInfo, devices},
+        encryptor::Encryptor,
         keys::{EvaluationKeys, PublicKey},
         model::{ModelServer, StepReport},
         network::{Activation, Linear, Sequential},

@@ -22,7 +22,7 @@ pub struct ModelServer {
 }
 
 /// What one step of a run did.
-#[pyclass(module = "ringloom", frozen, get_all, skip_from_py_object)]
+#[pyclass(module = "ringloom", frozen, get_all)]
 #[derive(Clone)]
 pub struct StepReport {
     /// Which of the input's ciphertexts it was.
@@ -60,7 +60,12 @@ impl StepReport {
     fn __repr__(&self) -> String {
         format!(
             "StepReport('{}', {:.1} ms, level {} -> {}, scale 2^{:.1} -> 2^{:.1})",
-            self.name, self.ms, self.level_in, self.level_out, self.scale_bits_in, self.scale_bits_out
+            self.name,
+            self.ms,
+            self.level_in,
+            self.level_out,
+            self.scale_bits_in,
+            self.scale_bits_out
         )
     }
 }
@@ -82,20 +87,34 @@ impl ModelServer {
         let params = program.0.params().clone();
         let inner = py.detach(|| {
             let session = device::open(&params, device, threads)?;
+            let keys = keys.open(&params)?;
             let report = &mut |done, total| progress.report(done, total);
-            core::Server::new_with(&session, &program.0, &keys.0, report)
+            core::Server::new_with(&session, &program.0, &keys, report)
         });
         progress.finish(py)?;
-        Ok(Self { inner: inner?, params })
+        Ok(Self {
+            inner: inner?,
+            params,
+        })
     }
 
     /// Runs every step on encrypted inputs. The result's `reports` say what each step did.
     #[pyo3(signature = (ciphertext, *, progress=None))]
-    fn run(&self, py: Python<'_>, ciphertext: &Ciphertext, progress: Option<Bound<'_, PyAny>>) -> Result<Ciphertext> {
+    fn run(
+        &self,
+        py: Python<'_>,
+        ciphertext: &Ciphertext,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<Ciphertext> {
         let (expected, got) = (self.inner.evaluator().keys().key_id(), &ciphertext.meta.key);
         if expected.as_bytes() != got {
             let (expected, got) = (expected.to_string(), hex(&got[..6]));
-            return Err(Error::KeyMismatch { op: "ModelServer.run", expected, got }.into());
+            return Err(Error::KeyMismatch {
+                op: "ModelServer.run",
+                expected,
+                got,
+            }
+            .into());
         }
         let mut progress = Progress::new(progress.as_ref(), py, "encrypted")?;
         let result = py.detach(|| self.run_batches(ciphertext, &mut progress));
@@ -106,7 +125,10 @@ impl ModelServer {
     /// The client's part of the program.
     #[getter]
     fn public(&self) -> PublicProgram {
-        PublicProgram { inner: self.inner.public().clone().into(), params: self.params.clone() }
+        PublicProgram {
+            inner: self.inner.public().clone().into(),
+            params: self.params.clone(),
+        }
     }
 
     /// Name of the device.
@@ -132,15 +154,23 @@ impl ModelServer {
     fn __repr__(&self) -> String {
         let steps = self.inner.public().steps().len();
         let key = self.inner.evaluator().keys().key_id();
-        format!("ModelServer({steps} steps, device='{}', key={key})", self.device())
+        format!(
+            "ModelServer({steps} steps, device='{}', key={key})",
+            self.device()
+        )
     }
 }
 
 impl ModelServer {
-    fn run_batches(&self, ciphertext: &Ciphertext, progress: &mut Progress) -> ringloom::Result<Ciphertext> {
+    fn run_batches(
+        &self,
+        ciphertext: &Ciphertext,
+        progress: &mut Progress,
+    ) -> ringloom::Result<Ciphertext> {
         let inputs = ciphertext.open(self.inner.evaluator().session())?;
         let total = inputs.len() * self.inner.public().steps().len();
-        let (mut outputs, mut reports) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(total));
+        let (mut outputs, mut reports) =
+            (Vec::with_capacity(inputs.len()), Vec::with_capacity(total));
         for (batch, input) in inputs.iter().enumerate() {
             outputs.push(self.inner.run(input, &mut |report| {
                 reports.push(StepReport::new(batch, report));

@@ -42,7 +42,10 @@ impl Raised {
     }
 
     fn keep(&self, error: PyErr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
     }
 }
 
@@ -86,8 +89,14 @@ impl Activation {
         let inner = if let Ok(known) = function.extract::<String>() {
             core::Activation::named(&known, degree)?
         } else if function.is_callable() {
-            let given = || function.getattr("__name__").and_then(|n| n.extract::<String>());
-            let name = name.or_else(|| given().ok()).unwrap_or_else(|| "function".into());
+            let given = || {
+                function
+                    .getattr("__name__")
+                    .and_then(|n| n.extract::<String>())
+            };
+            let name = name
+                .or_else(|| given().ok())
+                .unwrap_or_else(|| "function".into());
             let (function, raised) = (function.clone().unbind(), raised.clone());
             core::Activation::from_fn(&name, degree, move |x| call(&function, &raised, x))?
         } else {
@@ -100,7 +109,11 @@ impl Activation {
             Some((low, high)) => inner.with_range(low, high),
             None => inner,
         };
-        Ok(Self { inner, raised, range })
+        Ok(Self {
+            inner,
+            raised,
+            range,
+        })
     }
 
     /// Name for reports.
@@ -122,20 +135,26 @@ impl Activation {
     }
 
     fn __repr__(&self) -> String {
-        format!("Activation('{}', degree={})", self.inner.name(), self.inner.degree())
+        format!(
+            "Activation('{}', degree={})",
+            self.inner.name(),
+            self.inner.degree()
+        )
     }
 }
 
 /// Calls a Python function. After an exception, which is kept, everything is NaN: the library
 /// refuses that, and the exception is raised then.
 fn call(function: &Py<PyAny>, raised: &Raised, x: f64) -> f64 {
-    Python::attach(|py| match function.call1(py, (x,)).and_then(|y| y.extract::<f64>(py)) {
-        Ok(y) => y,
-        Err(error) => {
-            raised.keep(error);
-            f64::NAN
-        }
-    })
+    Python::attach(
+        |py| match function.call1(py, (x,)).and_then(|y| y.extract::<f64>(py)) {
+            Ok(y) => y,
+            Err(error) => {
+                raised.keep(error);
+                f64::NAN
+            }
+        },
+    )
 }
 
 #[pymethods]
@@ -150,7 +169,10 @@ impl Sequential {
             } else if let Ok(activation) = layer.cast::<Activation>() {
                 let activation = activation.get();
                 inner.push(activation.inner.clone().into());
-                raised.push((activation.inner.name().to_owned(), activation.raised.clone()));
+                raised.push((
+                    activation.inner.name().to_owned(),
+                    activation.raised.clone(),
+                ));
             } else {
                 let got = layer.get_type().name()?;
                 return Err(Failure::type_error(format!(
@@ -158,7 +180,10 @@ impl Sequential {
                 )));
             }
         }
-        Ok(Self { inner: core::Sequential::new(inner)?, raised })
+        Ok(Self {
+            inner: core::Sequential::new(inner)?,
+            raised,
+        })
     }
 
     /// Entries of an input and of an output.
@@ -168,7 +193,11 @@ impl Sequential {
     }
 
     /// The network in floating point with its true activations, for one vector or for rows.
-    fn forward<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+    fn forward<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let Vectors { ndim, rows } = vectors("Sequential.forward", x)?;
         let rows = py.detach(|| rows.iter().map(|x| self.inner.forward(x)).collect());
         self.check_raised(py)?;
@@ -176,7 +205,11 @@ impl Sequential {
         Ok(Vectors { ndim, rows: rows? }.into_numpy(py))
     }
 
-    fn __call__<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         self.forward(py, x)
     }
 
@@ -215,7 +248,9 @@ impl Sequential {
     fn __repr__(&self) -> String {
         let layer = |layer: &core::Layer| match layer {
             core::Layer::Linear(l) => format!("Linear({} -> {})", l.shape().1, l.shape().0),
-            core::Layer::Activation(a) => format!("Activation('{}', degree={})", a.name(), a.degree()),
+            core::Layer::Activation(a) => {
+                format!("Activation('{}', degree={})", a.name(), a.degree())
+            }
         };
         let layers: Vec<String> = self.inner.layers().iter().map(layer).collect();
         format!("Sequential([{}])", layers.join(", "))
@@ -232,7 +267,9 @@ impl Sequential {
                 first.get_or_insert((name, error));
             }
         }
-        let Some((name, error)) = first else { return Ok(()) };
+        let Some((name, error)) = first else {
+            return Ok(());
+        };
         if !error.is_instance_of::<PyException>(py) {
             return Err(error.into());
         }

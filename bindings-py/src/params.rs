@@ -1,21 +1,26 @@
 //! Parameters, key requests, plans of matrix products.
 
-use std::{collections::BTreeMap, hash::{DefaultHasher, Hash, Hasher}};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use pyo3::{prelude::*, types::PyBytes};
 use ringloom::{
     ParamsLiteral,
     matrix::Packing,
     params::PrimeSpec::{self, Bits},
+    serial::{Decode, Encode},
 };
 
 use crate::{
-    convert::{bytes_text, reduce},
-    errors::{Failure, Result},
+    convert::{Reduced, reduce},
+    errors::Result,
+    wire,
 };
 
 /// Checked parameters: what keys, ciphertexts and sessions are made for.
-#[pyclass(module = "ringloom", frozen, eq, skip_from_py_object)]
+#[pyclass(module = "ringloom", frozen, eq)]
 #[derive(Clone, PartialEq)]
 pub struct Params(pub ringloom::Params);
 
@@ -24,7 +29,7 @@ pub struct Params(pub ringloom::Params);
 pub struct SecurityReport(ringloom::params::SecurityReport);
 
 /// A set of key-switch keys to make, each with the highest level at which it is used.
-#[pyclass(module = "ringloom", frozen, eq, skip_from_py_object)]
+#[pyclass(module = "ringloom", frozen, eq)]
 #[derive(Clone, PartialEq)]
 pub struct KeyRequest(pub ringloom::KeyRequest);
 
@@ -126,27 +131,26 @@ impl Params {
         SecurityReport(self.0.security_report())
     }
 
-    /// JSON of the parameters, every prime written out.
-    fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self.0.literal()).expect("a literal is plain data")
+    /// The parameters as bytes, every prime written out.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.to_bytes()?))
     }
 
-    /// Parameters from their JSON; refused below 128 bits of security.
+    /// Parameters from their bytes; those below 128 bits are refused unless allowed.
     #[staticmethod]
-    fn from_bytes(data: &[u8]) -> Result<Self> {
-        Ok(Self(ringloom::Params::new(&literal(data)?)?))
+    #[pyo3(signature = (data, *, allow_insecure=false))]
+    fn from_bytes(data: &[u8], allow_insecure: bool) -> Result<Self> {
+        let (security, limit) = (wire::security(allow_insecure), data.len() as u64);
+        Ok(Self(ringloom::Params::from_bytes(data, &security, limit)?))
     }
 
-    /// As `from_bytes`, without the check of security.
-    #[staticmethod]
-    fn insecure_from_bytes(data: &[u8]) -> Result<Self> {
-        Ok(Self(ringloom::Params::insecure_new(&literal(data)?)?))
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Vec<u8>, bool))> {
-        let secure = self.0.security_report().margin_bits() >= 0.0;
-        let restore = py.import("ringloom._pickle")?.getattr("restore_params")?;
-        Ok((restore, (self.to_bytes(), secure)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> Result<Reduced<'py>> {
+        Ok(reduce(
+            py,
+            "Params",
+            self.to_bytes(py)?,
+            is_secure(&self.0),
+        )?)
     }
 
     fn __hash__(&self) -> u64 {
@@ -165,23 +169,6 @@ impl Params {
             p.security_report().claimed_bits()
         )
     }
-}
-
-fn literal(data: &[u8]) -> Result<ParamsLiteral> {
-    // The largest literal there can be is far below this.
-    const MAX_BYTES: usize = 1 << 16;
-    let unusable = |got: String| {
-        Failure::Library(ringloom::Error::Serialization {
-            op: "Params.from_bytes",
-            expected: "the JSON of parameters, at most 64 KiB".into(),
-            got,
-            remedy: "write it with Params.to_bytes",
-        })
-    };
-    if data.len() > MAX_BYTES {
-        return Err(unusable(format!("{} bytes", data.len())));
-    }
-    serde_json::from_slice(data).map_err(|e| unusable(e.to_string()))
 }
 
 #[pymethods]
@@ -287,28 +274,26 @@ impl KeyRequest {
         Self(self.0.union(&other.0))
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, Bound<'py, PyAny>))> {
-        let bytes = PyBytes::new(py, &self.to_bytes());
-        reduce(py, "KeyRequest", bytes.into_any())
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        reduce(py, "KeyRequest", self.to_bytes(py), true)
     }
 
     /// JSON of the request.
-    fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.0).expect("a request is plain data")
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(
+            py,
+            &serde_json::to_vec(&self.0).expect("a request is plain data"),
+        )
     }
 
     /// A request from its JSON.
     #[staticmethod]
     fn from_bytes(data: &[u8]) -> Result<Self> {
-        let request = serde_json::from_slice(data).map_err(|e| {
-            Failure::Library(ringloom::Error::Serialization {
-                op: "KeyRequest.from_bytes",
-                expected: "the JSON of a key request".into(),
-                got: e.to_string(),
-                remedy: "write it with KeyRequest.to_bytes",
-            })
-        })?;
-        Ok(Self(request))
+        let op = "KeyRequest.from_bytes";
+        let request = serde_json::from_slice(data);
+        let refused =
+            |e: serde_json::Error| wire::refuse(op, "the JSON of a key request", e.to_string());
+        Ok(Self(request.map_err(refused)?))
     }
 
     fn __hash__(&self) -> u64 {
@@ -332,11 +317,17 @@ pub fn matvec_plan(
 ) -> Result<MatVecPlan> {
     let packing = packing(&params.0, shape.1, widest)?;
     let level = level.unwrap_or(params.0.max_level());
-    Ok(MatVecPlan(ringloom::matrix::MatVecPlan::new(&params.0, packing, level, shape)?))
+    Ok(MatVecPlan(ringloom::matrix::MatVecPlan::new(
+        &params.0, packing, level, shape,
+    )?))
 }
 
 /// Without `widest` there is one vector per ciphertext, which leaves room for any matrix.
-pub fn packing(params: &ringloom::Params, length: usize, widest: Option<usize>) -> ringloom::Result<Packing> {
+pub fn packing(
+    params: &ringloom::Params,
+    length: usize,
+    widest: Option<usize>,
+) -> ringloom::Result<Packing> {
     let slots = params.slots();
     Packing::new(slots, length, widest.unwrap_or(slots.max(length)))
 }
@@ -375,6 +366,11 @@ impl MatVecPlan {
             self.level()
         )
     }
+}
+
+/// Whether parameters have 128 bits of security.
+pub fn is_secure(params: &ringloom::Params) -> bool {
+    params.security_report().margin_bits() >= 0.0
 }
 
 pub fn hex(bytes: &[u8]) -> String {

@@ -4,12 +4,15 @@ use std::{path::PathBuf, sync::Arc};
 
 use numpy::PyArrayDyn;
 use pyo3::{prelude::*, types::PyBytes};
-use ringloom::model as core;
+use ringloom::{
+    model as core,
+    serial::{Decode, Encode},
+};
 
 use crate::{
-    convert::{Vectors, reduce, vectors},
+    convert::{Reduced, Vectors, reduce, vectors},
     errors::Result,
-    params::{KeyRequest, Params},
+    params::{KeyRequest, Params, is_secure},
     wire,
 };
 
@@ -60,7 +63,10 @@ impl Program {
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let Vectors { ndim, rows } = vectors(op, x)?;
         let rows = py.detach(move || {
-            rows.iter().enumerate().map(|(i, x)| f(i, x)).collect::<ringloom::Result<_>>()
+            rows.iter()
+                .enumerate()
+                .map(|(i, x)| f(i, x))
+                .collect::<ringloom::Result<_>>()
         })?;
         Ok(Vectors { ndim, rows }.into_numpy(py))
     }
@@ -71,7 +77,10 @@ impl Program {
     /// The client's part.
     #[getter]
     fn public(&self) -> PublicProgram {
-        PublicProgram { inner: Arc::new(self.0.public().clone()), params: self.0.params().clone() }
+        PublicProgram {
+            inner: Arc::new(self.0.public().clone()),
+            params: self.0.params().clone(),
+        }
     }
 
     /// The parameters.
@@ -100,7 +109,11 @@ impl Program {
 
     /// The polynomial model in floating point, for one vector or for rows: what the encrypted run
     /// approximates.
-    fn clear<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+    fn clear<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let program = self.0.clone();
         Self::map(py, "Program.clear", x, move |_, x| program.clear(x))
     }
@@ -108,49 +121,74 @@ impl Program {
     /// The polynomial model with noise of the predicted size at every step. Row `i` uses
     /// `seed + i`; the same seed gives the same values.
     #[pyo3(signature = (x, seed=0))]
-    fn simulate<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>, seed: u64) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+    fn simulate<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        seed: u64,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let program = self.0.clone();
-        Self::map(py, "Program.simulate", x, move |i, x| program.simulate(x, seed.wrapping_add(i as u64)))
+        Self::map(py, "Program.simulate", x, move |i, x| {
+            program.simulate(x, seed.wrapping_add(i as u64))
+        })
     }
 
     /// The program as bytes, weights included.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &py.detach(|| wire::program_bytes(&self.0)))
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &py.detach(|| self.0.to_bytes())?))
     }
 
-    /// A program from its bytes.
+    /// A program from its bytes; parameters below 128 bits are refused unless allowed.
     #[staticmethod]
-    fn from_bytes(py: Python<'_>, data: &[u8]) -> Result<Self> {
-        Ok(Self(Arc::new(py.detach(|| wire::program(data))?)))
+    #[pyo3(signature = (data, *, allow_insecure=false))]
+    fn from_bytes(py: Python<'_>, data: &[u8], allow_insecure: bool) -> Result<Self> {
+        let security = wire::security(allow_insecure);
+        let limit = data.len() as u64;
+        let program = py.detach(|| core::Program::from_bytes(data, &security, limit))?;
+        Ok(Self(Arc::new(program)))
     }
 
     /// Writes the program, weights included, to a file.
     fn save(&self, py: Python<'_>, path: PathBuf) -> Result<()> {
-        Ok(py.detach(|| wire::write("Program.save", &path, &wire::program_bytes(&self.0)))?)
+        Ok(py.detach(|| self.0.save(&path))?)
     }
 
-    /// Reads a program from a file of at most `max_bytes`.
+    /// Reads a program from a file of at most `max_bytes`; parameters below 128 bits are refused
+    /// unless allowed.
     #[staticmethod]
-    #[pyo3(signature = (path, *, max_bytes=wire::MAX_FILE_BYTES))]
-    fn load(py: Python<'_>, path: PathBuf, max_bytes: u64) -> Result<Self> {
-        let program = py.detach(|| wire::program(&wire::read("Program.load", &path, max_bytes)?))?;
+    #[pyo3(signature = (path, *, max_bytes=wire::MAX_FILE_BYTES, allow_insecure=false))]
+    fn load(py: Python<'_>, path: PathBuf, max_bytes: u64, allow_insecure: bool) -> Result<Self> {
+        let security = wire::security(allow_insecure);
+        let program = py.detach(|| core::Program::load(&path, &security, max_bytes))?;
         Ok(Self(Arc::new(program)))
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, Bound<'py, PyAny>))> {
-        reduce(py, "Program", self.to_bytes(py).into_any())
+    fn __reduce__<'py>(&self, py: Python<'py>) -> Result<Reduced<'py>> {
+        let secure = is_secure(self.0.params());
+        Ok(reduce(py, "Program", self.to_bytes(py)?, secure)?)
     }
 
     fn __repr__(&self) -> String {
         let steps: Vec<&str> = self.0.public().steps().iter().map(|s| &*s.name).collect();
-        format!("Program({}; params={})", steps.join(", "), self.0.params().id())
+        format!(
+            "Program({}; params={})",
+            steps.join(", "),
+            self.0.params().id()
+        )
     }
 }
 
 impl PublicProgram {
-    fn checked(inner: core::PublicProgram) -> ringloom::Result<Self> {
-        let params = inner.params()?;
-        Ok(Self { inner: Arc::new(inner), params })
+    fn checked(inner: core::PublicProgram, allow_insecure: bool) -> ringloom::Result<Self> {
+        let params = if allow_insecure {
+            ringloom::Params::insecure_new(inner.params_literal())?
+        } else {
+            inner.params()?
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            params,
+        })
     }
 }
 
@@ -204,30 +242,36 @@ impl PublicProgram {
     }
 
     /// The public part as bytes.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &wire::public_program_bytes(&self.inner))
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.inner.to_bytes()?))
     }
 
-    /// A public part from its bytes; its parameters are checked again.
+    /// A public part from its bytes; parameters below 128 bits are refused unless allowed.
     #[staticmethod]
-    fn from_bytes(data: &[u8]) -> Result<Self> {
-        Ok(Self::checked(wire::public_program(data)?)?)
+    #[pyo3(signature = (data, *, allow_insecure=false))]
+    fn from_bytes(data: &[u8], allow_insecure: bool) -> Result<Self> {
+        let (security, limit) = (wire::security(allow_insecure), data.len() as u64);
+        let inner = core::PublicProgram::from_bytes(data, &security, limit)?;
+        Ok(Self::checked(inner, allow_insecure)?)
     }
 
     /// Writes the public part to a file.
     fn save(&self, path: PathBuf) -> Result<()> {
-        Ok(wire::write("PublicProgram.save", &path, &wire::public_program_bytes(&self.inner))?)
+        Ok(self.inner.save(&path)?)
     }
 
-    /// Reads a public part from a file of at most `max_bytes`.
+    /// Reads a public part from a file of at most `max_bytes`; parameters below 128 bits are
+    /// refused unless allowed.
     #[staticmethod]
-    #[pyo3(signature = (path, *, max_bytes=wire::MAX_FILE_BYTES))]
-    fn load(path: PathBuf, max_bytes: u64) -> Result<Self> {
-        Self::from_bytes(&wire::read("PublicProgram.load", &path, max_bytes)?)
+    #[pyo3(signature = (path, *, max_bytes=wire::MAX_FILE_BYTES, allow_insecure=false))]
+    fn load(path: PathBuf, max_bytes: u64, allow_insecure: bool) -> Result<Self> {
+        let inner = core::PublicProgram::load(&path, &wire::security(allow_insecure), max_bytes)?;
+        Ok(Self::checked(inner, allow_insecure)?)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, Bound<'py, PyAny>))> {
-        reduce(py, "PublicProgram", self.to_bytes(py).into_any())
+    fn __reduce__<'py>(&self, py: Python<'py>) -> Result<Reduced<'py>> {
+        let secure = is_secure(&self.params);
+        Ok(reduce(py, "PublicProgram", self.to_bytes(py)?, secure)?)
     }
 
     fn __repr__(&self) -> String {
@@ -322,6 +366,9 @@ impl FitReport {
 #[pymethods]
 impl StepInfo {
     fn __repr__(&self) -> String {
-        format!("StepInfo('{}', level {} -> {})", self.name, self.level_in, self.level_out)
+        format!(
+            "StepInfo('{}', level {} -> {})",
+            self.name, self.level_in, self.level_out
+        )
     }
 }

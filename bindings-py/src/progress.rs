@@ -14,7 +14,10 @@ impl Progress {
         let module = py.import("ringloom._progress")?;
         let report = module.call_method1("reporter", (choice, what))?;
         let report = (!report.is_none()).then(|| report.unbind());
-        Ok(Self { report, error: None })
+        Ok(Self {
+            report,
+            error: None,
+        })
     }
 
     /// Calls `report(done, total)`. What it raises is kept for [`Progress::finish`].

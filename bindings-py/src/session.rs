@@ -36,7 +36,10 @@ impl Session {
         let mut progress = Progress::new(progress.as_ref(), py, "load keys")?;
         let loaded = py.detach(|| {
             let session = device::open(&params.0, device, threads)?;
-            LoadedKeys::load_with(&session, &keys.0, &mut |done, total| progress.report(done, total))
+            let keys = keys.open(&params.0)?;
+            LoadedKeys::load_with(&session, &keys, &mut |done, total| {
+                progress.report(done, total)
+            })
         });
         progress.finish(py)?;
         Ok(Self(Evaluator::new(Arc::new(loaded?))))

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use pyo3::{prelude::*, types::{PyDict, PyTuple}};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
 use ringloom::{
     Encoder, Error, Evaluator,
     matrix::{EncryptedVectors, MatVec, MatVecPlan},
@@ -62,7 +65,11 @@ impl<'py> Operand<'py> {
 
 impl Tensor {
     pub fn new(evaluator: &Evaluator, batches: Vec<EncryptedVectors>, ndim: usize) -> Self {
-        Self { evaluator: evaluator.clone(), batches: Arc::new(batches), ndim }
+        Self {
+            evaluator: evaluator.clone(),
+            batches: Arc::new(batches),
+            ndim,
+        }
     }
 
     fn with(&self, batches: Batches) -> Result<Self> {
@@ -86,7 +93,10 @@ impl Tensor {
     }
 
     /// The same operation on every ciphertext of every batch.
-    fn each(&self, f: impl Fn(&ringloom::Ciphertext) -> ringloom::Result<ringloom::Ciphertext>) -> Batches {
+    fn each(
+        &self,
+        f: impl Fn(&ringloom::Ciphertext) -> ringloom::Result<ringloom::Ciphertext>,
+    ) -> Batches {
         self.batches.iter().map(|batch| batch.map(&f)).collect()
     }
 
@@ -95,18 +105,34 @@ impl Tensor {
         &self,
         op: &'static str,
         other: &Self,
-        f: impl Fn(&ringloom::Ciphertext, &ringloom::Ciphertext) -> ringloom::Result<ringloom::Ciphertext>,
+        f: impl Fn(
+            &ringloom::Ciphertext,
+            &ringloom::Ciphertext,
+        ) -> ringloom::Result<ringloom::Ciphertext>,
     ) -> Batches {
         let same_packing = self.batches[0].packing() == other.batches[0].packing();
         if self.dims() != other.dims() || !same_packing {
-            let packing = |t: &Self| format!("{}, {:?}", shape_text(&t.dims()), t.batches[0].packing());
-            return Err(Error::Shape { op, expected: packing(self), got: packing(other) });
+            let packing =
+                |t: &Self| format!("{}, {:?}", shape_text(&t.dims()), t.batches[0].packing());
+            return Err(Error::Shape {
+                op,
+                expected: packing(self),
+                got: packing(other),
+            });
         }
         let batch = |(a, b): (&EncryptedVectors, &EncryptedVectors)| {
             let parts = a.parts().iter().zip(b.parts()).map(|(a, b)| f(a, b));
-            EncryptedVectors::from_parts(a.packing(), a.count(), parts.collect::<ringloom::Result<_>>()?)
+            EncryptedVectors::from_parts(
+                a.packing(),
+                a.count(),
+                parts.collect::<ringloom::Result<_>>()?,
+            )
         };
-        self.batches.iter().zip(&*other.batches).map(batch).collect()
+        self.batches
+            .iter()
+            .zip(&*other.batches)
+            .map(batch)
+            .collect()
     }
 
     /// An operation with an encoded array, broadcast over rows as numpy does.
@@ -114,7 +140,10 @@ impl Tensor {
         &self,
         op: &'static str,
         array: &Reals,
-        f: impl Fn(&ringloom::Ciphertext, &ringloom::Plaintext) -> ringloom::Result<ringloom::Ciphertext>,
+        f: impl Fn(
+            &ringloom::Ciphertext,
+            &ringloom::Plaintext,
+        ) -> ringloom::Result<ringloom::Ciphertext>,
     ) -> Batches {
         let (rows, length) = (self.rows(), self.length());
         let fits = match *array.shape {
@@ -123,28 +152,48 @@ impl Tensor {
             _ => false,
         };
         if !fits {
-            let expected = format!("a number or an array that broadcasts to {}", shape_text(&self.dims()));
-            return Err(Error::Shape { op, expected, got: shape_text(&array.shape) });
+            let expected = format!(
+                "a number or an array that broadcasts to {}",
+                shape_text(&self.dims())
+            );
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: shape_text(&array.shape),
+            });
         }
         let given: Vec<&[f64]> = array.values.chunks_exact(length).collect();
         let encoder = Encoder::new(self.evaluator.session());
         let mut first = 0;
         let mut out = Vec::with_capacity(self.batches.len());
         for batch in &*self.batches {
-            let lanes: Vec<&[f64]> =
-                (first..first + batch.count()).map(|row| given[if given.len() == 1 { 0 } else { row }]).collect();
+            let lanes: Vec<&[f64]> = (first..first + batch.count())
+                .map(|row| given[if given.len() == 1 { 0 } else { row }])
+                .collect();
             first += batch.count();
             let slots = batch.packing().pack(&lanes)?;
-            let parts = batch.parts().iter().zip(&slots).map(|(part, values)| {
-                f(part, &encoder.encode(values, part.level())?)
-            });
+            let parts = batch
+                .parts()
+                .iter()
+                .zip(&slots)
+                .map(|(part, values)| f(part, &encoder.encode(values, part.level())?));
             let parts = parts.collect::<ringloom::Result<_>>()?;
-            out.push(EncryptedVectors::from_parts(batch.packing(), batch.count(), parts)?);
+            out.push(EncryptedVectors::from_parts(
+                batch.packing(),
+                batch.count(),
+                parts,
+            )?);
         }
         Ok(out)
     }
 
-    fn plus(&self, py: Python<'_>, op: &'static str, sign: Sign, other: Operand<'_>) -> Result<Self> {
+    fn plus(
+        &self,
+        py: Python<'_>,
+        op: &'static str,
+        sign: Sign,
+        other: Operand<'_>,
+    ) -> Result<Self> {
         let e = &self.evaluator;
         let batches = match other {
             Operand::Tensor(other) => {
@@ -186,14 +235,23 @@ impl Tensor {
     }
 
     /// The product of a row-major matrix with every vector.
-    fn product(&self, py: Python<'_>, (rows, columns): (usize, usize), weights: &[f64]) -> Result<Self> {
+    fn product(
+        &self,
+        py: Python<'_>,
+        (rows, columns): (usize, usize),
+        weights: &[f64],
+    ) -> Result<Self> {
         let e = &self.evaluator;
         let batches: Batches = py.detach(|| {
             let session = e.session();
             let packing = self.batches[0].packing();
-            let plan = MatVecPlan::new(session.params(), packing, self.level_now(), (rows, columns))?;
+            let plan =
+                MatVecPlan::new(session.params(), packing, self.level_now(), (rows, columns))?;
             let matrix = MatVec::new(session, &plan, weights, None)?;
-            self.batches.iter().map(|batch| matrix.apply(e, batch)).collect()
+            self.batches
+                .iter()
+                .map(|batch| matrix.apply(e, batch))
+                .collect()
         });
         self.with(batches).map_err(|failure| {
             let lanes = self.batches[0].packing().lanes;
@@ -217,10 +275,16 @@ impl Tensor {
         let ((rows, columns), values) = plain_matrix(op, other)?;
         if rows != self.length() {
             let expected = format!("a matrix of {} rows", self.length());
-            return Err(Failure::shape(op, expected, format!("shape ({rows}, {columns})")));
+            return Err(Failure::shape(
+                op,
+                expected,
+                format!("shape ({rows}, {columns})"),
+            ));
         }
-        let transposed: Vec<f64> =
-            (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| values[r * columns + c]).collect();
+        let transposed: Vec<f64> = (0..columns)
+            .flat_map(|c| (0..rows).map(move |r| (r, c)))
+            .map(|(r, c)| values[r * columns + c])
+            .collect();
         self.product(py, (columns, rows), &transposed)
     }
 
@@ -234,7 +298,11 @@ impl Tensor {
         }
         if shape.1 != self.length() {
             let expected = format!("a matrix of {} columns", self.length());
-            return Err(Failure::shape(op, expected, format!("shape ({}, {})", shape.0, shape.1)));
+            return Err(Failure::shape(
+                op,
+                expected,
+                format!("shape ({}, {})", shape.0, shape.1),
+            ));
         }
         self.product(py, shape, &values)
     }
@@ -364,9 +432,10 @@ impl Tensor {
         let op = "Tensor.__truediv__";
         let operand = match Operand::new(op, other)? {
             Operand::Scalar(c) => Operand::Scalar(1.0 / c),
-            Operand::Array(Reals { shape, values }) => {
-                Operand::Array(Reals { shape, values: values.into_iter().map(|v| 1.0 / v).collect() })
-            }
+            Operand::Array(Reals { shape, values }) => Operand::Array(Reals {
+                shape,
+                values: values.into_iter().map(|v| 1.0 / v).collect(),
+            }),
             Operand::Tensor(_) => {
                 return Err(Failure::type_error(format!(
                     "{op}: no division by encrypted values, expected a number or an array, got a Tensor; \
@@ -429,7 +498,11 @@ impl Tensor {
 
     /// Refuses: a tensor is encrypted, and a server cannot decrypt.
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn __array__(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
+    fn __array__(
+        &self,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
         Err(Failure::type_error(
             "Tensor.__array__: encrypted values are no array, expected Client.decrypt, got a \
              conversion to numpy; send tensor.export() to the client",

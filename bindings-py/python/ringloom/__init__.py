@@ -5,7 +5,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | role | classes |
 |---|---|
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
-| client | `Client` |
+| client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `ModelServer` |
 | the model's owner | `Linear`, `Activation`, `Sequential`, `from_sklearn`, `Program` |
 """
@@ -18,6 +18,7 @@ from ringloom._native import (
     Ciphertext,
     Client,
     DeviceInfo,
+    Encryptor,
     EvaluationKeys,
     FitReport,
     KeyRequest,
@@ -47,6 +48,7 @@ __all__ = [
     "Ciphertext",
     "Client",
     "DeviceInfo",
+    "Encryptor",
     "EvaluationKeys",
     "FitReport",
     "KeyRequest",

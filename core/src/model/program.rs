@@ -186,6 +186,11 @@ impl PublicProgram {
         Params::new(&self.params)
     }
 
+    /// The parameters as they were written, not checked.
+    pub fn params_literal(&self) -> &ParamsLiteral {
+        &self.params
+    }
+
     /// How inputs are packed.
     pub fn input(&self) -> Packing {
         self.input
