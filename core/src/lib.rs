@@ -26,5 +26,6 @@ mod session;
 pub use ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator, Plaintext};
 pub use error::{Error, Result};
 pub use params::{KeyRequest, Params, ParamsLiteral};
+pub use ringloom_ntt::{device_names, open_device};
 pub use rlwe::{EvaluationKeys, PublicKey, SecretKey, SeededKeys};
 pub use session::Session;

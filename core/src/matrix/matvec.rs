@@ -63,6 +63,15 @@ impl MatVecPlan {
         })
     }
 
+    /// A plan for a matrix of this shape alone, for vectors at the top level.
+    ///
+    /// # Errors
+    /// As [`MatVecPlan::new`].
+    pub fn for_shape(params: &Params, (rows, columns): (usize, usize)) -> Result<Self> {
+        let input = Packing::new(params.slots(), columns, rows.max(columns))?;
+        Self::new(params, input, params.max_level(), (rows, columns))
+    }
+
     /// Packing of the vectors it takes.
     pub fn input(&self) -> Packing {
         self.input

@@ -17,6 +17,7 @@ use crate::{
         ModDownPlan, PolyBuf, RingSpec, Role, SeedLayout, Shape,
     },
     reference::ReferenceDevice,
+    testing::{Dual, conformance, conformance_quick},
 };
 
 /// Five limbs below `2^50`, three wide ones.
@@ -299,6 +300,27 @@ fn every_command_equals_the_reference_on_every_instruction_set() {
             );
         }
     }
+}
+
+#[test]
+fn every_instruction_set_conforms() {
+    for isa in Isa::available() {
+        let report = conformance_quick(&device(isa, 2));
+        assert!(report.passed(), "{}: {report}", isa.name());
+    }
+    let report = conformance(&CpuDevice::new().unwrap());
+    assert!(report.passed(), "{report}");
+}
+
+#[test]
+fn every_command_equals_its_lowering_on_the_reference() {
+    // Dual fails the first command whose words differ.
+    let spec = spec(6);
+    let dual = Dual::new(
+        Arc::new(ReferenceDevice::new()),
+        Arc::new(CpuDevice::new().unwrap()),
+    );
+    assert!(!everything(&dual, &spec, 6).is_empty());
 }
 
 #[test]
