@@ -241,6 +241,10 @@ impl Ciphertext {
         Err(no_operators())
     }
 
+    fn __rtruediv__(&self, _other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Err(no_operators())
+    }
+
     fn __matmul__(&self, _other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         Err(no_operators())
     }

@@ -4,11 +4,7 @@ use std::path::PathBuf;
 
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
-use ringloom::{
-    Decryptor, Encryptor, Error, SecretKey,
-    matrix::{EncryptedVectors, Packing},
-    rlwe::SecureRandom,
-};
+use ringloom::{Decryptor, Error, SecretKey, matrix::Packing, rlwe::SecureRandom};
 
 use crate::{
     ciphertext::Ciphertext,

@@ -308,6 +308,13 @@ impl Tensor {
     }
 }
 
+fn no_division(op: &str) -> Failure {
+    Failure::type_error(format!(
+        "{op}: no division by encrypted values, expected a number or an array below the line, got \
+         a Tensor; approximate the inverse by a polynomial in a compiled model"
+    ))
+}
+
 fn plain_matrix(op: &'static str, operand: Operand<'_>) -> Result<((usize, usize), Vec<f64>)> {
     match operand {
         Operand::Array(array) => array.into_matrix(op),
@@ -436,14 +443,13 @@ impl Tensor {
                 shape,
                 values: values.into_iter().map(|v| 1.0 / v).collect(),
             }),
-            Operand::Tensor(_) => {
-                return Err(Failure::type_error(format!(
-                    "{op}: no division by encrypted values, expected a number or an array, got a Tensor; \
-                     approximate the inverse by a polynomial in a compiled model"
-                )));
-            }
+            Operand::Tensor(_) => return Err(no_division(op)),
         };
         self.times(py, op, operand)
+    }
+
+    fn __rtruediv__(&self, _other: &Bound<'_, PyAny>) -> Result<Self> {
+        Err(no_division("Tensor.__rtruediv__"))
     }
 
     fn __matmul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
@@ -480,12 +486,10 @@ impl Tensor {
             ("add" | "sub" | "mul" | "truediv" | "matmul", 2) => {
                 let (left, right) = (inputs.get_item(0)?, inputs.get_item(1)?);
                 let reflected = left.cast::<Self>().is_err();
-                if !reflected {
-                    left.call_method1(format!("__{operator}__"), (right,))
-                } else if operator == "truediv" {
-                    Err(Failure::type_error("Tensor.__rtruediv__: no division by encrypted values, expected a number or an array below the line, got a Tensor; approximate the inverse by a polynomial in a compiled model").into())
-                } else {
+                if reflected {
                     right.call_method1(format!("__r{operator}__"), (left,))
+                } else {
+                    left.call_method1(format!("__{operator}__"), (right,))
                 }
             }
             _ => Err(Failure::type_error(format!(

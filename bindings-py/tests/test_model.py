@@ -30,7 +30,7 @@ def test_encrypted(program: rl.Program, calibration: np.ndarray) -> None:
     public = program.public
     client = rl.Client.for_program(public, threads=1)
     keys = client.keygen(public.key_request, progress=False)
-    assert abs(keys.nbytes - program.prediction.key_bytes) < 100
+    assert 0.5 < keys.nbytes / program.prediction.key_bytes <= 1  # residues are packed
     server = rl.ModelServer(program, keys, device="cpu", threads=1)
     assert server.public == public
     for x in (calibration[0], calibration[:20], calibration[:1]):
@@ -176,7 +176,7 @@ def test_sklearn(rng: np.random.Generator) -> None:
         assert model.widths == (5, 3)
         np.testing.assert_array_equal(fitted.predict(x), fitted.classes_[model(x).argmax(1)])
     target = x @ rng.normal(size=5)
-    regressor = MLPRegressor((6,), activation="tanh", max_iter=30, random_state=0).fit(x, target)
+    regressor = MLPRegressor(hidden_layer_sizes=(6,), activation="tanh", max_iter=30, random_state=0).fit(x, target)
     np.testing.assert_allclose(rl.from_sklearn(regressor)(x)[:, 0], regressor.predict(x), atol=1e-9)
     replaced = rl.from_sklearn(regressor, activation=math.sin, degree=9)
     assert "Activation('sin', degree=9)" in repr(replaced)

@@ -46,6 +46,10 @@ def test_nothing_decrypts_in_silence(client: rl.Client, server: rl.Session) -> N
         bool(x)
     with pytest.raises(TypeError, match="no division by encrypted values"):
         x / x
+    with pytest.raises(TypeError, match="no division by encrypted values"):
+        1.0 / x
+    with pytest.raises(TypeError, match="no division by encrypted values"):
+        np.ones(2) / x
     with pytest.raises(TypeError, match=r"tensor\.export\(\)"):
         client.decrypt(x)
 

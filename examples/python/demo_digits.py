@@ -101,8 +101,6 @@ def print_times(folders: Folders) -> None:
     one, every = singles[0], packed["input_bytes"] / lanes / count
     print(f"  one image        {mib(one['input_bytes'])} in, {mib(one['output_bytes'])} out")
     print(f"  packed           {mib(every)} in per image when full")
-    )
-    print(f"                   packed {mib(every)} in per image when full")
     print("Layer by layer (one image per ciphertext)")
     print(f"  {'layer':<20} {'ms':>8}   {'level':<8} scale in bits")
     for number, step in enumerate(one["steps"]):

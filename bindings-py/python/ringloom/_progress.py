@@ -25,7 +25,7 @@ class _Bar:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=self._description, leave=False)
+            self._bar = tqdm(total=total, desc=self._description)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
