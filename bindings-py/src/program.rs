@@ -181,7 +181,7 @@ impl Program {
 impl PublicProgram {
     fn checked(inner: core::PublicProgram, allow_insecure: bool) -> ringloom::Result<Self> {
         let params = if allow_insecure {
-            ringloom::Params::insecure_new(inner.params_literal())?
+            inner.insecure_params()?
         } else {
             inner.params()?
         };

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`params`] | checked parameters, security limits, key requests |
 //! | [`Session`] | parameters on a device |
+//! | [`serial`] | files and messages |
 //! | [`rlwe`] | keys and key-switching |
 //! | [`ckks`] | encoding, encryption, evaluation |
 //! | [`circuits`] | linear transforms and polynomials on ciphertexts |
@@ -21,6 +22,7 @@ pub mod matrix;
 pub mod model;
 pub mod params;
 pub mod rlwe;
+pub mod serial;
 mod session;
 
 pub use ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator, Plaintext};

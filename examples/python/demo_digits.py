@@ -107,7 +107,7 @@ def print_times(folders: Folders) -> None:
         ms = float(np.median([run["steps"][number]["ms"] for run in singles]))
         (level_in, level_out), (scale_in, scale_out) = step["levels"], step["scale_bits"]
         levels = f"{level_in} -> {level_out}"
-        print(f"  {step['name']:<20} {ms:8.1f}   {levels:<8} {scale_in:.4f} -> {scale_out:.4f}")
+        print(f"  {step['name']:<20} {ms:8.1f}   {levels:<8} {scale_in:.6f} -> {scale_out:.6f}")
 
 
 def draw(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from tqdm import tqdm
 
 #: ``None``: a bar when standard error is a terminal. ``True``, ``False``: always, never.
 #: A callable: called as ``progress(done, total)``.
@@ -23,8 +22,6 @@ class _Bar:
 
     def __call__(self, done: int, total: int) -> None:
         if self._bar is None:
-            from tqdm import tqdm
-
             self._bar = tqdm(total=total, desc=self._description)
         self._bar.update(done - self._bar.n)
 

@@ -186,9 +186,12 @@ impl PublicProgram {
         Params::new(&self.params)
     }
 
-    /// The parameters as they were written, not checked.
-    pub fn params_literal(&self) -> &ParamsLiteral {
-        &self.params
+    /// The parameters, checked again but for their security: tests and examples only.
+    ///
+    /// # Errors
+    /// Those of [`Params::insecure_new`].
+    pub fn insecure_params(&self) -> Result<Params> {
+        Params::insecure_new(&self.params)
     }
 
     /// How inputs are packed.
