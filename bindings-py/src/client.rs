@@ -42,7 +42,12 @@ impl Client {
         })
     }
 
-    fn unseal(&self, ct: &Ciphertext, expected: Option<Packing>) -> ringloom::Result<Vectors> {
+    fn unseal(
+        &self,
+        ct: &Ciphertext,
+        expected: Option<Packing>,
+        bits: Option<i32>,
+    ) -> ringloom::Result<Vectors> {
         let decryptor = Decryptor::new(&self.secret);
         let mut rows = Vec::with_capacity(ct.meta.rows);
         for batch in ct.open(&self.session)? {
@@ -54,7 +59,12 @@ impl Client {
                     got,
                 });
             }
-            rows.extend(batch.decrypt(&decryptor)?);
+            let parts = batch.parts().iter().map(|part| match bits {
+                Some(bits) => decryptor.decrypt_rounded(part, bits),
+                None => decryptor.decrypt(part),
+            });
+            let slots = parts.collect::<ringloom::Result<Vec<_>>>()?;
+            rows.extend(batch.packing().unpack(&slots, batch.count())?);
         }
         Ok(Vectors {
             ndim: ct.meta.ndim,
@@ -179,30 +189,36 @@ impl Client {
         self.encryptor.encrypt_for(py, public, x, progress)
     }
 
-    /// Decrypts to an array of the ciphertext's shape.
+    /// Decrypts to an array of the ciphertext's shape. `round_bits` rounds to multiples of
+    /// `2**-round_bits`, for values that leave the client: it hides most of the noise.
+    #[pyo3(signature = (ciphertext, *, round_bits=None))]
     fn decrypt<'py>(
         &self,
         py: Python<'py>,
         ciphertext: &Bound<'py, PyAny>,
+        round_bits: Option<i32>,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let ct = at_rest("Client.decrypt", ciphertext)?;
         let ct = ct.get();
-        let values = py.detach(|| self.unseal(ct, None))?;
+        let values = py.detach(|| self.unseal(ct, None, round_bits))?;
         Ok(values.into_numpy(py))
     }
 
     /// Decrypts outputs of a program, and checks that they are packed as the program says.
+    /// `round_bits` as in `decrypt`.
+    #[pyo3(signature = (public, ciphertext, *, round_bits=None))]
     fn decrypt_for<'py>(
         &self,
         py: Python<'py>,
         public: &PublicProgram,
         ciphertext: &Bound<'py, PyAny>,
+        round_bits: Option<i32>,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let op = "Client.decrypt_for";
         let ct = at_rest(op, ciphertext)?;
         check_program(op, &self.session, public)?;
         let ct = ct.get();
-        let values = py.detach(|| self.unseal(ct, Some(public.inner.output())))?;
+        let values = py.detach(|| self.unseal(ct, Some(public.inner.output()), round_bits))?;
         Ok(values.into_numpy(py))
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,42 @@ def run(script: str, *args: object, cwd: Path | None = None) -> str:
 
 def test_first_example() -> None:
     assert "Tensor(shape=(4,)" in run("01_encrypt_matmul.py")
+
+
+def test_readmes_show_the_same_lines() -> None:
+    """Those of the repository's page run in the wheel's check, too."""
+    root = EXAMPLES.parents[1]
+    pages = [root / "README.md", root / "bindings-py/README.md"]
+    blocks = [re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S) for page in pages]
+    assert blocks[0] == blocks[1]
+    assert len(blocks[0]) == 1
+    exec(compile(blocks[0][0], "README.md", "exec"), {})
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("demo")
+    return out, run("demo_digits.py", "--out", out, "--device", "cpu")
+
+
+def test_demo(demo: tuple[Path, str]) -> None:
+    out, printed = demo
+    assert printed.count(": yes\n") == 4
+    for what in ("one image per ciphertext", "packed, 200 images", "evaluation keys", "tanh (deg"):
+        assert what in printed
+    assert (out / "digits.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(out / "demo/client/logits.npz") as logits:
+        assert logits["packed"].shape == (200, 10)
+
+
+def test_demo_says_when_a_bound_is_missed(demo: tuple[Path, str]) -> None:
+    strict = "import demo_digits as d; d.FROM_FLOAT = 1e-9; d.main()"
+    options = ["--out", demo[0], "--data", demo[0] / "digits", "--images", 3, "--singles", 1]
+    command = [sys.executable, "-c", strict, *map(str, options)]
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "a bound is missed" in done.stderr
+    assert "<= 1e-09: NO" in done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,9 @@ def test_sklearn(rng: np.random.Generator) -> None:
         assert model.widths == (5, 3)
         np.testing.assert_array_equal(fitted.predict(x), fitted.classes_[model(x).argmax(1)])
     target = x @ rng.normal(size=5)
-    regressor = MLPRegressor(hidden_layer_sizes=(6,), activation="tanh", max_iter=30, random_state=0).fit(x, target)
+    regressor = MLPRegressor(
+        hidden_layer_sizes=(6,), activation="tanh", max_iter=30, random_state=0
+    ).fit(x, target)
     np.testing.assert_allclose(rl.from_sklearn(regressor)(x)[:, 0], regressor.predict(x), atol=1e-9)
     replaced = rl.from_sklearn(regressor, activation=math.sin, degree=9)
     assert "Activation('sin', degree=9)" in repr(replaced)

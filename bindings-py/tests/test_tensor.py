@@ -41,6 +41,12 @@ def test_dtypes(client: rl.Client, dtype: type) -> None:
     np.testing.assert_allclose(client.decrypt(client.encrypt(x.tolist())), x, atol=TOLERANCE)
 
 
+def test_rounding(client: rl.Client) -> None:
+    x = np.array([0.3, -1.7, 0.0])
+    rounded = client.decrypt(client.encrypt(x), round_bits=8)
+    np.testing.assert_array_equal(rounded, np.round(x * 256) / 256)
+
+
 def test_level(client: rl.Client) -> None:
     low, high = client.encrypt([1.0], level=1), client.encrypt([1.0])
     assert (low.level, high.level) == (1, 3)
