@@ -10,18 +10,23 @@
 //! | [`reference`] | the slow exact device: the oracle |
 //! | [`cpu`] | the SIMD CPU device |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
+//! | [`open_device`], [`device_names`] | devices by name |
 //!
 //! Import order: `arith <- poly <- device <- {ring, reference, cpu}`. Unsafe code lives in
 //! `cpu::isa` only.
 #![deny(unsafe_code)]
 
 pub mod arith;
+pub mod cpu;
 pub mod device;
+mod devices;
 mod error;
 pub mod host_fft;
 pub mod poly;
 pub mod reference;
 mod ring;
 
+pub use cpu::{CpuDevice, CpuDeviceBuilder, Isa};
+pub use devices::{device_names, open_device};
 pub use error::{Error, Result};
 pub use ring::Ring;

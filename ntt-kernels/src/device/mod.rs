@@ -1,12 +1,16 @@
 //! What a device is and what it promises.
 #![doc = include_str!("contract.md")]
 
+mod trace;
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::{
     error::Result,
     poly::{BufClass, Cmd, CmdKind, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
+
+pub use trace::{Trace, TraceLog, TraceRecord};
 
 /// A place that can run rings: a CPU with an instruction set, a GPU, a card, a simulator.
 pub trait Device: Send + Sync {

@@ -1,0 +1,173 @@
+//! Buffers of the CPU device and the windows that commands lock.
+
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::memory::Words;
+use crate::poly::{RawBuf, View, ViewMut};
+
+/// The words of a buffer in canonical layout; prepared operands have the same one.
+pub(super) struct Buffer(RwLock<Words>);
+
+impl Buffer {
+    pub(super) fn raw(words: Words) -> RawBuf {
+        Arc::new(Self(RwLock::new(words)))
+    }
+
+    fn of(view: &View) -> &Self {
+        (view.raw().downcast_ref()).expect("the ring passes only buffers that this device made")
+    }
+}
+
+/// The locked buffers of one command: one for writing, the others for reading, each once.
+pub(super) struct Locked<'a> {
+    dst: RwLockWriteGuard<'a, Words>,
+    sources: Sources<'a>,
+}
+
+/// The locked buffers that a command reads, by address.
+pub(super) struct Sources<'a>(Vec<(usize, RwLockReadGuard<'a, Words>)>);
+
+impl<'a> Locked<'a> {
+    /// Locks in the order of addresses, so that no two commands wait for each other, and each
+    /// buffer once, because a second lock of one thread may wait for ever.
+    pub(super) fn new(dst: &'a ViewMut, sources: impl IntoIterator<Item = &'a View>) -> Self {
+        let written = address(dst);
+        let mut order: Vec<_> = (sources.into_iter())
+            .chain([&**dst])
+            .map(|view| (address(view), view))
+            .collect();
+        order.sort_unstable_by_key(|&(at, _)| at);
+        order.dedup_by_key(|&mut (at, _)| at);
+        let mut guard = None;
+        let mut reads = Vec::with_capacity(order.len() - 1);
+        for (at, view) in order {
+            let lock = &Buffer::of(view).0;
+            if at == written {
+                guard = Some(lock.write().expect(INTACT));
+            } else {
+                reads.push((at, lock.read().expect(INTACT)));
+            }
+        }
+        Self {
+            dst: guard.expect("the destination is in the list"),
+            sources: Sources(reads),
+        }
+    }
+
+    /// The words to write and those to read.
+    pub(super) fn split(&mut self) -> (&mut [u64], &Sources<'a>) {
+        (&mut self.dst, &self.sources)
+    }
+}
+
+impl Sources<'_> {
+    /// A source of the command.
+    pub(super) fn operand<'s>(&'s self, view: &'s View) -> Operand<'s> {
+        let at = address(view);
+        let found = (self.0.iter().find(|&&(other, _)| other == at))
+            .expect("no destination is a source, and every source is locked");
+        Operand {
+            words: &found.1,
+            view,
+        }
+    }
+}
+
+/// Locks one buffer for reading.
+pub(super) fn read(view: &View) -> RwLockReadGuard<'_, Words> {
+    Buffer::of(view).0.read().expect(INTACT)
+}
+
+/// A window that is read.
+#[derive(Clone, Copy)]
+pub(super) struct Operand<'a> {
+    words: &'a [u64],
+    view: &'a View,
+}
+
+impl<'a> Operand<'a> {
+    pub(super) fn new(words: &'a [u64], view: &'a View) -> Self {
+        Self { words, view }
+    }
+
+    /// Table row `limb` of polynomial `poly` of the window.
+    pub(super) fn row(&self, poly: usize, limb: usize) -> &'a [u64] {
+        &self.words[self.view.offset(poly, limb)..][..self.view.n()]
+    }
+}
+
+/// A row, or a piece of one, that a task writes.
+pub(super) struct Row<'a> {
+    /// Index of the polynomial in the window.
+    pub(super) poly: usize,
+    /// Row of the modulus table.
+    pub(super) limb: usize,
+    /// Position of the limb in the window.
+    pub(super) rank: usize,
+    /// Position of the first word in the limb.
+    pub(super) start: usize,
+    pub(super) words: &'a mut [u64],
+}
+
+impl Row<'_> {
+    /// The same piece of the same limb of polynomial `poly` of a source.
+    pub(super) fn window<'s>(&self, src: &Operand<'s>, poly: usize) -> &'s [u64] {
+        &src.row(poly, self.limb)[self.start..][..self.words.len()]
+    }
+}
+
+/// The rows of a window, polynomial by polynomial.
+pub(super) fn rows<'a>(words: &'a mut [u64], view: &View) -> Vec<Row<'a>> {
+    let mut rest = words;
+    let mut at = 0;
+    let mut rows = Vec::with_capacity(view.batch() * view.limbs().len());
+    for poly in 0..view.batch() {
+        for (rank, limb) in view.limbs().iter().enumerate() {
+            // Polynomials and limbs of a window ascend, so the rest always holds the next row.
+            let offset = view.offset(poly, limb);
+            let (words, tail) = rest[offset - at..].split_at_mut(view.n());
+            rows.push(Row {
+                poly,
+                limb,
+                rank,
+                start: 0,
+                words,
+            });
+            (rest, at) = (tail, offset + view.n());
+        }
+    }
+    rows
+}
+
+/// The rows of a window cut into pieces of at most `len` words.
+pub(super) fn pieces<'a>(words: &'a mut [u64], view: &View, len: usize) -> Vec<Row<'a>> {
+    let cut = |row: Row<'a>| {
+        let (poly, limb, rank) = (row.poly, row.limb, row.rank);
+        (row.words.chunks_mut(len).enumerate()).map(move |(i, words)| Row {
+            poly,
+            limb,
+            rank,
+            start: i * len,
+            words,
+        })
+    };
+    rows(words, view).into_iter().flat_map(cut).collect()
+}
+
+/// The pieces of a window with the same limb and position, one for each polynomial.
+pub(super) fn stacks<'a>(words: &'a mut [u64], view: &View, len: usize) -> Vec<Vec<Row<'a>>> {
+    let per_poly = view.limbs().len() * view.n().div_ceil(len);
+    let mut stacks: Vec<Vec<_>> = (0..per_poly)
+        .map(|_| Vec::with_capacity(view.batch()))
+        .collect();
+    for (i, piece) in pieces(words, view, len).into_iter().enumerate() {
+        stacks[i % per_poly].push(piece);
+    }
+    stacks
+}
+
+fn address(view: &View) -> usize {
+    Arc::as_ptr(view.raw()).cast::<()>().addr()
+}
+
+const INTACT: &str = "no command panics while it holds a buffer";

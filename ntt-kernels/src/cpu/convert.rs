@@ -1,0 +1,315 @@
+//! Commands that move residues between limbs: base conversion, mod-down, gadget decomposition and
+//! gadget product.
+//!
+//! All of them first make the words `y_i` of [`BaseConvertPlan`], once for each source limb, and
+//! then each target limb from start to end while it is in the cache.
+
+use super::{
+    buffer::{self, Buffer, Locked, Operand, Row},
+    kernel::LimbKernel,
+    memory::{Scratch, Words},
+    ring::CpuRing,
+    workers::{NTT_WORD, WORD},
+};
+use crate::{
+    error::Result,
+    poly::{
+        BaseConvertPlan, BufClass, Domain, GadgetPlan, LiftMode, ModDownPlan, PolyBuf, Shape, View,
+        ViewMut,
+    },
+};
+
+/// Lifted digits that a worker holds at a time in a gadget product, in words: half of a usual
+/// second-level cache.
+const DIGIT_WORDS: usize = 1 << 16;
+
+impl<K: LimbKernel> CpuRing<K> {
+    pub(super) fn base_convert(
+        &self,
+        dst: &ViewMut,
+        src: &View,
+        plan: &BaseConvertPlan,
+    ) -> Result<()> {
+        let mut locked = Locked::new(dst, [src]);
+        let (words, sources) = locked.split();
+        let ys = self.lift_words(sources.operand(src), src, [plan])?;
+        let per_poly = ys.len() / src.batch();
+        let cost = per_poly / dst.n() * WORD * dst.n();
+        self.workers.run(buffer::rows(words, dst), cost, |row| {
+            self.lift(
+                plan,
+                &ys[row.poly * per_poly..][..per_poly],
+                row.limb,
+                row.words,
+            );
+        });
+        Ok(())
+    }
+
+    pub(super) fn mod_down(&self, dst: &ViewMut, src: &View, plan: &ModDownPlan) -> Result<()> {
+        let mut locked = Locked::new(dst, [src]);
+        let (words, sources) = locked.split();
+        let operand = sources.operand(src);
+        let ys = self.lift_words(operand, src, [&**plan.lift()])?;
+        let per_poly = ys.len() / src.batch();
+        let scratch = self.scratch(dst.n())?;
+        let cost = (NTT_WORD + 2 * WORD) * dst.n() + WORD * per_poly;
+        self.workers.run(buffer::rows(words, dst), cost, |row| {
+            let (x, w) = (operand.row(row.poly, row.limb), plan.inverses()[row.rank]);
+            scratch.with(|lifted| {
+                let ys = &ys[row.poly * per_poly..][..per_poly];
+                self.lift(plan.lift(), ys, row.limb, lifted);
+                self.forward(row.limb, lifted);
+                let m = self.modulus(row.limb);
+                self.kernel.sub_scale(m, row.words, x, lifted, w);
+            });
+        });
+        Ok(())
+    }
+
+    pub(super) fn decompose(&self, dst: &ViewMut, src: &View, plan: &GadgetPlan) -> Result<()> {
+        let mut locked = Locked::new(dst, [src]);
+        let (words, sources) = locked.split();
+        let digits = Digits::new(self, sources.operand(src), src, plan)?;
+        let cost = (NTT_WORD + WORD) * dst.n();
+        self.workers.run(buffer::rows(words, dst), cost, |row| {
+            match digits.own(row.poly, row.limb) {
+                Some(own) => row.words.copy_from_slice(own),
+                None => digits.lift(self, row.poly, row.limb, row.words),
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) fn gadget_product(
+        &self,
+        acc: &ViewMut,
+        src: &View,
+        key: &View,
+        plan: &GadgetPlan,
+        accumulate: bool,
+    ) -> Result<()> {
+        let (n, count, limbs) = (acc.n(), plan.digits().len(), acc.limbs().len());
+        let workers = self.workers.parallelism();
+        if 2 * limbs.next_multiple_of(workers) > 3 * limbs {
+            // Whole limbs would leave a third of the workers idle.
+            return self.gadget_product_in_two(acc, src, key, plan, accumulate);
+        }
+        let mut locked = Locked::new(acc, [src, key]);
+        let (words, sources) = locked.split();
+        let key = sources.operand(key);
+        let digits = Digits::new(self, sources.operand(src), src, plan)?;
+        let at_once = (DIGIT_WORDS / n).clamp(1, count);
+        let scratch = self.scratch(at_once * n)?;
+        let cost = count * (NTT_WORD + 3 * WORD) * n;
+        // A task is one limb of both halves of the accumulator: the digits pass by in the cache,
+        // and each word of the key is read once.
+        self.workers
+            .run(buffer::stacks(words, acc, n), cost, |mut stack| {
+                scratch.with(|scratch| {
+                    for first in (0..count).step_by(at_once) {
+                        let group = first..(first + at_once).min(count);
+                        let accumulate = accumulate || first > 0;
+                        digits.multiply_add(self, group, key, &mut stack, accumulate, scratch);
+                    }
+                });
+            });
+        Ok(())
+    }
+
+    /// The lowering of the gadget product: more tasks, more memory.
+    fn gadget_product_in_two(
+        &self,
+        acc: &ViewMut,
+        src: &View,
+        key: &View,
+        plan: &GadgetPlan,
+        accumulate: bool,
+    ) -> Result<()> {
+        let shape = Shape::new(plan.digits().len(), plan.extended(), acc.log_n());
+        let class = BufClass::Public;
+        let mut digits = PolyBuf {
+            raw: Buffer::raw(self.memory.take(shape.words(), class)?),
+            shape,
+            domain: Domain::Eval,
+            class,
+            owner: src.owner().clone(),
+        };
+        self.decompose(&digits.view_mut(), src, plan)?;
+        self.inner_product(acc, &digits.view(), key, accumulate);
+        Ok(())
+    }
+
+    /// One piece of scratch for each worker.
+    fn scratch(&self, len: usize) -> Result<Scratch> {
+        let count = self.workers.parallelism();
+        Scratch::new(&self.memory, count, len, BufClass::Public)
+    }
+
+    /// The words `y_i` that [`CpuRing::lift`] takes, for plan after plan, polynomial by
+    /// polynomial; evaluations are transformed to coefficients first.
+    ///
+    /// They are centred for an approximate lift: `(y_i + half_i) mod q_i`. An exact lift has one
+    /// row more, the multiples of `Q` to take away.
+    fn lift_words<'p>(
+        &self,
+        operand: Operand<'_>,
+        view: &View,
+        plans: impl IntoIterator<Item = &'p BaseConvertPlan>,
+    ) -> Result<Words> {
+        let n = view.n();
+        let plans: Vec<_> = plans.into_iter().collect();
+        let rows_of = |plan: &BaseConvertPlan| {
+            plan.source().len() + usize::from(plan.mode() == LiftMode::CentredExact)
+        };
+        let rows: usize = plans.iter().map(|plan| rows_of(plan)).sum();
+        let mut ys = self.memory.take(view.batch() * rows * n, view.class())?;
+        let (mut tasks, mut exact) = (Vec::new(), Vec::new());
+        for (poly, ys) in ys.chunks_exact_mut(rows * n).enumerate() {
+            let mut rest = ys;
+            for &plan in &plans {
+                let (ys, tail) = rest.split_at_mut(rows_of(plan) * n);
+                rest = tail;
+                if plan.mode() == LiftMode::CentredExact {
+                    exact.push((plan, poly, ys));
+                    continue;
+                }
+                let limbs = plan.source().iter().zip(ys.chunks_exact_mut(n)).enumerate();
+                tasks.extend(
+                    limbs.map(|(i, (limb, y))| (plan, i, operand.row(poly, limb), limb, y)),
+                );
+            }
+        }
+        let one = |(plan, i, x, limb, y): (&BaseConvertPlan, usize, &[u64], usize, &mut [u64])| {
+            let (m, w) = (self.modulus(limb), plan.inv_hats()[i]);
+            y.copy_from_slice(x);
+            if view.domain() == Domain::Eval {
+                self.inverse(limb, y);
+            }
+            if w.value != 1 {
+                self.kernel.scale_assign(m, y, w);
+            }
+            if plan.mode() == LiftMode::Approximate {
+                self.kernel.offset_assign(m, y, plan.halves()[i]);
+            }
+        };
+        let cost = (NTT_WORD + 2 * WORD) * n;
+        self.workers.run(tasks, cost, one);
+        self.workers.run(exact, rows * cost, |(plan, poly, ys)| {
+            let (ys, wraps) = ys.split_at_mut(plan.source().len() * n);
+            for (i, (limb, y)) in plan.source().iter().zip(ys.chunks_exact_mut(n)).enumerate() {
+                one((plan, i, operand.row(poly, limb), limb, y));
+            }
+            count_wraps(plan, ys, wraps);
+        });
+        Ok(ys)
+    }
+
+    /// One target limb of a base conversion, in coefficients, from the rows of `lift_words`.
+    fn lift(&self, plan: &BaseConvertPlan, ys: &[u64], limb: usize, out: &mut [u64]) {
+        let (m, target) = (self.modulus(limb), plan.target().rank(limb));
+        let bits = plan.source().iter().map(|i| self.modulus(i).bits()).max();
+        let bits = bits.expect("a plan has source limbs");
+        let ys: Vec<_> = ys.chunks_exact(out.len()).collect();
+        let hats = plan.hats(target);
+        match plan.mode() {
+            LiftMode::Approximate => {
+                let offset = plan.offsets()[target];
+                self.kernel.combine(m, out, &ys, hats, offset, bits);
+            }
+            LiftMode::CentredExact => {
+                // There are at most 128 wraps: one more word below 2^bits where bits >= 8.
+                let mut factors = hats.to_vec();
+                factors.push(m.neg(plan.products()[target]));
+                self.kernel.combine(m, out, &ys, &factors, 0, bits.max(8));
+            }
+        }
+    }
+}
+
+/// `a = floor(1/2 + sum_i f_i)` of a centred-exact lift, for every coefficient.
+fn count_wraps(plan: &BaseConvertPlan, ys: &[u64], wraps: &mut [u64]) {
+    let n = wraps.len();
+    for (at, wraps) in wraps.iter_mut().enumerate() {
+        let fractions = ys.chunks_exact(n).enumerate();
+        let sum: u128 = (fractions.map(|(i, y)| u128::from(plan.fraction(i, y[at])))).sum();
+        *wraps = ((sum + (1 << 63)) >> 64) as u64;
+    }
+}
+
+/// The digits of one polynomial, lifted where and when they are needed.
+struct Digits<'a> {
+    plan: &'a GadgetPlan,
+    src: Operand<'a>,
+    ys: Words,
+    /// Where the rows of each digit begin in `ys`, in limbs.
+    starts: Vec<usize>,
+}
+
+impl<'a> Digits<'a> {
+    fn new<K: LimbKernel>(
+        ring: &CpuRing<K>,
+        src: Operand<'a>,
+        view: &View,
+        plan: &'a GadgetPlan,
+    ) -> Result<Self> {
+        let lifts = plan.digits().iter().map(|digit| &**digit.lift());
+        let ys = ring.lift_words(src, view, lifts)?;
+        let starts = (plan.digits().iter())
+            .scan(0, |next, digit| {
+                let start = *next;
+                *next += digit.limbs().len();
+                Some(start)
+            })
+            .collect();
+        Ok(Self {
+            plan,
+            src,
+            ys,
+            starts,
+        })
+    }
+
+    /// The residues of digit `d` modulo one of its own limbs: those of the source.
+    fn own(&self, d: usize, limb: usize) -> Option<&'a [u64]> {
+        let own = self.plan.digits()[d].limbs().contains(limb);
+        own.then(|| self.src.row(0, limb))
+    }
+
+    /// Evaluations of digit `d` modulo another limb.
+    fn lift<K: LimbKernel>(&self, ring: &CpuRing<K>, d: usize, limb: usize, out: &mut [u64]) {
+        let (digit, n) = (&self.plan.digits()[d], out.len());
+        let ys = &self.ys[self.starts[d] * n..][..digit.limbs().len() * n];
+        ring.lift(digit.lift(), ys, limb, out);
+        ring.forward(limb, out);
+    }
+
+    /// `acc[c] (+)= sum_d digit[d] * key[2d + c]` over a group of digits, at one limb.
+    fn multiply_add<K: LimbKernel>(
+        &self,
+        ring: &CpuRing<K>,
+        group: std::ops::Range<usize>,
+        key: Operand<'_>,
+        acc: &mut [Row<'_>],
+        accumulate: bool,
+        scratch: &mut [u64],
+    ) {
+        let (limb, n) = (acc[0].limb, acc[0].words.len());
+        for (d, out) in group.clone().zip(scratch.chunks_exact_mut(n)) {
+            if self.own(d, limb).is_none() {
+                self.lift(ring, d, limb, out);
+            }
+        }
+        let lifted = group.clone().zip(scratch.chunks_exact(n));
+        let digits: Vec<_> = lifted
+            .map(|(d, lifted)| self.own(d, limb).unwrap_or(lifted))
+            .collect();
+        for (c, acc) in acc.iter_mut().enumerate() {
+            let pairs: Vec<_> = (group.clone().zip(&digits))
+                .map(|(d, digit)| (*digit, key.row(2 * d + c, limb)))
+                .collect();
+            let m = ring.modulus(limb);
+            ring.kernel.dot(m, acc.words, &pairs, accumulate);
+        }
+    }
+}

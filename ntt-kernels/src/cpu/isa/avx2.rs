@@ -1,0 +1,203 @@
+//! AVX2 and FMA: four lanes.
+
+use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op};
+use super::fp;
+use super::vector::{Constants, Simd};
+use super::vectorised::Vectorised;
+use crate::arith::Modulus;
+use crate::cpu::tables::LimbTables;
+use std::arch::x86_64::*;
+
+/// Proof that the machine has AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// The token, where the machine has the instructions.
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+/// `2^52`: its last place is one.
+const TWO52: f64 = 4_503_599_627_370_496.0;
+
+/// One expression of intrinsics.
+macro_rules! vex {
+    ($e:expr) => {{
+        // SAFETY: a token exists only where AVX2 and FMA were detected.
+        unsafe { $e }
+    }};
+}
+
+impl Simd for Avx2 {
+    type V = __m256d;
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, a: f64) -> __m256d {
+        vex!(_mm256_set1_pd(a))
+    }
+    #[inline(always)]
+    fn splat_word(self, a: u64) -> __m256d {
+        vex!(_mm256_castsi256_pd(_mm256_set1_epi64x(a as i64)))
+    }
+    #[inline(always)]
+    unsafe fn load<T>(self, p: *const T) -> __m256d {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_loadu_pd(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut u64, a: __m256d) {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_storeu_pd(p.cast(), a) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256d, b: __m256d) -> __m256d {
+        vex!(_mm256_add_pd(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256d, b: __m256d) -> __m256d {
+        vex!(_mm256_sub_pd(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256d, b: __m256d) -> __m256d {
+        vex!(_mm256_mul_pd(a, b))
+    }
+    #[inline(always)]
+    fn mul_sub(self, a: __m256d, b: __m256d, c: __m256d) -> __m256d {
+        vex!(_mm256_fmsub_pd(a, b, c))
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256d, b: __m256d, c: __m256d) -> __m256d {
+        vex!(_mm256_fnmadd_pd(a, b, c))
+    }
+    #[inline(always)]
+    fn round(self, a: __m256d) -> __m256d {
+        vex!(_mm256_round_pd::<
+            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+        >(a))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m256d) -> __m256d {
+        // The word becomes the fraction of a float in [2^52, 2^53).
+        vex!({
+            let bias = _mm256_set1_pd(TWO52);
+            _mm256_sub_pd(_mm256_or_pd(a, bias), bias)
+        })
+    }
+    #[inline(always)]
+    fn to_residue(self, a: __m256d, q: Constants<__m256d>) -> __m256d {
+        vex!({
+            let bias = _mm256_set1_pd(TWO52);
+            let negative = _mm256_cmp_pd::<_CMP_LT_OQ>(a, _mm256_setzero_pd());
+            let a = _mm256_add_pd(a, _mm256_and_pd(negative, q.q));
+            _mm256_xor_pd(_mm256_add_pd(a, bias), bias)
+        })
+    }
+    #[inline(always)]
+    fn add_word(self, a: __m256d, b: __m256d) -> __m256d {
+        vex!(_mm256_castsi256_pd(_mm256_add_epi64(
+            _mm256_castpd_si256(a),
+            _mm256_castpd_si256(b)
+        )))
+    }
+    #[inline(always)]
+    fn sub_word(self, a: __m256d, b: __m256d) -> __m256d {
+        vex!(_mm256_castsi256_pd(_mm256_sub_epi64(
+            _mm256_castpd_si256(a),
+            _mm256_castpd_si256(b)
+        )))
+    }
+    #[inline(always)]
+    fn correct_word(self, a: __m256d, c: __m256d) -> __m256d {
+        // The sign bit of a - c < 2^62 selects.
+        let d = self.sub_word(a, c);
+        vex!(_mm256_blendv_pd(d, a, d))
+    }
+    #[inline(always)]
+    fn split40(self, a: __m256d) -> (__m256d, __m256d) {
+        vex!({
+            let mask = _mm256_set1_epi64x((1 << 40) - 1);
+            let a = _mm256_castpd_si256(a);
+            (
+                _mm256_castsi256_pd(_mm256_srli_epi64::<40>(a)),
+                _mm256_castsi256_pd(_mm256_and_si256(a, mask)),
+            )
+        })
+    }
+    #[inline(always)]
+    fn transpose(self, rows: &mut [__m256d]) {
+        debug_assert!(rows.len() == 4);
+        vex!({
+            let ab = _mm256_unpacklo_pd(rows[0], rows[1]);
+            let cd = _mm256_unpacklo_pd(rows[2], rows[3]);
+            let ef = _mm256_unpackhi_pd(rows[0], rows[1]);
+            let gh = _mm256_unpackhi_pd(rows[2], rows[3]);
+            rows[0] = _mm256_permute2f128_pd::<0x20>(ab, cd);
+            rows[1] = _mm256_permute2f128_pd::<0x20>(ef, gh);
+            rows[2] = _mm256_permute2f128_pd::<0x31>(ab, cd);
+            rows[3] = _mm256_permute2f128_pd::<0x31>(ef, gh);
+        })
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn ntt_forward(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
+    let log_n = tables.log_n(x.len());
+    let floats = tables.floats(4);
+    let degree = floats.degree(tables, log_n);
+    fp::forward::<Avx2, 4, 3>(s, tables.modulus().value(), &floats.forward, degree, x);
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn ntt_inverse(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
+    let log_n = tables.log_n(x.len());
+    let floats = tables.floats(4);
+    let degree = floats.degree(tables, log_n);
+    fp::inverse::<Avx2, 4, 3>(s, tables.modulus().value(), &floats.inverse, degree, x);
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn enter<O: Op>(s: Avx2, call: &Call<'_>) {
+    // SAFETY: passed on.
+    unsafe { O::run(s, call) }
+}
+
+impl Vectorised for Avx2 {
+    const NAME: &'static str = "avx2";
+
+    #[inline]
+    unsafe fn enter<O: Op>(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { enter::<O>(self, call) }
+    }
+
+    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected.
+        unsafe { ntt_forward(self, tables, x) }
+    }
+
+    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected.
+        unsafe { ntt_inverse(self, tables, x) }
+    }
+
+    fn dot_group(_: &Modulus) -> usize {
+        FLOAT_GROUP
+    }
+
+    unsafe fn dot(self, call: &Call<'_>) {
+        // SAFETY: passed on.
+        unsafe { Vectorised::enter::<FloatDot>(self, call) }
+    }
+
+    fn combine_group(_: &Modulus, _: u32) -> usize {
+        FLOAT_GROUP
+    }
+
+    unsafe fn combine(self, call: &Call<'_>) {
+        // SAFETY: passed on.
+        unsafe { Vectorised::enter::<FloatCombine>(self, call) }
+    }
+}

@@ -1,0 +1,361 @@
+//! AVX-512: eight lanes; IFMA for the products that gain from it.
+
+use super::avx2::Avx2;
+use super::elementwise::{Call, Op};
+use super::fp;
+use super::vector::{Constants, Simd};
+use super::vectorised::Vectorised;
+use crate::arith::Modulus;
+use crate::cpu::tables::LimbTables;
+use std::arch::x86_64::*;
+
+/// Proof that the machine has AVX-512 F, DQ, VL and IFMA, and AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512Ifma {
+    /// For rings too small for eight lanes.
+    narrow: Avx2,
+}
+
+impl Avx512Ifma {
+    /// The token, where the machine has the instructions.
+    pub fn detect() -> Option<Self> {
+        let narrow = Avx2::detect()?;
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512ifma"))
+        .then_some(Self { narrow })
+    }
+}
+
+/// One expression of intrinsics.
+macro_rules! zex {
+    ($e:expr) => {{
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { $e }
+    }};
+}
+
+impl Simd for Avx512Ifma {
+    type V = __m512d;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn splat(self, a: f64) -> __m512d {
+        zex!(_mm512_set1_pd(a))
+    }
+    #[inline(always)]
+    fn splat_word(self, a: u64) -> __m512d {
+        zex!(_mm512_castsi512_pd(_mm512_set1_epi64(a as i64)))
+    }
+    #[inline(always)]
+    unsafe fn load<T>(self, p: *const T) -> __m512d {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_loadu_pd(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut u64, a: __m512d) {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_storeu_pd(p.cast(), a) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512d, b: __m512d) -> __m512d {
+        zex!(_mm512_add_pd(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512d, b: __m512d) -> __m512d {
+        zex!(_mm512_sub_pd(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512d, b: __m512d) -> __m512d {
+        zex!(_mm512_mul_pd(a, b))
+    }
+    #[inline(always)]
+    fn mul_sub(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        zex!(_mm512_fmsub_pd(a, b, c))
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        zex!(_mm512_fnmadd_pd(a, b, c))
+    }
+    #[inline(always)]
+    fn round(self, a: __m512d) -> __m512d {
+        zex!(_mm512_roundscale_pd::<
+            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+        >(a))
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m512d) -> __m512d {
+        zex!(_mm512_cvtepi64_pd(_mm512_castpd_si512(a)))
+    }
+    #[inline(always)]
+    fn to_residue(self, a: __m512d, q: Constants<__m512d>) -> __m512d {
+        let a = zex!(_mm512_castsi512_pd(_mm512_cvtpd_epi64(a)));
+        // A negative word is a large one.
+        self.min_word(a, self.add_word(a, q.q_word))
+    }
+    #[inline(always)]
+    fn add_word(self, a: __m512d, b: __m512d) -> __m512d {
+        zex!(_mm512_castsi512_pd(_mm512_add_epi64(
+            _mm512_castpd_si512(a),
+            _mm512_castpd_si512(b)
+        )))
+    }
+    #[inline(always)]
+    fn sub_word(self, a: __m512d, b: __m512d) -> __m512d {
+        zex!(_mm512_castsi512_pd(_mm512_sub_epi64(
+            _mm512_castpd_si512(a),
+            _mm512_castpd_si512(b)
+        )))
+    }
+    #[inline(always)]
+    fn correct_word(self, a: __m512d, c: __m512d) -> __m512d {
+        self.min_word(a, self.sub_word(a, c))
+    }
+    #[inline(always)]
+    fn split40(self, a: __m512d) -> (__m512d, __m512d) {
+        zex!({
+            let mask = _mm512_set1_epi64((1 << 40) - 1);
+            let a = _mm512_castpd_si512(a);
+            (
+                _mm512_castsi512_pd(_mm512_srli_epi64::<40>(a)),
+                _mm512_castsi512_pd(_mm512_and_si512(a, mask)),
+            )
+        })
+    }
+    #[inline(always)]
+    fn transpose(self, rows: &mut [__m512d]) {
+        debug_assert!(rows.len() == 8);
+        let (a0, a1) = self.interleave(rows[0], rows[1]);
+        let (b0, b1) = self.interleave(rows[2], rows[3]);
+        let (c0, c1) = self.interleave(rows[4], rows[5]);
+        let (d0, d1) = self.interleave(rows[6], rows[7]);
+        [rows[0], rows[2], rows[4], rows[6]] = self.transpose_quarters([a0, b0, c0, d0]);
+        [rows[1], rows[3], rows[5], rows[7]] = self.transpose_quarters([a1, b1, c1, d1]);
+    }
+}
+
+impl Avx512Ifma {
+    /// Even lanes of both, odd lanes of both, alternating.
+    #[inline(always)]
+    fn interleave(self, a: __m512d, b: __m512d) -> (__m512d, __m512d) {
+        zex!((_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)))
+    }
+
+    /// Even and odd quarters of 128 bits of `a` then `b`.
+    #[inline(always)]
+    fn split_quarters(self, a: __m512d, b: __m512d) -> (__m512d, __m512d) {
+        zex!((
+            _mm512_shuffle_f64x2::<0x88>(a, b),
+            _mm512_shuffle_f64x2::<0xdd>(a, b)
+        ))
+    }
+
+    /// Transposes a square of quarters of 128 bits.
+    #[inline(always)]
+    fn transpose_quarters(self, x: [__m512d; 4]) -> [__m512d; 4] {
+        let (even, odd) = self.split_quarters(x[0], x[1]);
+        let (even2, odd2) = self.split_quarters(x[2], x[3]);
+        let (x0, x2) = self.split_quarters(even, even2);
+        let (x1, x3) = self.split_quarters(odd, odd2);
+        [x0, x1, x2, x3]
+    }
+
+    /// The smaller word of each lane.
+    #[inline(always)]
+    fn min_word(self, a: __m512d, b: __m512d) -> __m512d {
+        zex!(_mm512_castsi512_pd(_mm512_min_epu64(
+            _mm512_castpd_si512(a),
+            _mm512_castpd_si512(b)
+        )))
+    }
+}
+
+/// Least degree of the transforms in eight lanes.
+const MIN_DEGREE: usize = 64;
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn float_forward(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
+    let log_n = tables.log_n(x.len());
+    let floats = tables.floats(8);
+    let degree = floats.degree(tables, log_n);
+    fp::forward::<Avx512Ifma, 8, 7>(s, tables.modulus().value(), &floats.forward, degree, x);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn float_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
+    let log_n = tables.log_n(x.len());
+    let floats = tables.floats(8);
+    let degree = floats.degree(tables, log_n);
+    fp::inverse::<Avx512Ifma, 8, 7>(s, tables.modulus().value(), &floats.inverse, degree, x);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+unsafe fn enter<O: Op>(s: Avx512Ifma, call: &Call<'_>) {
+    // SAFETY: passed on.
+    unsafe { O::run(s, call) }
+}
+
+impl Vectorised for Avx512Ifma {
+    const NAME: &'static str = "avx512ifma";
+
+    #[inline]
+    unsafe fn enter<O: Op>(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe { enter::<O>(self, call) }
+    }
+
+    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
+        if x.len() < MIN_DEGREE {
+            return self.narrow.forward(tables, x);
+        }
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { float_forward(self, tables, x) }
+    }
+
+    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
+        if x.len() < MIN_DEGREE {
+            return self.narrow.inverse(tables, x);
+        }
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { float_inverse(self, tables, x) }
+    }
+
+    fn dot_group(m: &Modulus) -> usize {
+        sum_group(2 * m.bits())
+    }
+
+    unsafe fn dot(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe { dot(self, call) }
+    }
+
+    fn combine_group(m: &Modulus, y_bits: u32) -> usize {
+        sum_group(m.bits() + y_bits)
+    }
+
+    unsafe fn combine(self, call: &Call<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe { combine(self, call) }
+    }
+}
+
+/// Products below `2^bits` whose sum, with one residue more, is below `2^104`; and few enough for
+/// 64-bit sums of 52-bit halves.
+fn sum_group(bits: u32) -> usize {
+    1 << (104 - bits).min(11)
+}
+
+/// Sums of 104 bits as two words each, and their reduction.
+#[derive(Clone, Copy)]
+struct WideSum {
+    /// `2^52 - q`: minus `q` modulo `2^52`.
+    minus_q: __m512i,
+    two_q: __m512i,
+    q: __m512i,
+    /// `2^52 mod q` and its quotient `floor(. 2^52 / q)`.
+    weight: [__m512i; 2],
+    /// `floor(2^52 / q)`.
+    one: __m512i,
+    mask: __m512i,
+}
+
+impl WideSum {
+    #[inline(always)]
+    fn new(m: &Modulus) -> Self {
+        let q = m.value();
+        let weight = m.shoup(m.reduce(1 << 52));
+        let splat = |a: u64| zex!(_mm512_set1_epi64(a as i64));
+        Self {
+            minus_q: splat((1 << 52) - q),
+            two_q: splat(2 * q),
+            q: splat(q),
+            weight: [splat(weight.value), splat(weight.quotient >> 12)],
+            one: splat((1 << 52) / q),
+            mask: splat((1 << 52) - 1),
+        }
+    }
+
+    /// `(high * 2^52 + low) mod q`; the value is below `2^104`, `low` any word.
+    #[inline(always)]
+    fn reduce(self, low: __m512i, high: __m512i) -> __m512i {
+        zex!({
+            let zero = _mm512_setzero_si512();
+            let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));
+            // Both quotients at once: high * weight and low are each reduced to [0, 2q).
+            let quotient = _mm512_madd52hi_epu64(zero, high, self.weight[1]);
+            let quotient = _mm512_madd52hi_epu64(quotient, low, self.one);
+            let sum = _mm512_madd52lo_epu64(low, high, self.weight[0]);
+            let sum = _mm512_madd52lo_epu64(sum, quotient, self.minus_q);
+            let sum = _mm512_and_si512(sum, self.mask);
+            let sum = _mm512_min_epu64(sum, _mm512_sub_epi64(sum, self.two_q));
+            _mm512_min_epu64(sum, _mm512_sub_epi64(sum, self.q))
+        })
+    }
+}
+
+/// Adds a group of products to the destination, reduced once.
+///
+/// # Safety
+/// As for [`Op::run`], at most `sum_group(2 * bits)` pairs.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
+    let sums = WideSum::new(call.m);
+    let mut i = 0;
+    while i < call.n {
+        // SAFETY: all operands have n words, a multiple of sixteen.
+        unsafe {
+            let dst = call.dst.add(i).cast::<__m512i>();
+            let mut low = [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))];
+            let mut high = [_mm512_setzero_si512(); 2];
+            for (a, b) in call.pairs {
+                let a = a.as_ptr().add(i).cast::<__m512i>();
+                let b = b.as_ptr().add(i).cast::<__m512i>();
+                for j in 0..2 {
+                    let a = _mm512_loadu_si512(a.add(j));
+                    let b = _mm512_loadu_si512(b.add(j));
+                    low[j] = _mm512_madd52lo_epu64(low[j], a, b);
+                    high[j] = _mm512_madd52hi_epu64(high[j], a, b);
+                }
+            }
+            for j in 0..2 {
+                _mm512_storeu_si512(dst.add(j), sums.reduce(low[j], high[j]));
+            }
+        }
+        i += 16;
+    }
+}
+
+/// Adds a group of terms of a base conversion to the destination, reduced once.
+///
+/// # Safety
+/// As for [`Op::run`], at most `sum_group(bits + y_bits)` terms.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+unsafe fn combine(_: Avx512Ifma, call: &Call<'_>) {
+    let sums = WideSum::new(call.m);
+    let mut i = 0;
+    while i < call.n {
+        // SAFETY: all operands have n words, a multiple of sixteen.
+        unsafe {
+            let dst = call.dst.add(i).cast::<__m512i>();
+            let mut low = [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))];
+            let mut high = [_mm512_setzero_si512(); 2];
+            for (y, &h) in call.ys.iter().zip(call.hs) {
+                let y = y.as_ptr().add(i).cast::<__m512i>();
+                let h = _mm512_set1_epi64(h as i64);
+                for j in 0..2 {
+                    let y = _mm512_loadu_si512(y.add(j));
+                    low[j] = _mm512_madd52lo_epu64(low[j], y, h);
+                    high[j] = _mm512_madd52hi_epu64(high[j], y, h);
+                }
+            }
+            for j in 0..2 {
+                _mm512_storeu_si512(dst.add(j), sums.reduce(low[j], high[j]));
+            }
+        }
+        i += 16;
+    }
+}

@@ -1,0 +1,109 @@
+//! Which passes a float transform takes and where they reduce.
+//!
+//! Bounds are in units of `q`; docs/notes/reduction-bounds.md derives them.
+
+/// Words of a block that stays in the first cache: passes over larger blocks go depth first.
+pub(super) const CACHED_BLOCK: usize = 1 << 11;
+
+/// The passes of one degree and modulus width.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Forward passes before the last one, first to last. The inverse takes them backwards.
+    pub(super) passes: Vec<Pass>,
+    /// Whether the last forward pass reduces at its first stage and at its first stage inside a
+    /// register.
+    pub(super) reduce_tail: [bool; 2],
+    /// Whether sums of the inverse are reduced after two stages instead of three.
+    pub(super) tight: bool,
+}
+
+/// A pass over the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// Stages in one pass: 1, 2 or 3.
+    pub(super) stages: u32,
+    /// Whether the forward pass reduces the first operands of its first stage.
+    pub(super) reduce: bool,
+}
+
+/// Bound on the result of a product by a centred factor, for `|x| <= bound * q`, `q < 2^bits`.
+pub(super) fn product_bound(bits: u32, bound: f64) -> f64 {
+    let x = bound * f64::from(bits).exp2();
+    // One half for the rounding to an integer; the error of w/q < 1/2; half a unit in the last
+    // place of the product with w/q, which is below x/2.
+    let half_ulp = ((x / 2.0).log2().ceil() - 54.0).exp2();
+    0.5 + x / 2f64.powi(55) + half_ulp
+}
+
+/// Largest `|x|` in units of `q`: every integer up to `2^53` is a float.
+pub(super) fn limit(bits: u32) -> f64 {
+    f64::from(53 - bits).exp2()
+}
+
+/// Bound after a pass of `stages`, or `None` where a value could pass the limit.
+fn after(bits: u32, stages: u32, reduce: bool, mut bound: f64) -> Option<f64> {
+    for stage in 0..stages {
+        let u = if reduce && stage == 0 { 0.501 } else { bound };
+        bound = u + product_bound(bits, bound);
+        if bound > limit(bits) {
+            return None;
+        }
+    }
+    Some(bound)
+}
+
+/// The plan of degree `2^log_n >= lanes^2`.
+pub(super) fn plan(bits: u32, log_n: u32, lanes: usize) -> Plan {
+    let log_lanes = lanes.trailing_zeros();
+    let radix = log_lanes;
+    let mut left = log_n - 2 * log_lanes;
+    let mut stages = vec![];
+    while left > 0 {
+        // Two passes of two stages are better than one of three and one of one.
+        let next = match (radix, left) {
+            (3, 4) => 2,
+            _ => left.min(radix),
+        };
+        stages.push(next);
+        left -= next;
+    }
+    let mut bound = 1.0;
+    let mut step = |stages: u32| {
+        let reduce = after(bits, stages, false, bound).is_none();
+        bound = after(bits, stages, reduce, bound)
+            .expect("three stages after a reduction stay below 8 q");
+        reduce
+    };
+    let passes = stages
+        .into_iter()
+        .map(|stages| Pass {
+            stages,
+            reduce: step(stages),
+        })
+        .collect();
+    Plan {
+        passes,
+        reduce_tail: [step(log_lanes), step(log_lanes)],
+        tight: bits > 48,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_cover_every_stage() {
+        for bits in 2..=50 {
+            for lanes in [4, 8] {
+                let low = 2 * u32::ilog2(lanes as u32);
+                for log_n in low..=17 {
+                    let p = plan(bits, log_n, lanes);
+                    let stages: u32 = p.passes.iter().map(|p| p.stages).sum();
+                    assert_eq!(stages + low, log_n);
+                    assert!(bits > 49 || p.passes.iter().all(|p| !p.reduce));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The kernels of every vector instruction set, from the generic operations.
+
+use super::elementwise::*;
+use super::scalar::Scalar;
+use super::vector::Simd;
+use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
+use crate::cpu::{kernel::LimbKernel, tables::LimbTables};
+
+/// What an instruction set adds to its vector operations.
+pub(super) trait Vectorised: Simd + Send + Sync + 'static {
+    /// Short name.
+    const NAME: &'static str;
+
+    /// Runs an operation in a function with the instruction set enabled.
+    ///
+    /// # Safety
+    /// As for [`Op::run`].
+    unsafe fn enter<O: Op>(self, call: &Call<'_>);
+
+    /// Transform of a prime below `2^50`.
+    fn forward(self, tables: &LimbTables, x: &mut [u64]);
+    /// Inverse transform of a prime below `2^50`.
+    fn inverse(self, tables: &LimbTables, x: &mut [u64]);
+
+    /// The lazy sum of products for a prime below `2^50`: pairs of one group.
+    fn dot_group(m: &Modulus) -> usize;
+    /// Adds one group of pairs to the destination.
+    ///
+    /// # Safety
+    /// As for [`Op::run`], at most [`Vectorised::dot_group`] pairs.
+    unsafe fn dot(self, call: &Call<'_>);
+
+    /// Terms of one group of a base conversion from words below `2^y_bits <= 2^52`.
+    fn combine_group(m: &Modulus, y_bits: u32) -> usize;
+    /// Adds one group of terms to the destination.
+    ///
+    /// # Safety
+    /// As for [`Op::run`], at most [`Vectorised::combine_group`] terms.
+    unsafe fn combine(self, call: &Call<'_>);
+}
+
+fn is_fast(m: &Modulus) -> bool {
+    m.bits() <= FAST_MODULUS_BITS
+}
+
+/// Runs `O` on operands whose lengths have been compared.
+fn run<S: Vectorised, O: Op>(
+    s: S,
+    m: &Modulus,
+    dst: &mut [u64],
+    a: Option<&[u64]>,
+    b: Option<&[u64]>,
+    c: u64,
+) {
+    let n = dst.len();
+    assert!(n.is_multiple_of(S::LANES), "a limb fills whole registers");
+    for x in a.iter().chain(&b) {
+        assert_eq!(x.len(), n, "limbs of one call are equally long");
+    }
+    let dst = dst.as_mut_ptr();
+    let call = Call {
+        m,
+        n,
+        dst,
+        a: a.map_or(dst.cast_const(), <[u64]>::as_ptr),
+        b: b.map_or(dst.cast_const(), <[u64]>::as_ptr),
+        c,
+        pairs: &[],
+        ys: &[],
+        hs: &[],
+    };
+    // SAFETY: all pointers are good for n words; an absent operand is the destination.
+    unsafe { s.enter::<O>(&call) }
+}
+
+impl<S: Vectorised> LimbKernel for S {
+    fn name(self) -> &'static str {
+        S::NAME
+    }
+
+    fn ntt_forward(self, tables: &LimbTables, x: &mut [u64]) {
+        if is_fast(tables.modulus()) {
+            self.forward(tables, x);
+        } else {
+            Scalar.ntt_forward(tables, x);
+        }
+    }
+
+    fn ntt_inverse(self, tables: &LimbTables, x: &mut [u64]) {
+        if is_fast(tables.modulus()) {
+            self.inverse(tables, x);
+        } else {
+            Scalar.ntt_inverse(tables, x);
+        }
+    }
+
+    fn add(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
+        run::<S, Add>(self, m, dst, Some(a), Some(b), 0);
+    }
+
+    fn sub(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
+        run::<S, Sub>(self, m, dst, Some(a), Some(b), 0);
+    }
+
+    fn neg(self, m: &Modulus, dst: &mut [u64], a: &[u64]) {
+        run::<S, Neg>(self, m, dst, Some(a), None, 0);
+    }
+
+    fn add_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
+        run::<S, Add>(self, m, dst, None, Some(b), 0);
+    }
+
+    fn sub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
+        run::<S, Sub>(self, m, dst, None, Some(b), 0);
+    }
+
+    fn rsub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
+        run::<S, Sub>(self, m, dst, Some(b), None, 0);
+    }
+
+    fn neg_assign(self, m: &Modulus, dst: &mut [u64]) {
+        run::<S, Neg>(self, m, dst, None, None, 0);
+    }
+
+    fn mul(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
+        if is_fast(m) {
+            run::<S, Mul>(self, m, dst, Some(a), Some(b), 0);
+        } else {
+            Scalar.mul(m, dst, a, b);
+        }
+    }
+
+    fn mul_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]) {
+        if is_fast(m) {
+            run::<S, Mul>(self, m, dst, None, Some(b), 0);
+        } else {
+            Scalar.mul_assign(m, dst, b);
+        }
+    }
+
+    fn mul_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
+        if is_fast(m) {
+            run::<S, MulAcc>(self, m, dst, Some(a), Some(b), 0);
+        } else {
+            Scalar.mul_acc(m, dst, a, b);
+        }
+    }
+
+    fn scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord) {
+        if is_fast(m) {
+            run::<S, Scale>(self, m, dst, Some(a), None, w.value);
+        } else {
+            Scalar.scale(m, dst, a, w);
+        }
+    }
+
+    fn scale_assign(self, m: &Modulus, dst: &mut [u64], w: ShoupWord) {
+        if is_fast(m) {
+            run::<S, Scale>(self, m, dst, None, None, w.value);
+        } else {
+            Scalar.scale_assign(m, dst, w);
+        }
+    }
+
+    fn scale_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord) {
+        if is_fast(m) {
+            run::<S, ScaleAcc>(self, m, dst, Some(a), None, w.value);
+        } else {
+            Scalar.scale_acc(m, dst, a, w);
+        }
+    }
+
+    fn offset(self, m: &Modulus, dst: &mut [u64], a: &[u64], c: u64) {
+        run::<S, Offset>(self, m, dst, Some(a), None, c);
+    }
+
+    fn offset_assign(self, m: &Modulus, dst: &mut [u64], c: u64) {
+        run::<S, Offset>(self, m, dst, None, None, c);
+    }
+
+    fn sub_scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64], w: ShoupWord) {
+        if is_fast(m) {
+            run::<S, SubScale>(self, m, dst, Some(a), Some(b), w.value);
+        } else {
+            Scalar.sub_scale(m, dst, a, b, w);
+        }
+    }
+
+    fn dot(self, m: &Modulus, dst: &mut [u64], pairs: &[(&[u64], &[u64])], accumulate: bool) {
+        if !is_fast(m) {
+            return Scalar.dot(m, dst, pairs, accumulate);
+        }
+        let n = dst.len();
+        assert!(n.is_multiple_of(S::LANES), "a limb fills whole registers");
+        for (a, b) in pairs {
+            assert_eq!(a.len(), n, "limbs of one call are equally long");
+            assert_eq!(b.len(), n, "limbs of one call are equally long");
+        }
+        if !accumulate {
+            dst.fill(0);
+        }
+        let dst = dst.as_mut_ptr();
+        for pairs in pairs.chunks(S::dot_group(m)) {
+            let call = Call {
+                m,
+                n,
+                dst,
+                a: dst,
+                b: dst,
+                c: 0,
+                pairs,
+                ys: &[],
+                hs: &[],
+            };
+            // SAFETY: all operands have n words.
+            unsafe { Vectorised::dot(self, &call) }
+        }
+    }
+
+    fn combine(
+        self,
+        m: &Modulus,
+        dst: &mut [u64],
+        ys: &[&[u64]],
+        hs: &[u64],
+        offset: u64,
+        y_bits: u32,
+    ) {
+        if !is_fast(m) || y_bits > 52 {
+            return Scalar.combine(m, dst, ys, hs, offset, y_bits);
+        }
+        let n = dst.len();
+        assert!(n.is_multiple_of(S::LANES), "a limb fills whole registers");
+        assert_eq!(ys.len(), hs.len(), "one factor for each source limb");
+        for y in ys {
+            assert_eq!(y.len(), n, "limbs of one call are equally long");
+            debug_assert!(y.iter().all(|y| y >> y_bits == 0));
+        }
+        dst.fill(offset);
+        let dst = dst.as_mut_ptr();
+        let group = S::combine_group(m, y_bits);
+        for (ys, hs) in ys.chunks(group).zip(hs.chunks(group)) {
+            let call = Call {
+                m,
+                n,
+                dst,
+                a: dst,
+                b: dst,
+                c: 0,
+                pairs: &[],
+                ys,
+                hs,
+            };
+            // SAFETY: all operands have n words.
+            unsafe { Vectorised::combine(self, &call) }
+        }
+    }
+
+    fn reduce(self, m: &Modulus, dst: &mut [u64], a: &[u64]) {
+        if is_fast(m) {
+            run::<S, Reduce>(self, m, dst, Some(a), None, 0);
+        } else {
+            Scalar.reduce(m, dst, a);
+        }
+    }
+
+    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
+        Scalar.gather(dst, src, perm);
+    }
+}

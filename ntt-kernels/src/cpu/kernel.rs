@@ -1,0 +1,94 @@
+//! What the CPU device needs of an instruction set, one limb at a time.
+
+use super::tables::LimbTables;
+use crate::arith::{Modulus, ShoupWord};
+
+/// Smallest ring degree of the kernels, as a logarithm.
+pub const MIN_LOG_DEGREE: u32 = 4;
+
+/// Largest ring degree of the kernels, as a logarithm.
+pub const MAX_LOG_DEGREE: u32 = 17;
+
+/// The kernels of one instruction set.
+///
+/// Every slice of one call has the same length `N`, a power of two in `2^4..=2^17`; inputs are
+/// residues in `[0, q)` unless said otherwise, outputs are the exact residues in `[0, q)`, bit
+/// for bit the same on every instruction set. Slices of different length panic: the device has
+/// checked shapes before. Arithmetic is branch-free on the data.
+///
+/// A value of an implementing type is a proof that the machine has the instruction set, so the
+/// methods are safe to call.
+pub trait LimbKernel: Copy + Send + Sync + 'static {
+    /// Short name, as in `cpu-scalar`.
+    fn name(self) -> &'static str;
+
+    /// Negacyclic transform in place, coefficients to evaluation order:
+    /// `out[i] = x(psi^(2 * bitrev(i) + 1))` for the fixed root `psi` of degree `N = x.len()`.
+    ///
+    /// Cost: `N/2 * log2 N` butterflies.
+    fn ntt_forward(self, tables: &LimbTables, x: &mut [u64]);
+
+    /// Exact inverse of [`LimbKernel::ntt_forward`], factor `1/N` included.
+    fn ntt_inverse(self, tables: &LimbTables, x: &mut [u64]);
+
+    /// `dst = a + b`.
+    fn add(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]);
+    /// `dst = a - b`.
+    fn sub(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]);
+    /// `dst = -a`.
+    fn neg(self, m: &Modulus, dst: &mut [u64], a: &[u64]);
+    /// `dst = dst + b`.
+    fn add_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]);
+    /// `dst = dst - b`.
+    fn sub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]);
+    /// `dst = b - dst`.
+    fn rsub_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]);
+    /// `dst = -dst`.
+    fn neg_assign(self, m: &Modulus, dst: &mut [u64]);
+
+    /// `dst = a * b`, word by word.
+    fn mul(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]);
+    /// `dst = dst * b`.
+    fn mul_assign(self, m: &Modulus, dst: &mut [u64], b: &[u64]);
+    /// `dst = dst + a * b`.
+    fn mul_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]);
+
+    /// `dst = a * w` for a fixed factor `w = m.shoup(..)`.
+    fn scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord);
+    /// `dst = dst * w`.
+    fn scale_assign(self, m: &Modulus, dst: &mut [u64], w: ShoupWord);
+    /// `dst = dst + a * w`.
+    fn scale_acc(self, m: &Modulus, dst: &mut [u64], a: &[u64], w: ShoupWord);
+    /// `dst = a + c` for a residue `c`.
+    fn offset(self, m: &Modulus, dst: &mut [u64], a: &[u64], c: u64);
+    /// `dst = dst + c` for a residue `c`.
+    fn offset_assign(self, m: &Modulus, dst: &mut [u64], c: u64);
+    /// `dst = (a - b) * w`: the tail of a rescale and of a mod-down.
+    fn sub_scale(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64], w: ShoupWord);
+
+    /// `dst = (accumulate ? dst : 0) + sum_k a_k * b_k` over any number of pairs.
+    ///
+    /// The sum is reduced once per group of pairs, not once per product.
+    fn dot(self, m: &Modulus, dst: &mut [u64], pairs: &[(&[u64], &[u64])], accumulate: bool);
+
+    /// `dst = offset + sum_i ys[i] * hs[i]`: one row of a base conversion.
+    ///
+    /// `ys[i]` are words below `2^y_bits <= 2^61`, residues of other moduli; `hs[i] < q` and
+    /// `offset < q`.
+    fn combine(
+        self,
+        m: &Modulus,
+        dst: &mut [u64],
+        ys: &[&[u64]],
+        hs: &[u64],
+        offset: u64,
+        y_bits: u32,
+    );
+
+    /// `dst = a mod q` for words `a < 2^61`.
+    fn reduce(self, m: &Modulus, dst: &mut [u64], a: &[u64]);
+
+    /// `dst[i] = src[perm[i]]`: an automorphism in the evaluation domain. An index of `N` or
+    /// more panics.
+    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]);
+}

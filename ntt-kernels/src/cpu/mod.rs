@@ -1,0 +1,29 @@
+//! The CPU device: SIMD kernels on one limb at a time, spread over the cores.
+//!
+//! | type | one line |
+//! |---|---|
+//! | [`CpuDevice`], [`CpuDeviceBuilder`] | the device; instruction set and threads are chosen once |
+//! | [`Isa`] | the instruction sets there are kernels for |
+//! | [`LimbKernel`](kernel::LimbKernel) | what an instruction set implements |
+//! | [`LimbTables`](tables::LimbTables) | constants and twiddles of one limb |
+//!
+//! Commands run at once, on the calling thread and the device's own workers. Every command is cut
+//! into tasks that write disjoint rows, so the words do not depend on the number of threads.
+
+mod buffer;
+mod convert;
+mod device;
+mod elementwise;
+pub mod isa;
+pub mod kernel;
+mod memory;
+mod permute;
+mod products;
+mod ring;
+pub mod tables;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+pub use device::{CpuDevice, CpuDeviceBuilder};
+pub use isa::Isa;

@@ -1,0 +1,73 @@
+//! Threads that share the work of one command.
+
+#[cfg(feature = "threads")]
+use std::sync::Arc;
+
+#[cfg(feature = "threads")]
+use rayon::prelude::*;
+
+/// Cost of one word of an elementwise pass; the unit of [`Workers::run`], about a third of a
+/// nanosecond.
+pub(super) const WORD: usize = 1;
+
+/// Cost of one word of a transform.
+pub(super) const NTT_WORD: usize = 6;
+
+/// Below this cost, waking a second thread takes longer than the work.
+const WORTH_SHARING: usize = 1 << 16;
+
+/// Plain loops, or a pool of threads that the device owns or was given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Workers {
+    #[cfg(feature = "threads")]
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl Workers {
+    /// Workers of a pool.
+    #[cfg(feature = "threads")]
+    pub(super) fn pool(pool: Arc<rayon::ThreadPool>) -> Self {
+        Self {
+            pool: (pool.current_num_threads() > 1).then_some(pool),
+        }
+    }
+
+    /// Tasks that can run at a time.
+    pub(super) fn parallelism(&self) -> usize {
+        #[cfg(feature = "threads")]
+        if let Some(pool) = &self.pool {
+            return pool.current_num_threads();
+        }
+        1
+    }
+
+    /// A length to cut limbs of `n` words into when the command has `rows` of them, at most
+    /// `most` words (a power of two): every worker gets a few tasks.
+    pub(super) fn piece(&self, n: usize, rows: usize, most: usize) -> usize {
+        let tasks = if self.parallelism() > 1 {
+            4 * self.parallelism()
+        } else {
+            1
+        };
+        let per_row = tasks.div_ceil(rows).next_power_of_two();
+        (n / per_row).max(SMALLEST_PIECE).min(most).min(n)
+    }
+
+    /// Runs `f` on every task, each costing about `cost`; in order on this thread where that is
+    /// faster.
+    pub(super) fn run<T: Send>(&self, tasks: Vec<T>, cost: usize, f: impl Fn(T) + Send + Sync) {
+        #[cfg(feature = "threads")]
+        if let Some(pool) = &self.pool
+            && tasks.len() > 1
+            && tasks.len() * cost >= WORTH_SHARING
+        {
+            pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(f));
+            return;
+        }
+        let _ = (cost, WORTH_SHARING);
+        tasks.into_iter().for_each(f);
+    }
+}
+
+/// Shorter pieces cost more to hand out than to compute.
+const SMALLEST_PIECE: usize = 1024;
