@@ -43,7 +43,9 @@ pub enum Error {
         limit: u32,
     },
     /// A name nobody knows.
-    #[error("{op}: unknown {what} {got:?}, expected one of {expected}; choose a name of the list")]
+    #[error(
+        "{op}: unknown {what}, expected one of {expected}, got {got:?}; choose a name of the list"
+    )]
     UnknownName {
         /// Operation that failed.
         op: &'static str,

@@ -7,7 +7,7 @@
 pub enum Error {
     /// A modulus that is not a prime in the supported range, or lacks the roots of unity needed.
     #[error(
-        "{op}: modulus {value} is not usable: {reason}; choose a prime below 2^61 that is 1 modulo 2N"
+        "{op}: modulus not usable, expected a prime below 2^61 that is 1 modulo 2N, got {value} ({reason}); choose another"
     )]
     InvalidModulus {
         /// Operation that failed.
@@ -35,7 +35,7 @@ pub enum Error {
     },
     /// A ring degree outside the supported range.
     #[error(
-        "{op}: ring degree 2^{log_n} is not supported, expected 2^{min}..=2^{max}; choose a degree in this range"
+        "{op}: ring degree not supported, expected 2^{min} to 2^{max}, got 2^{log_n}; choose a degree in this range"
     )]
     InvalidDegree {
         /// Operation that failed.
@@ -124,7 +124,9 @@ pub enum Error {
         index: usize,
     },
     /// A device name nobody knows.
-    #[error("{op}: unknown device {got:?}, expected one of {expected}; see the list of devices")]
+    #[error(
+        "{op}: unknown device, expected one of {expected}, got {got:?}; choose a name of the list"
+    )]
     UnknownDevice {
         /// Operation that failed.
         op: &'static str,
@@ -134,7 +136,9 @@ pub enum Error {
         got: String,
     },
     /// An instruction set or capability the machine does not have.
-    #[error("{op}: {what} is not available here, expected {expected}; choose another device")]
+    #[error(
+        "{op}: not available here, expected {expected}, got a request for {what}; choose another device"
+    )]
     Unavailable {
         /// Operation that failed.
         op: &'static str,
@@ -169,7 +173,7 @@ pub enum Error {
     },
     /// Secret data on its way to a device that may not hold it.
     #[error(
-        "{op}: secret data may only live on the host CPU, got device {device}; open the client's session on a host CPU device"
+        "{op}: secret data on the wrong device, expected a host CPU, got {device}; open the client's session on a host CPU device"
     )]
     SecretOnDevice {
         /// Operation that failed.

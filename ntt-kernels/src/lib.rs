@@ -7,8 +7,9 @@
 //! | [`poly`] | ring descriptions, buffers, commands and plans, as data |
 //! | [`device`] | the traits a device implements, and the contract |
 //! | [`Ring`] | the validated front of a device |
-//! | [`reference`] | the slow exact device: the oracle |
+//! | [`mod@reference`] | the slow exact device: the oracle |
 //! | [`cpu`] | the SIMD CPU device |
+//! | `testing` (feature) | conformance suite and comparing device for authors of devices |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
 //! | [`open_device`], [`device_names`] | devices by name |
 //!
@@ -25,6 +26,8 @@ pub mod host_fft;
 pub mod poly;
 pub mod reference;
 mod ring;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use cpu::{CpuDevice, CpuDeviceBuilder, Isa};
 pub use devices::{device_names, open_device};

@@ -442,8 +442,8 @@ mod tests {
     }
 
     fn pseudo_random(count: usize, seed: u64) -> Vec<f64> {
-        use rand_chacha::rand_core::{Rng, SeedableRng};
-        let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(seed);
+        use rand_core::{Rng, SeedableRng};
+        let mut rng = chacha20::ChaCha20Rng::seed_from_u64(seed);
         let unit = || (rng.next_u64() >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
         std::iter::repeat_with(unit).take(count).collect()
     }

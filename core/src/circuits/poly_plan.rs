@@ -342,8 +342,8 @@ impl PlanCost {
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::ChaCha20Rng;
-    use rand_chacha::rand_core::{Rng, SeedableRng};
+    use chacha20::ChaCha20Rng;
+    use rand_core::{Rng, SeedableRng};
 
     use super::*;
 

@@ -109,7 +109,7 @@ mod tests {
         let spec = RingSpec::new(10, &moduli).unwrap();
         let limbs = spec.all_limbs();
         let product: BigInt = moduli.iter().map(|&q| BigInt::from(q)).product();
-        let half = ((&product - 1) / 2).to_string().parse::<BigInt>().unwrap();
+        let half: BigInt = (product - BigInt::from(1)) / 2;
         let mut values: Vec<i128> = vec![
             0,
             1,

@@ -32,8 +32,11 @@ pub struct FitReport {
     pub error: f64,
 }
 
+/// A function and its name.
+type Named = (&'static str, fn(f64) -> f64);
+
 /// Functions known by name.
-const NAMED: [(&str, fn(f64) -> f64); 8] = [
+const NAMED: [Named; 8] = [
     ("identity", |x| x),
     ("square", |x| x * x),
     ("relu", |x| x.max(0.0)),

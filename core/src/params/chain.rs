@@ -18,16 +18,16 @@ pub(super) struct Chain {
 }
 
 /// Headroom of level 0 over its scale, in bits: values up to `2^(headroom - 1)` fit.
-const MIN_HEADROOM_BITS: f64 = 5.0;
+const MIN_HEADROOM_BITS: f64 = 4.0;
 
 /// Searches the primes of a literal: those that are 1 modulo `2^17` where enough exist, so that
 /// they serve every ring up to N = 2^16 and hardware reducers, else 1 modulo `2N`.
 pub(super) fn build(literal: &ParamsLiteral) -> Result<Chain> {
     let (least, preferred) = (2u64 << literal.log_n, 1u64 << 17);
-    if preferred > least {
-        if let Ok(chain) = search(literal, preferred) {
-            return Ok(chain);
-        }
+    if preferred > least
+        && let Ok(chain) = search(literal, preferred)
+    {
+        return Ok(chain);
     }
     search(literal, least)
 }

@@ -12,7 +12,7 @@ pub const fn is_prime(n: u64) -> bool {
     }
     let mut i = 0;
     while i < BASES.len() {
-        if n % BASES[i] == 0 {
+        if n.is_multiple_of(BASES[i]) {
             return n == BASES[i];
         }
         i += 1;
@@ -52,7 +52,7 @@ pub fn primes_below(bits: u32, step: u64, count: usize) -> Result<Vec<u64>> {
         bits,
         step,
     };
-    if bits > MAX_MODULUS_BITS || bits < 2 || step == 0 || step >> (bits - 1) != 0 {
+    if !(2..=MAX_MODULUS_BITS).contains(&bits) || step == 0 || step >> (bits - 1) != 0 {
         return Err(none);
     }
     let (limit, floor) = (1u64 << bits, 1u64 << (bits - 1));

@@ -1,9 +1,11 @@
 //! Twiddles and constants of one limb.
 
-use super::isa::FloatTables;
+#[cfg(target_arch = "x86_64")]
+use super::isa::{Encode, VectorTables};
 use super::kernel::{MAX_LOG_DEGREE, MIN_LOG_DEGREE};
 use crate::arith::{Modulus, ShoupWord, bit_reverse, root_of_unity};
 use crate::error::{Error, Result};
+#[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
 
 /// Constants and twiddles of one limb for every degree `2^4..=2^log_n_max`.
@@ -12,7 +14,7 @@ use std::sync::OnceLock;
 /// degree `N/2` is the square of that of `N`, so the first `N/2` entries are its own table.
 ///
 /// # Reference
-/// [LongaNaehrig16] section 2, [Harvey14] section 3.
+/// \[LongaNaehrig16\] section 2, \[Harvey14\] section 3.
 #[derive(Debug, Clone)]
 pub struct LimbTables {
     modulus: Modulus,
@@ -20,8 +22,9 @@ pub struct LimbTables {
     forward: Vec<ShoupWord>,
     inverse: Vec<ShoupWord>,
     scaling: Vec<InverseScaling>,
-    /// Float twiddles for four and eight lanes, made when a kernel first needs them.
-    floats: [OnceLock<FloatTables>; 2],
+    /// Twiddles in the form of the vector kernels, made when one first needs them.
+    #[cfg(target_arch = "x86_64")]
+    factors: [OnceLock<VectorTables>; 3],
 }
 
 /// The two factors of the last inverse stage of one degree.
@@ -65,7 +68,8 @@ impl LimbTables {
             forward: powers(&modulus, psi, log_n_max),
             inverse,
             scaling,
-            floats: Default::default(),
+            #[cfg(target_arch = "x86_64")]
+            factors: Default::default(),
         })
     }
 
@@ -94,11 +98,12 @@ impl LimbTables {
         self.scaling[log_n as usize]
     }
 
-    /// Float twiddles for kernels of 4 or 8 lanes; the modulus is below `2^50`.
+    /// Twiddles in the form of one kernel: its own place, its number of lanes, its encoding.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn floats(&self, lanes: usize) -> &FloatTables {
-        self.floats[usize::from(lanes == 8)]
-            .get_or_init(|| FloatTables::new(&self.modulus, lanes, &self.forward, &self.inverse))
+    pub(super) fn factors(&self, place: usize, lanes: usize, encode: Encode) -> &VectorTables {
+        self.factors[place].get_or_init(|| {
+            VectorTables::new(&self.modulus, lanes, encode, &self.forward, &self.inverse)
+        })
     }
 
     /// Checks the length of a limb and returns its logarithm.

@@ -76,6 +76,16 @@ impl Trace {
         self
     }
 
+    /// A back end without its fused kinds.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn wrap_lowered(inner: Arc<dyn RingBackend>) -> Arc<dyn RingBackend> {
+        Arc::new(TraceRing {
+            inner,
+            log: TraceLog::default(),
+            lowered: true,
+        })
+    }
+
     /// The shared log.
     pub fn log(&self) -> &TraceLog {
         &self.log

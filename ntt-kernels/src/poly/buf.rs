@@ -237,6 +237,23 @@ impl View {
         self.raw = f(&self.raw);
     }
 
+    /// The same window of another ring's buffer of the same shape.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn moved(&self, owner: &Owner, raw: RawBuf) -> Self {
+        let (owner, mut view) = (owner.clone(), self.clone());
+        (view.raw, view.owner) = (raw, owner);
+        view
+    }
+
+    /// The whole buffer behind the window.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn whole(&self) -> Self {
+        let mut view = self.clone();
+        (view.first, view.stride) = (0, 1);
+        (view.batch, view.limbs) = (self.shape.batch, self.shape.limbs);
+        view
+    }
+
     /// How the memory behind the view must be treated.
     pub fn class(&self) -> BufClass {
         self.class
@@ -331,6 +348,12 @@ impl ViewMut {
     #[must_use]
     pub fn in_domain(self, domain: Domain) -> Self {
         Self(self.0.in_domain(domain))
+    }
+
+    /// See [`View::moved`].
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn moved(&self, owner: &Owner, raw: RawBuf) -> Self {
+        Self(self.0.moved(owner, raw))
     }
 
     pub(super) fn inner(&mut self) -> &mut View {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "testing"))]
+use super::Owner;
 use super::{BaseConvertPlan, GadgetPlan, ModDownPlan, RawBuf, View, ViewMut};
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
@@ -314,6 +316,15 @@ impl Cmd {
     pub fn map_buffers(&self, mut f: impl FnMut(&RawBuf) -> RawBuf) -> Self {
         let mut cmd = self.clone();
         cmd.visit_views(&mut |view| view.map_raw(&mut f));
+        cmd
+    }
+
+    /// The same command on buffers of another ring, so that the other ring accepts it.
+    #[must_use]
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn moved(&self, owner: &Owner, mut f: impl FnMut(&RawBuf) -> RawBuf) -> Self {
+        let mut cmd = self.clone();
+        cmd.visit_views(&mut |view| *view = view.moved(owner, f(view.raw())));
         cmd
     }
 

@@ -331,6 +331,31 @@ impl Ring {
     pub(crate) fn owner(&self) -> &Owner {
         &self.0.owner
     }
+
+    /// The device's side, without checks and lowerings.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn backend(&self) -> &dyn RingBackend {
+        &*self.0.backend
+    }
+
+    /// A buffer of this ring made from parts, with the given contents.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn adopt(
+        &self,
+        raw: crate::poly::RawBuf,
+        shape: Shape,
+        domain: Domain,
+        class: BufClass,
+    ) -> PolyBuf {
+        let owner = self.0.owner.clone();
+        PolyBuf {
+            raw,
+            shape,
+            domain,
+            class,
+            owner,
+        }
+    }
 }
 
 impl fmt::Debug for Ring {

@@ -1,7 +1,9 @@
 //! AVX2 and FMA: four lanes.
 
 use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op};
-use super::fp;
+use super::factors::float_factor;
+use super::float::Field;
+use super::passes;
 use super::vector::{Constants, Simd};
 use super::vectorised::Vectorised;
 use crate::arith::Modulus;
@@ -145,17 +147,17 @@ impl Simd for Avx2 {
 #[target_feature(enable = "avx2,fma")]
 fn ntt_forward(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
     let log_n = tables.log_n(x.len());
-    let floats = tables.floats(4);
-    let degree = floats.degree(tables, log_n);
-    fp::forward::<Avx2, 4, 3>(s, tables.modulus().value(), &floats.forward, degree, x);
+    let factors = tables.factors(0, 4, float_factor);
+    let f = Field::new(s, tables.modulus().value());
+    passes::forward::<_, 4, 3>(f, &factors.forward, factors.degree(tables, log_n), x);
 }
 
 #[target_feature(enable = "avx2,fma")]
 fn ntt_inverse(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
     let log_n = tables.log_n(x.len());
-    let floats = tables.floats(4);
-    let degree = floats.degree(tables, log_n);
-    fp::inverse::<Avx2, 4, 3>(s, tables.modulus().value(), &floats.inverse, degree, x);
+    let factors = tables.factors(0, 4, float_factor);
+    let f = Field::new(s, tables.modulus().value());
+    passes::inverse::<_, 4, 3>(f, &factors.inverse, factors.degree(tables, log_n), x);
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -2,7 +2,10 @@
 
 use super::avx2::Avx2;
 use super::elementwise::{Call, Op};
-use super::fp;
+use super::factors::{float_factor, ifma_factor};
+use super::float::Field;
+use super::ifma::Ifma;
+use super::passes;
 use super::vector::{Constants, Simd};
 use super::vectorised::Vectorised;
 use crate::arith::Modulus;
@@ -177,17 +180,33 @@ const MIN_DEGREE: usize = 64;
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
 fn float_forward(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
     let log_n = tables.log_n(x.len());
-    let floats = tables.floats(8);
-    let degree = floats.degree(tables, log_n);
-    fp::forward::<Avx512Ifma, 8, 7>(s, tables.modulus().value(), &floats.forward, degree, x);
+    let factors = tables.factors(1, 8, float_factor);
+    let f = Field::new(s, tables.modulus().value());
+    passes::forward::<_, 8, 7>(f, &factors.forward, factors.degree(tables, log_n), x);
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
 fn float_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
     let log_n = tables.log_n(x.len());
-    let floats = tables.floats(8);
-    let degree = floats.degree(tables, log_n);
-    fp::inverse::<Avx512Ifma, 8, 7>(s, tables.modulus().value(), &floats.inverse, degree, x);
+    let factors = tables.factors(1, 8, float_factor);
+    let f = Field::new(s, tables.modulus().value());
+    passes::inverse::<_, 8, 7>(f, &factors.inverse, factors.degree(tables, log_n), x);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn ifma_forward(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
+    let log_n = tables.log_n(x.len());
+    let factors = tables.factors(2, 8, ifma_factor);
+    let f = Ifma::new(s, tables.modulus(), log_n);
+    passes::forward::<_, 8, 7>(f, &factors.forward, factors.degree(tables, log_n), x);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn ifma_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
+    let log_n = tables.log_n(x.len());
+    let factors = tables.factors(2, 8, ifma_factor);
+    let f = Ifma::new(s, tables.modulus(), log_n);
+    passes::inverse::<_, 8, 7>(f, &factors.inverse, factors.degree(tables, log_n), x);
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
@@ -211,7 +230,13 @@ impl Vectorised for Avx512Ifma {
             return self.narrow.forward(tables, x);
         }
         // SAFETY: a token exists only where the instruction set was detected.
-        unsafe { float_forward(self, tables, x) }
+        unsafe {
+            if Ifma::takes_forward(tables.modulus(), x.len()) {
+                ifma_forward(self, tables, x)
+            } else {
+                float_forward(self, tables, x)
+            }
+        }
     }
 
     fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
@@ -219,7 +244,13 @@ impl Vectorised for Avx512Ifma {
             return self.narrow.inverse(tables, x);
         }
         // SAFETY: a token exists only where the instruction set was detected.
-        unsafe { float_inverse(self, tables, x) }
+        unsafe {
+            if Ifma::takes_inverse(tables.modulus(), x.len()) {
+                ifma_inverse(self, tables, x)
+            } else {
+                float_inverse(self, tables, x)
+            }
+        }
     }
 
     fn dot_group(m: &Modulus) -> usize {

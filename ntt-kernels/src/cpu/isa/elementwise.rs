@@ -1,7 +1,8 @@
 //! Word-by-word operations in lanes. Products are for primes below `2^50`.
 
-use super::fp::Field;
-use super::fp_tables::factor;
+use super::factors::float_factor;
+use super::float::Field;
+use super::passes::Butterflies;
 use super::vector::Simd;
 use crate::arith::Modulus;
 
@@ -93,7 +94,7 @@ op!(
     /// `a * c`.
     Scale |s, call| {
         let f = Field::new(s, call.m.value())
-        let w = f.broadcast(factor(call.m, call.c))
+        let w = f.broadcast(float_factor(call.m, call.c))
     }
     [a] => s.to_residue(f.mul(s.to_float(a), w), f.q)
 );
@@ -101,7 +102,7 @@ op!(
     /// `dst + a * c`.
     ScaleAcc |s, call| {
         let f = Field::new(s, call.m.value())
-        let w = f.broadcast(factor(call.m, call.c))
+        let w = f.broadcast(float_factor(call.m, call.c))
     }
     [dst, a] => {
         let product = s.to_residue(f.mul(s.to_float(a), w), f.q);
@@ -112,7 +113,7 @@ op!(
     /// `(a - b) * c`.
     SubScale |s, call| {
         let f = Field::new(s, call.m.value())
-        let w = f.broadcast(factor(call.m, call.c))
+        let w = f.broadcast(float_factor(call.m, call.c))
     }
     [a, b] => {
         let difference = s.sub(s.to_float(a), s.to_float(b));
@@ -123,7 +124,7 @@ op!(
     /// `a mod q` for words below `2^61`, taken as `high * 2^40 + low`.
     Reduce |s, call| {
         let f = Field::new(s, call.m.value())
-        let weight = f.broadcast(factor(call.m, call.m.reduce(1 << 40)))
+        let weight = f.broadcast(float_factor(call.m, call.m.reduce(1 << 40)))
     }
     [a] => {
         let (high, low) = s.split40(a);
@@ -168,9 +169,9 @@ impl Op for FloatCombine {
     unsafe fn run<S: Simd>(s: S, call: &Call<'_>) {
         debug_assert!(call.ys.len() <= FLOAT_GROUP && call.ys.len() == call.hs.len());
         let f = Field::new(s, call.m.value());
-        let mut factors = [f.broadcast([0.0; 2]); FLOAT_GROUP];
+        let mut factors = [f.broadcast([0; 2]); FLOAT_GROUP];
         for (w, &h) in factors.iter_mut().zip(call.hs) {
-            *w = f.broadcast(factor(call.m, h));
+            *w = f.broadcast(float_factor(call.m, h));
         }
         let mut i = 0;
         while i < call.n {

@@ -16,9 +16,15 @@ mod avx512ifma;
 #[cfg(target_arch = "x86_64")]
 mod elementwise;
 #[cfg(target_arch = "x86_64")]
-mod fp;
-mod fp_plan;
-mod fp_tables;
+mod factors;
+#[cfg(target_arch = "x86_64")]
+mod float;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod passes;
+#[cfg(target_arch = "x86_64")]
+mod plan;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -31,7 +37,8 @@ mod vectorised;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512ifma::Avx512Ifma;
-pub(super) use fp_tables::FloatTables;
+#[cfg(target_arch = "x86_64")]
+pub(super) use factors::{Encode, VectorTables};
 pub use scalar::Scalar;
 
 /// An instruction set the CPU device has kernels for.

@@ -4,7 +4,8 @@ use super::elementwise::*;
 use super::scalar::Scalar;
 use super::vector::Simd;
 use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
-use crate::cpu::{kernel::LimbKernel, tables::LimbTables};
+use crate::cpu::kernel::{LimbKernel, MIN_LOG_DEGREE};
+use crate::cpu::tables::LimbTables;
 
 /// What an instruction set adds to its vector operations.
 pub(super) trait Vectorised: Simd + Send + Sync + 'static {
@@ -39,6 +40,9 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     unsafe fn combine(self, call: &Call<'_>);
 }
 
+/// Every limb is a multiple of this many words, and no operation takes more in one step.
+const WORDS: usize = 1 << MIN_LOG_DEGREE;
+
 fn is_fast(m: &Modulus) -> bool {
     m.bits() <= FAST_MODULUS_BITS
 }
@@ -53,7 +57,7 @@ fn run<S: Vectorised, O: Op>(
     c: u64,
 ) {
     let n = dst.len();
-    assert!(n.is_multiple_of(S::LANES), "a limb fills whole registers");
+    assert!(n.is_multiple_of(WORDS), "a limb fills whole registers");
     for x in a.iter().chain(&b) {
         assert_eq!(x.len(), n, "limbs of one call are equally long");
     }
@@ -191,7 +195,7 @@ impl<S: Vectorised> LimbKernel for S {
             return Scalar.dot(m, dst, pairs, accumulate);
         }
         let n = dst.len();
-        assert!(n.is_multiple_of(S::LANES), "a limb fills whole registers");
+        assert!(n.is_multiple_of(WORDS), "a limb fills whole registers");
         for (a, b) in pairs {
             assert_eq!(a.len(), n, "limbs of one call are equally long");
             assert_eq!(b.len(), n, "limbs of one call are equally long");
@@ -230,7 +234,7 @@ impl<S: Vectorised> LimbKernel for S {
             return Scalar.combine(m, dst, ys, hs, offset, y_bits);
         }
         let n = dst.len();
-        assert!(n.is_multiple_of(S::LANES), "a limb fills whole registers");
+        assert!(n.is_multiple_of(WORDS), "a limb fills whole registers");
         assert_eq!(ys.len(), hs.len(), "one factor for each source limb");
         for y in ys {
             assert_eq!(y.len(), n, "limbs of one call are equally long");

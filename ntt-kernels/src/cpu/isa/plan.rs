@@ -1,4 +1,4 @@
-//! Which passes a float transform takes and where they reduce.
+//! Which passes a vector transform takes, and where the float one reduces.
 //!
 //! Bounds are in units of `q`; docs/notes/reduction-bounds.md derives them.
 

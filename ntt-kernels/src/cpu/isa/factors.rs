@@ -1,0 +1,106 @@
+//! Twiddles in the form of the vector kernels.
+
+use super::plan::{Plan, plan};
+use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
+use crate::cpu::tables::LimbTables;
+use std::sync::OnceLock;
+
+/// The bits of a factor and of its quotient by the prime.
+pub(crate) type Factor = [u64; 2];
+
+/// How an arithmetic writes a factor.
+pub(crate) type Encode = fn(&Modulus, u64) -> Factor;
+
+/// Twiddles for kernels of a given arithmetic and number of lanes.
+#[derive(Debug, Clone)]
+pub(crate) struct VectorTables {
+    lanes: usize,
+    encode: Encode,
+    /// Same order as the word tables, up to `N/4` entries of the largest degree.
+    pub(super) forward: Vec<Factor>,
+    pub(super) inverse: Vec<Factor>,
+    /// Per degree.
+    degrees: Vec<OnceLock<Degree>>,
+}
+
+/// What one degree adds.
+#[derive(Debug, Clone)]
+pub(super) struct Degree {
+    pub(super) plan: Plan,
+    /// Twiddles of the stages inside a register, in the order in which they are used: for each
+    /// block of `lanes^2` words a register of `w` and one of `w/q` for each twiddle.
+    pub(super) forward_tail: Vec<u64>,
+    pub(super) inverse_tail: Vec<u64>,
+    /// `1/N` and `psi^(-N/2)/N`.
+    pub(super) scaling: [Factor; 2],
+}
+
+/// The float form: `w` in `(-q/2, q/2)` and `w/q`, rounded.
+pub(super) fn float_factor(m: &Modulus, w: u64) -> Factor {
+    debug_assert!(m.bits() <= FAST_MODULUS_BITS);
+    let w = m.centred(w) as f64;
+    [w.to_bits(), (w / m.value() as f64).to_bits()]
+}
+
+/// The 52-bit form: `w` and `floor(w 2^52 / q)`.
+pub(super) fn ifma_factor(m: &Modulus, w: u64) -> Factor {
+    [w, m.shoup(w).quotient >> 12]
+}
+
+impl VectorTables {
+    pub(crate) fn new(
+        m: &Modulus,
+        lanes: usize,
+        encode: Encode,
+        forward: &[ShoupWord],
+        inverse: &[ShoupWord],
+    ) -> Self {
+        let to_factors = |t: &[ShoupWord]| t.iter().map(|w| encode(m, w.value)).collect();
+        let used = forward.len() / lanes;
+        Self {
+            lanes,
+            encode,
+            forward: to_factors(&forward[..used]),
+            inverse: to_factors(&inverse[..used]),
+            degrees: vec![OnceLock::new(); forward.len().trailing_zeros() as usize + 1],
+        }
+    }
+
+    /// Tables of one degree, made on first use.
+    pub(super) fn degree(&self, tables: &LimbTables, log_n: u32) -> &Degree {
+        self.degrees[log_n as usize].get_or_init(|| {
+            let (m, scaling) = (tables.modulus(), tables.scaling(log_n));
+            Degree {
+                plan: plan(m.bits(), log_n, self.lanes),
+                forward_tail: self.tail(m, log_n, tables.forward(), false),
+                inverse_tail: self.tail(m, log_n, tables.inverse(), true),
+                scaling: [scaling.n_inv, scaling.last].map(|w| (self.encode)(m, w.value)),
+            }
+        })
+    }
+
+    /// Twiddles of the stages with strides `lanes/2, ..., 1` in the transposed order.
+    fn tail(&self, m: &Modulus, log_n: u32, table: &[ShoupWord], backwards: bool) -> Vec<u64> {
+        let lanes = self.lanes;
+        let n = 1usize << log_n;
+        let mut out = Vec::with_capacity(2 * (n / lanes) * (lanes - 1));
+        let mut widths: Vec<usize> = (0..lanes.trailing_zeros()).map(|s| 1 << s).collect();
+        if backwards {
+            widths.reverse();
+        }
+        for first in (0..n / lanes).step_by(lanes) {
+            for &width in &widths {
+                let blocks = n / lanes * width;
+                for j in 0..width {
+                    let entry = |lane: usize| {
+                        (self.encode)(m, table[blocks + (first + lane) * width + j].value)
+                    };
+                    for part in 0..2 {
+                        out.extend((0..lanes).map(|lane| entry(lane)[part]));
+                    }
+                }
+            }
+        }
+        out
+    }
+}

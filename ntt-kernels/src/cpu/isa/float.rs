@@ -1,0 +1,239 @@
+//! Transforms for primes below `2^50` in double precision: exact by fused multiply-add.
+//!
+//! Residues are signed integers in floats, at most `2^53` in size, so that additions and
+//! subtractions need no correction. A product by a factor `w`, with `w/q` at hand, is
+//!
+//! `h = fl(x w)`, `l = x w - h` (exact), `k = round(x (w/q))`, `x w - k q = (h - k q) + l`,
+//!
+//! where the last two operations are exact as well, because their results are small integers.
+//! Eight operations make a butterfly, half of them on the multiplier ports.
+//!
+//! *Reference*: [vdHLQ16] section 3; bounds in docs/notes/reduction-bounds.md.
+
+use super::factors::Factor;
+use super::passes::{Butterflies, Twiddle};
+use super::vector::{Constants, Simd};
+
+/// Arithmetic in one prime field.
+#[derive(Clone, Copy)]
+pub(super) struct Field<S: Simd> {
+    pub(super) s: S,
+    pub(super) q: Constants<S::V>,
+}
+
+impl<S: Simd> Field<S> {
+    #[inline(always)]
+    pub(super) fn new(s: S, q: u64) -> Self {
+        Self {
+            s,
+            q: Constants::new(s, q),
+        }
+    }
+
+    /// `x w mod q`, centred up to rounding errors of the quotient.
+    #[inline(always)]
+    pub(super) fn mul(self, x: S::V, t: Twiddle<S::V>) -> S::V {
+        let s = self.s;
+        let high = s.mul(x, t.w);
+        let quotient = s.round(s.mul(x, t.ratio));
+        let low = s.mul_sub(x, t.w, high);
+        s.add(s.neg_mul_add(quotient, self.q.q, high), low)
+    }
+
+    /// `a b mod q` in `(-7/8 q, 7/8 q)` for residues.
+    #[inline(always)]
+    pub(super) fn mul_residues(self, a: S::V, b: S::V) -> S::V {
+        let s = self.s;
+        let high = s.mul(a, b);
+        let quotient = s.round(s.mul(high, self.q.q_inv));
+        let low = s.mul_sub(a, b, high);
+        s.add(s.neg_mul_add(quotient, self.q.q, high), low)
+    }
+
+    /// `x mod q` in `[-q/2, q/2]`, for `|x| <= 2^53`.
+    #[inline(always)]
+    pub(super) fn reduce(self, x: S::V) -> S::V {
+        let s = self.s;
+        let quotient = s.round(s.mul(x, self.q.q_inv));
+        s.neg_mul_add(quotient, self.q.q, x)
+    }
+
+    /// [`Field::mul`] on several registers, interleaved: the operations of one product wait for
+    /// each other, those of different products do not.
+    #[inline(always)]
+    fn products<const P: usize>(self, x: [S::V; P], t: [Twiddle<S::V>; P]) -> [S::V; P] {
+        let s = self.s;
+        let (mut high, mut quotient, mut low) = (x, x, x);
+        for i in 0..P {
+            high[i] = s.mul(x[i], t[i].w);
+            quotient[i] = s.mul(x[i], t[i].ratio);
+        }
+        for i in 0..P {
+            quotient[i] = s.round(quotient[i]);
+            low[i] = s.mul_sub(x[i], t[i].w, high[i]);
+        }
+        for i in 0..P {
+            high[i] = s.neg_mul_add(quotient[i], self.q.q, high[i]);
+        }
+        for i in 0..P {
+            high[i] = s.add(high[i], low[i]);
+        }
+        high
+    }
+}
+
+impl<S: Simd> Butterflies for Field<S> {
+    type S = S;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.s
+    }
+
+    #[inline(always)]
+    fn broadcast(self, f: Factor) -> Twiddle<S::V> {
+        Twiddle {
+            w: self.s.splat_word(f[0]),
+            ratio: self.s.splat_word(f[1]),
+        }
+    }
+
+    #[inline(always)]
+    fn enter_forward<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = self.s.to_float(*x);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn enter_inverse<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        self.enter_forward(x);
+    }
+
+    /// One to three forward stages among `R = 2^stages` registers of two groups. Twiddles are in
+    /// the order of the stages: one, two, four. Written out, so that all stays in registers.
+    #[inline(always)]
+    fn forward_stages<const R: usize, const T: usize>(
+        self,
+        x: &mut [[S::V; R]; 2],
+        t: &[[Twiddle<S::V>; T]; 2],
+        reduce: bool,
+    ) {
+        if reduce {
+            for x in x.iter_mut() {
+                for u in 0..R / 2 {
+                    x[u] = self.reduce(x[u]);
+                }
+            }
+        }
+        macro_rules! stage {
+            ($(($u:expr, $v:expr, $t:expr)),*) => {{
+                let x2 = self.products([$(x[0][$v]),*, $(x[1][$v]),*], [$(t[0][$t]),*, $(t[1][$t]),*]);
+                let mut i = 0;
+                for x in x.iter_mut() {
+                    $(
+                        x[$v] = self.s.sub(x[$u], x2[i]);
+                        x[$u] = self.s.add(x[$u], x2[i]);
+                        i += 1;
+                    )*
+                }
+                debug_assert!(i == x2.len());
+            }};
+        }
+        match R {
+            8 => {
+                stage!((0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
+                stage!((0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
+                stage!((0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
+            }
+            4 => {
+                stage!((0, 2, 0), (1, 3, 0));
+                stage!((0, 1, 1), (2, 3, 2));
+            }
+            _ => stage!((0, 1, 0)),
+        }
+    }
+
+    /// One to three inverse stages; twiddles in the same order as forward. Inputs and outputs are
+    /// at most `2q` (tight) or `2.5q`. With `scaling`, the last stage multiplies by `1/N` too and
+    /// all outputs are products.
+    #[inline(always)]
+    fn inverse_stages<const R: usize, const T: usize>(
+        self,
+        x: &mut [[S::V; R]; 2],
+        t: &[[Twiddle<S::V>; T]; 2],
+        tight: bool,
+        scaling: Option<[Twiddle<S::V>; 2]>,
+    ) {
+        macro_rules! stage {
+            ($last:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
+                let d = [$(self.s.sub(x[0][$u], x[0][$v])),*, $(self.s.sub(x[1][$u], x[1][$v])),*];
+                let sums = [$(self.s.add(x[0][$u], x[0][$v])),*, $(self.s.add(x[1][$u], x[1][$v])),*];
+                let (sums, d) = match scaling {
+                    Some([n_inv, last]) if $last => {
+                        (self.products(sums, [n_inv; _]), self.products(d, [last; _]))
+                    }
+                    _ => (sums, self.products(d, [$(t[0][$t]),*, $(t[1][$t]),*])),
+                };
+                let mut i = 0;
+                for x in x.iter_mut() {
+                    $(
+                        x[$u] = sums[i];
+                        x[$v] = d[i];
+                        i += 1;
+                    )*
+                }
+                debug_assert!(i == d.len());
+            }};
+        }
+        match R {
+            8 => {
+                stage!(false; (0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
+                stage!(false; (0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
+                if tight {
+                    // Sums of sums.
+                    for x in x.iter_mut() {
+                        x[0] = self.reduce(x[0]);
+                        x[4] = self.reduce(x[4]);
+                    }
+                }
+                stage!(true; (0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
+            }
+            4 => {
+                stage!(false; (0, 1, 1), (2, 3, 2));
+                stage!(true; (0, 2, 0), (1, 3, 0));
+            }
+            _ => stage!(true; (0, 1, 0)),
+        }
+        if scaling.is_none() {
+            // Tight passes of three stages: the sum of sums of products; else the sum of all.
+            let grown = if tight && R == 8 { 1 } else { 0 };
+            for x in x.iter_mut() {
+                x[grown] = self.reduce(x[grown]);
+            }
+        }
+    }
+
+    /// Canonical words of values that may be as large as `2^53`.
+    #[inline(always)]
+    fn finish<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = self.reduce(*x);
+            }
+        }
+        self.finish_products(x);
+    }
+
+    /// Canonical words of values in `[-q, q)`.
+    #[inline(always)]
+    fn finish_products<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = self.s.to_residue(*x, self.q);
+            }
+        }
+    }
+}

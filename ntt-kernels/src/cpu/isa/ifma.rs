@@ -1,0 +1,291 @@
+//! Transforms in 52-bit words for primes with spare bits: five operations a butterfly.
+//!
+//! Words count modulo `2^52`: the multiplier reads 52 bits, so whatever gathers above them is
+//! ignored until the end. With the quotient `k = floor(x w' / 2^52)`, `w' = floor(w 2^52 / q)`,
+//! `x w - k q` lies in `[0, 2q)`, and it is added to `u` by the multiplier itself:
+//!
+//! `a = u + lo(x w) + lo(k (2^52 - q))`, `b = 2u - a`.
+//!
+//! Forward, the input is lifted by `2q log2 N`, so that no difference is ever negative and no
+//! butterfly corrects anything: values stay below `(4 log2 N + 1) q`, which must fit 52 bits.
+//!
+//! *Reference*: [Harvey14] section 3; bounds in docs/notes/reduction-bounds.md.
+
+use super::avx512ifma::Avx512Ifma;
+use super::factors::Factor;
+use super::passes::{Butterflies, Twiddle};
+use super::vector::Simd;
+use crate::arith::Modulus;
+use std::arch::x86_64::*;
+
+/// One expression of intrinsics.
+macro_rules! zex {
+    ($e:expr) => {{
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { $e }
+    }};
+}
+
+/// Arithmetic in one prime field.
+#[derive(Clone, Copy)]
+pub(super) struct Ifma {
+    s: Avx512Ifma,
+    /// `2^52 - q`.
+    minus_q: __m512i,
+    q: __m512i,
+    /// `floor(2^52 / q)`.
+    one: __m512i,
+    /// Added to the input of the forward transform: `2q log2 N`.
+    lift: __m512i,
+    /// Multiples of `q` that no subtrahend of the three inverse stages of a pass exceeds.
+    above: [__m512i; 3],
+    mask: __m512i,
+}
+
+/// Bound of the values between inverse passes, in units of `q`.
+const INVERSE_BOUND: u64 = 8;
+
+impl Ifma {
+    #[inline(always)]
+    pub(super) fn new(s: Avx512Ifma, m: &Modulus, log_n: u32) -> Self {
+        let q = m.value();
+        let splat = |a: u64| zex!(_mm512_set1_epi64(a as i64));
+        Self {
+            s,
+            minus_q: splat((1 << 52) - q),
+            q: splat(q),
+            one: splat((1 << 52) / q),
+            lift: splat(2 * u64::from(log_n) * q),
+            above: [
+                splat(INVERSE_BOUND * q),
+                splat(2 * INVERSE_BOUND * q),
+                splat(4 * INVERSE_BOUND * q),
+            ],
+            mask: splat((1 << 52) - 1),
+        }
+    }
+
+    /// Whether `(4 log2 N + 1) q <= 2^52`.
+    pub(super) fn takes_forward(m: &Modulus, n: usize) -> bool {
+        let stages = u64::from(n.trailing_zeros());
+        m.value() <= (1 << 52) / (4 * stages + 1)
+    }
+
+    /// Whether the difference of two sums of sums fits: `64 q <= 2^52`.
+    pub(super) fn takes_inverse(m: &Modulus, _: usize) -> bool {
+        m.value() <= (1 << 52) / (8 * INVERSE_BOUND)
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512i, b: __m512i) -> __m512i {
+        zex!(_mm512_add_epi64(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512i, b: __m512i) -> __m512i {
+        zex!(_mm512_sub_epi64(a, b))
+    }
+
+    /// `start + x w mod q`, in `start + [0, 2q)`, for 52-bit `x`; several at a time.
+    #[inline(always)]
+    fn products<const P: usize>(
+        self,
+        start: [__m512i; P],
+        x: [__m512i; P],
+        t: [Twiddle<__m512d>; P],
+    ) -> [__m512i; P] {
+        let (mut quotient, mut out) = (x, start);
+        for i in 0..P {
+            quotient[i] = zex!(_mm512_madd52hi_epu64(
+                _mm512_setzero_si512(),
+                x[i],
+                _mm512_castpd_si512(t[i].ratio)
+            ));
+        }
+        for i in 0..P {
+            out[i] = zex!(_mm512_madd52lo_epu64(
+                out[i],
+                x[i],
+                _mm512_castpd_si512(t[i].w)
+            ));
+        }
+        for i in 0..P {
+            out[i] = zex!(_mm512_madd52lo_epu64(out[i], quotient[i], self.minus_q));
+        }
+        out
+    }
+
+    /// Any 52-bit word to `[0, 2q)`.
+    #[inline(always)]
+    fn reduce(self, x: __m512i) -> __m512i {
+        zex!({
+            let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.one);
+            _mm512_madd52lo_epu64(x, quotient, self.minus_q)
+        })
+    }
+
+    /// The low 52 bits, in `[0, 2q)`, to `[0, q)`.
+    #[inline(always)]
+    fn correct(self, x: __m512i) -> __m512i {
+        zex!({
+            let x = _mm512_and_si512(x, self.mask);
+            _mm512_min_epu64(x, _mm512_sub_epi64(x, self.q))
+        })
+    }
+}
+
+#[inline(always)]
+fn words(x: __m512d) -> __m512i {
+    zex!(_mm512_castpd_si512(x))
+}
+
+#[inline(always)]
+fn bits(x: __m512i) -> __m512d {
+    zex!(_mm512_castsi512_pd(x))
+}
+
+impl Butterflies for Ifma {
+    type S = Avx512Ifma;
+
+    #[inline(always)]
+    fn simd(self) -> Avx512Ifma {
+        self.s
+    }
+
+    #[inline(always)]
+    fn broadcast(self, f: Factor) -> Twiddle<__m512d> {
+        Twiddle {
+            w: self.s.splat_word(f[0]),
+            ratio: self.s.splat_word(f[1]),
+        }
+    }
+
+    #[inline(always)]
+    fn enter_forward<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = bits(self.add(words(*x), self.lift));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn enter_inverse<const R: usize>(self, _: &mut [[__m512d; R]; 2]) {}
+
+    #[inline(always)]
+    fn forward_stages<const R: usize, const T: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        t: &[[Twiddle<__m512d>; T]; 2],
+        _: bool,
+    ) {
+        macro_rules! stage {
+            ($(($u:expr, $v:expr, $t:expr)),*) => {{
+                let sums = self.products(
+                    [$(words(x[0][$u])),*, $(words(x[1][$u])),*],
+                    [$(words(x[0][$v])),*, $(words(x[1][$v])),*],
+                    [$(t[0][$t]),*, $(t[1][$t]),*],
+                );
+                let mut i = 0;
+                for x in x.iter_mut() {
+                    $(
+                        let u = words(x[$u]);
+                        x[$v] = bits(self.sub(self.add(u, u), sums[i]));
+                        x[$u] = bits(sums[i]);
+                        i += 1;
+                    )*
+                }
+                debug_assert!(i == sums.len());
+            }};
+        }
+        match R {
+            8 => {
+                stage!((0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
+                stage!((0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
+                stage!((0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
+            }
+            4 => {
+                stage!((0, 2, 0), (1, 3, 0));
+                stage!((0, 1, 1), (2, 3, 2));
+            }
+            _ => stage!((0, 1, 0)),
+        }
+    }
+
+    #[inline(always)]
+    fn inverse_stages<const R: usize, const T: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        t: &[[Twiddle<__m512d>; T]; 2],
+        _: bool,
+        scaling: Option<[Twiddle<__m512d>; 2]>,
+    ) {
+        let zero = zex!(_mm512_setzero_si512());
+        macro_rules! stage {
+            ($depth:expr, $last:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
+                let above = self.above[$depth];
+                let sums = [
+                    $(self.add(words(x[0][$u]), words(x[0][$v]))),*,
+                    $(self.add(words(x[1][$u]), words(x[1][$v]))),*
+                ];
+                let d = [
+                    $(self.sub(self.add(words(x[0][$u]), above), words(x[0][$v]))),*,
+                    $(self.sub(self.add(words(x[1][$u]), above), words(x[1][$v]))),*
+                ];
+                let zero = [$({ let _ = $u; zero }),*, $({ let _ = $u; zero }),*];
+                let (sums, d) = match scaling {
+                    Some([n_inv, last]) if $last => (
+                        self.products(zero, sums, [n_inv; _]),
+                        self.products(zero, d, [last; _]),
+                    ),
+                    _ => (sums, self.products(zero, d, [$(t[0][$t]),*, $(t[1][$t]),*])),
+                };
+                let mut i = 0;
+                for x in x.iter_mut() {
+                    $(
+                        x[$u] = bits(sums[i]);
+                        x[$v] = bits(d[i]);
+                        i += 1;
+                    )*
+                }
+                debug_assert!(i == d.len());
+            }};
+        }
+        match R {
+            8 => {
+                stage!(0, false; (0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
+                stage!(1, false; (0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
+                stage!(2, true; (0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
+            }
+            4 => {
+                stage!(0, false; (0, 1, 1), (2, 3, 2));
+                stage!(1, true; (0, 2, 0), (1, 3, 0));
+            }
+            _ => stage!(0, true; (0, 1, 0)),
+        }
+        if scaling.is_none() {
+            // The sum of all; the others are below 8q.
+            for x in x.iter_mut() {
+                x[0] = bits(self.reduce(words(x[0])));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = bits(self.correct(self.reduce(words(*x))));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish_products<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = bits(self.correct(words(*x)));
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One program per fused command; the definition is the lowering.
+
+use std::sync::Arc;
+
+use super::{
+    Input,
+    suite::{Program, Run, Setup},
+};
+use crate::{
+    error::Result,
+    poly::{Cmd, Domain, GadgetPlan, LimbSet, ModDownPlan, Role, Shape},
+};
+
+pub(super) const ALL: [(&str, Program); 4] = [
+    ("tensor", tensor),
+    ("mod_down", mod_down),
+    ("decompose", decompose),
+    ("gadget_product", gadget_product),
+];
+
+const OTHER: Input = Input::Random(78);
+
+fn tensor(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    for limbs in [s.limbs, s.some_limbs()] {
+        for second in [s.input, OTHER] {
+            let a = run.buffer(s.shape(3), Domain::Eval, s.input)?;
+            let b = run.buffer(Shape::new(2, limbs, s.log_n), Domain::Eval, second)?;
+            let mut dst = run.buffer(s.shape(7), Domain::Eval, OTHER)?;
+            run.ring.submit(Cmd::Tensor {
+                dst: dst.view_mut().polys(1, 3, 2)?.with_limbs(limbs)?,
+                a: a.view().polys(0, 2, 2)?.with_limbs(limbs)?,
+                b: b.view(),
+            })?;
+            run.see(format!("{limbs}"), &dst.view())?;
+            // A square reads one buffer twice.
+            run.ring.submit(Cmd::Tensor {
+                dst: dst.view_mut().polys(4, 3, 1)?.with_limbs(limbs)?,
+                a: b.view(),
+                b: b.view(),
+            })?;
+            run.see(format!("{limbs}, square"), &dst.view())?;
+            run.see("first source", &a.view())?;
+            run.see("second source", &b.view())?;
+        }
+    }
+    Ok(())
+}
+
+fn mod_down(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    let count = s.limbs.len();
+    let keep_first = |keep: usize| (s.first(keep), s.limbs.difference(s.first(keep)));
+    let (low, rest) = keep_first(1);
+    let mut sets = vec![
+        keep_first(count - 1),
+        (rest, low),
+        (s.some_limbs(), s.limbs.difference(s.some_limbs())),
+        (low, rest),
+    ];
+    if count > 3 {
+        sets.push(keep_first(count - 2));
+        sets.push(keep_first(count - 3));
+    }
+    for (keep, drop) in sets {
+        let plan = Arc::new(ModDownPlan::new(run.ring.spec(), keep, drop)?);
+        let src = run.buffer(s.shape(2 * s.batch), Domain::Eval, s.input)?;
+        let mut dst = run.buffer(s.shape(s.batch + 1), Domain::Eval, OTHER)?;
+        run.ring.submit(Cmd::ModDown {
+            dst: dst.view_mut().polys(1, s.batch, 1)?.with_limbs(keep)?,
+            src: src.view().polys(0, s.batch, 2)?,
+            plan,
+        })?;
+        run.see(format!("dropping {drop}"), &dst.view())?;
+        run.see("source", &src.view())?;
+    }
+    Ok(())
+}
+
+/// Limbs of `Q`, special limbs, and the digits of one grouping.
+struct Gadget {
+    source: LimbSet,
+    special: LimbSet,
+    groups: Vec<LimbSet>,
+}
+
+/// Groupings of the limbs in use: digits of one limb, of two, of three, one digit for all. Large
+/// tables are cut, since work grows with digits times limbs.
+fn gadgets(s: Setup) -> Vec<Gadget> {
+    let cut: Vec<usize> = s.limbs.iter().take(21).collect();
+    let specials = cut.len().div_ceil(4);
+    let (source, special) = cut.split_at(cut.len() - specials);
+    let mut sizes = vec![1, 2, 3, source.len()];
+    sizes.retain(|&size| size <= source.len());
+    sizes.dedup();
+    sizes
+        .into_iter()
+        .map(|size| Gadget {
+            source: source.iter().copied().collect(),
+            special: special.iter().copied().collect(),
+            groups: (source.chunks(size))
+                .map(|group| group.iter().copied().collect())
+                .collect(),
+        })
+        .collect()
+}
+
+/// The full source, and a lower level of it where there is one.
+fn levels(gadget: &Gadget) -> Vec<LimbSet> {
+    let lower = gadget.source.iter().take(gadget.source.len().div_ceil(2));
+    let mut levels = vec![gadget.source, lower.collect()];
+    levels.dedup();
+    levels
+}
+
+fn decompose(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    for gadget in gadgets(s) {
+        for level in levels(&gadget) {
+            let spec = run.ring.spec();
+            let plan = Arc::new(GadgetPlan::new(
+                spec,
+                level,
+                gadget.special,
+                &gadget.groups,
+            )?);
+            let digits = plan.digits().len();
+            let src = run.buffer(s.shape(2), Domain::Eval, s.input)?;
+            let mut dst = run.buffer(s.shape(digits + 1), Domain::Eval, OTHER)?;
+            run.ring.submit(Cmd::Decompose {
+                dst: (dst.view_mut().polys(1, digits, 1)?).with_limbs(plan.extended())?,
+                src: src.view().polys(1, 1, 1)?.with_limbs(level)?,
+                plan,
+            })?;
+            run.see(format!("{digits} digits of {level}"), &dst.view())?;
+            run.see("source", &src.view())?;
+        }
+    }
+    Ok(())
+}
+
+fn gadget_product(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    for gadget in gadgets(s) {
+        let extended = gadget.source.union(gadget.special);
+        let key = Shape::new(2 * gadget.groups.len(), extended, s.log_n);
+        let key = run.buffer(key, Domain::Eval, s.input)?;
+        let key = run.ring.prepare(&key, Role::Key)?;
+        for level in levels(&gadget) {
+            let spec = run.ring.spec();
+            let plan = Arc::new(GadgetPlan::new(
+                spec,
+                level,
+                gadget.special,
+                &gadget.groups,
+            )?);
+            let src = run.buffer(s.shape(1), Domain::Eval, s.input)?;
+            let mut acc = run.buffer(s.shape(3), Domain::Eval, OTHER)?;
+            for accumulate in [false, true] {
+                run.ring.submit(Cmd::GadgetProduct {
+                    acc: acc.view_mut().polys(0, 2, 2)?.with_limbs(plan.extended())?,
+                    src: src.view().with_limbs(level)?,
+                    key: key.view(),
+                    plan: plan.clone(),
+                    accumulate,
+                })?;
+                let digits = plan.digits().len();
+                let what = format!("{digits} digits of {level}, accumulate {accumulate}");
+                run.see(what, &acc.view())?;
+            }
+            run.see("source", &src.view())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Every device against the reference device, command by command and bit for bit.
+//!
+//! `RINGLOOM_TEST_DEVICES=cpu-scalar,cpu-avx2` selects devices by name. A device that this machine
+//! lacks is reported as ignored; one that was asked for by name and is lacking fails.
+
+#![allow(clippy::print_stdout)] // a test harness of its own
+
+use std::{process::ExitCode, sync::Arc, time::Instant};
+
+use ringloom_ntt::{
+    Error,
+    device::Device,
+    open_device,
+    testing::{Dual, Report, conformance, conformance_quick},
+};
+
+/// One line per device: its name, and the numbers of threads to run it with.
+const DEVICES: &[(&str, &[usize])] = &[
+    ("reference", &[1]),
+    ("cpu-scalar", &[1, 3]),
+    ("cpu-avx2", &[1, 3]),
+    ("cpu-avx512ifma", &[1, 3]),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|a| a == "--list") {
+        for (name, _) in DEVICES {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
+    let asked = std::env::var("RINGLOOM_TEST_DEVICES").ok();
+    let asked: Option<Vec<&str>> = asked
+        .as_ref()
+        .map(|a| a.split(',').map(str::trim).collect());
+    let mut outcomes = Outcomes::default();
+    if let Some(asked) = &asked {
+        // `cpu` stands for all instruction sets that are listed above.
+        let known = |name: &str| name == "cpu" || DEVICES.iter().any(|(n, _)| *n == name);
+        for name in asked.iter().filter(|name| !known(name)) {
+            outcomes.note(
+                name,
+                "not tested here: this suite does not know it",
+                Outcome::Ignored,
+            );
+        }
+    }
+    for (name, threads) in DEVICES {
+        if !filters.is_empty() && !filters.iter().any(|f| name.contains(f.as_str())) {
+            continue;
+        }
+        let by_name = asked.as_ref().is_some_and(|a| a.contains(name));
+        let by_group = asked
+            .as_ref()
+            .is_none_or(|a| a.contains(&"cpu") && name.starts_with("cpu"));
+        if !by_name && !by_group {
+            outcomes.note(name, "not asked for", Outcome::Ignored);
+            continue;
+        }
+        for &threads in *threads {
+            device(name, threads, by_name, &mut outcomes);
+        }
+    }
+    outcomes.finish()
+}
+
+fn device(name: &str, threads: usize, required: bool, outcomes: &mut Outcomes) {
+    let label = format!("{name}, threads {threads}");
+    let device = match open_device(name, Some(threads)) {
+        Ok(device) => device,
+        Err(error @ Error::Unavailable { .. }) if !required => {
+            return outcomes.note(&label, &format!("not run here: {error}"), Outcome::Ignored);
+        }
+        Err(error) => return outcomes.note(&label, &error.to_string(), Outcome::Failed),
+    };
+    outcomes.report(&label, || conformance(&*device));
+    // The same programs with a comparison after every command, lowerings included.
+    let reference = open_device("reference", None).expect("the reference device always opens");
+    let pair = Dual::new(reference, Arc::clone(&device) as Arc<dyn Device>);
+    outcomes.report(&format!("{label}, paired"), || conformance_quick(&pair));
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Ignored,
+    Failed,
+}
+
+#[derive(Default)]
+struct Outcomes {
+    passed: usize,
+    ignored: usize,
+    failed: usize,
+}
+
+impl Outcomes {
+    fn report(&mut self, label: &str, run: impl FnOnce() -> Report) {
+        let start = Instant::now();
+        let report = run();
+        let seconds = start.elapsed().as_secs_f32();
+        let outcome = if report.passed() {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
+        self.note(label, &format!("{seconds:.1} s, {report}"), outcome);
+    }
+
+    fn note(&mut self, label: &str, why: &str, outcome: Outcome) {
+        let (count, word) = match outcome {
+            Outcome::Passed => (&mut self.passed, "ok"),
+            Outcome::Ignored => (&mut self.ignored, "ignored"),
+            Outcome::Failed => (&mut self.failed, "FAILED"),
+        };
+        *count += 1;
+        println!("test {label} ... {word}, {why}");
+    }
+
+    fn finish(self) -> ExitCode {
+        let Self {
+            passed,
+            ignored,
+            failed,
+        } = self;
+        let result = if failed == 0 { "ok" } else { "FAILED" };
+        println!("\ntest result: {result}. {passed} passed; {failed} failed; {ignored} ignored");
+        ExitCode::from(u8::from(failed > 0))
+    }
+}
