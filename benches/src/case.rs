@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use ringloom_ntt::{Ring, device::Device};
-use serde::Serialize;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
@@ -159,24 +160,44 @@ impl Sampler {
         })
     }
 
-    /// Nanoseconds per call, the device waited for.
+    /// Times per call, the device waited for.
     ///
     /// # Errors
     /// Those of the case.
-    pub fn sample(self, case: &mut dyn Case) -> Result<f64> {
+    pub fn sample(self, case: &mut dyn Case) -> Result<Sample> {
         if self.rewarm {
             case.reset()?;
             case.call()?;
         }
         case.reset()?;
         case.sync()?;
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu_ns());
         for _ in 0..self.calls {
             case.call()?;
         }
         case.sync()?;
-        Ok(start.elapsed().as_secs_f64() * 1e9 / self.calls as f64)
+        let (ns, cpu_ns) = (start.elapsed().as_secs_f64() * 1e9, cpu_ns() - cpu);
+        let per_call = |ns: f64| ns / self.calls as f64;
+        Ok(Sample {
+            ns: per_call(ns),
+            cpu_ns: per_call(cpu_ns),
+        })
     }
+}
+
+/// Nanoseconds per call.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// On the wall.
+    pub ns: f64,
+    /// Of the processor, over all threads of the process: what to compare when others use the
+    /// machine too. Says little where the work is on another device.
+    pub cpu_ns: f64,
+}
+
+fn cpu_ns() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 /// Largest distance; infinite where a value is not a number or the lengths differ.

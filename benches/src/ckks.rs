@@ -111,7 +111,9 @@ pub fn rotate_hoisted8(ctx: &Context, set: &str) -> Result<Box<dyn Case>> {
     let call = move || {
         let hoisted = inner.evaluator.hoist(&a)?;
         let rotations = HOISTED.map(|steps| inner.evaluator.rotate_hoisted(&hoisted, steps));
-        Ok(rotations.into_iter().collect::<ringloom::Result<Vec<_>>>()?)
+        Ok(rotations
+            .into_iter()
+            .collect::<ringloom::Result<Vec<_>>>()?)
     };
     let check = move |all: &Vec<_>| {
         let mut worst = 0f64;

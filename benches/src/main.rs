@@ -127,7 +127,9 @@ fn run(arguments: Run) -> Result<ExitCode> {
     let (mut records, mut failed) = (Vec::new(), Vec::new());
     for id in &selected {
         let (outcome, found) = group(&options, &mut peers, id)?;
-        found.iter().try_for_each(|record| print(&mut out, record))?;
+        found
+            .iter()
+            .try_for_each(|record| print(&mut out, record))?;
         if outcome == Outcome::Failed {
             failed.push(id.as_str());
         }

@@ -29,7 +29,9 @@ pub fn ids() -> Vec<String> {
 /// The version that was locked.
 fn version(name: &str) -> String {
     let lock = include_str!("../../Cargo.lock");
-    let entry = lock.split(&format!("name = \"{name}\"\nversion = \"")).nth(1);
+    let entry = lock
+        .split(&format!("name = \"{name}\"\nversion = \""))
+        .nth(1);
     let version = entry.and_then(|e| e.split('"').next()).unwrap_or("unknown");
     version.to_owned()
 }

@@ -11,7 +11,7 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::Result;
+use crate::{Result, case::Sample};
 
 /// One result: an id on a device.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +26,10 @@ pub struct Record {
     pub median_ns: Option<f64>,
     /// `(p90 - p10) / median`.
     pub spread: Option<f64>,
+    /// The same of processor time, all threads of the process together.
+    pub median_cpu_ns: Option<f64>,
+    /// Spread of processor time.
+    pub spread_cpu: Option<f64>,
     /// High-water mark of the child process, setup and keys included.
     pub peak_bytes: Option<u64>,
     /// Largest error of an output of the timed calls.
@@ -60,14 +64,10 @@ pub struct Record {
 pub struct Ratio {
     /// The peer's id.
     pub peer: String,
-    /// Median of the ratios; below 1 where ours is faster.
-    pub median: Option<f64>,
-    /// Lower end of the interval.
-    pub low: Option<f64>,
-    /// Upper end of the interval.
-    pub high: Option<f64>,
-    /// Probability that the interval covers the median.
-    pub confidence: Option<f64>,
+    /// Of wall time.
+    pub wall: Option<Interval>,
+    /// Of processor time: the one to read when the machine was shared.
+    pub cpu: Option<Interval>,
     /// Number of pairs.
     pub pairs: usize,
     /// Whether both outputs were verified.
@@ -75,6 +75,19 @@ pub struct Ratio {
     /// Why there is no ratio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_run_here: Option<String>,
+}
+
+/// A median with its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Interval {
+    /// Median; a ratio below 1 means that ours is faster.
+    pub median: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Probability that the interval covers the true median.
+    pub confidence: f64,
 }
 
 /// Machine and build.
@@ -153,46 +166,51 @@ pub fn spread(values: &[f64]) -> Option<f64> {
     Some((quantile(values, 0.9)? - quantile(values, 0.1)?) / quantile(values, 0.5)?)
 }
 
-/// Order statistics that cover the median with at least 95 % probability whatever the
-/// distribution, and that probability: the widest pair where there are too few.
-pub fn median_interval(values: &[f64]) -> Option<(f64, f64, f64)> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let n = sorted.len();
-    if n == 0 {
-        return None;
+impl Interval {
+    /// The median with the order statistics that cover it with at least 95 % probability whatever
+    /// the distribution; the widest pair where there are too few values.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        let median = quantile(values, 0.5)?;
+        // P(fewer than k of n below the median) = sum_{i<k} C(n, i) / 2^n.
+        let mut below = vec![0.0];
+        let mut term = 0.5f64.powi(n as i32);
+        for i in 0..n / 2 {
+            below.push(below[i] + term);
+            term *= (n - i) as f64 / (i + 1) as f64;
+        }
+        let cover = |k: usize| 1.0 - 2.0 * below[k];
+        let k = (1..below.len()).rev().find(|&k| cover(k) >= 0.95);
+        // One value alone covers nothing.
+        let (k, confidence) = match k {
+            Some(k) => (k, cover(k)),
+            None if n > 1 => (1, cover(1)),
+            None => (1, 0.0),
+        };
+        Some(Self {
+            median,
+            low: sorted[k - 1],
+            high: sorted[n - k],
+            confidence,
+        })
     }
-    // P(fewer than k of n below the median) = sum_{i<k} C(n, i) / 2^n.
-    let mut below = vec![0.0];
-    let mut term = 0.5f64.powi(n as i32);
-    for i in 0..n / 2 {
-        below.push(below[i] + term);
-        term *= (n - i) as f64 / (i + 1) as f64;
-    }
-    let cover = |k: usize| 1.0 - 2.0 * below[k];
-    let widest = 1.min(below.len() - 1);
-    let k = (1..below.len())
-        .rev()
-        .find(|&k| cover(k) >= 0.95)
-        .unwrap_or(widest);
-    Some(match k {
-        0 => (sorted[0], sorted[n - 1], 0.0),
-        k => (sorted[k - 1], sorted[n - k], cover(k)),
-    })
 }
 
 impl Ratio {
     /// Of paired samples.
-    pub fn new(peer: &str, ours: &[f64], theirs: &[f64], verified: bool) -> Self {
-        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
-        let interval = median_interval(&ratios);
+    pub fn new(peer: &str, ours: &[Sample], theirs: &[Sample], verified: bool) -> Self {
+        let pairs: Vec<(&Sample, &Sample)> = ours.iter().zip(theirs).collect();
+        let of = |time: fn(&Sample) -> f64| {
+            let ratios: Vec<f64> = pairs.iter().map(|(a, b)| time(a) / time(b)).collect();
+            Interval::of(&ratios)
+        };
         Self {
             peer: peer.to_owned(),
-            median: quantile(&ratios, 0.5),
-            low: interval.map(|i| i.0),
-            high: interval.map(|i| i.1),
-            confidence: interval.map(|i| i.2),
-            pairs: ratios.len(),
+            wall: of(|s| s.ns),
+            cpu: of(|s| s.cpu_ns),
+            pairs: pairs.len(),
             verified,
             not_run_here: None,
         }
@@ -238,32 +256,32 @@ pub fn print(out: &mut impl Write, record: &Record) -> Result<()> {
     let verified = if record.verified { "verified" } else { "WRONG" };
     writeln!(
         out,
-        "{id:46} {:>10} +-{:>3.0} %  error {:>7.1e}  {:>6.0} MiB  {verified}  {device}, threads {}",
+        "{id:46} {:>10} wall {:>10} cpu +-{:>3.0} %  error {:>7.1e} {:>6.0} MiB  {verified}  \
+         {device}, threads {}",
         duration(record.median_ns.unwrap_or(f64::NAN)),
-        record.spread.unwrap_or(f64::NAN) * 50.0,
+        duration(record.median_cpu_ns.unwrap_or(f64::NAN)),
+        record.spread_cpu.unwrap_or(f64::NAN) * 50.0,
         record.max_error.unwrap_or(f64::NAN),
         record.peak_bytes.unwrap_or(0) as f64 / f64::from(1 << 20),
         record.threads,
     )?;
     for ratio in &record.ratios {
         let peer = &ratio.peer;
-        match (ratio.median, &ratio.not_run_here) {
-            (_, Some(reason)) => writeln!(out, "    against {peer}: not run here: {reason}")?,
-            (Some(median), None) => writeln!(
+        if let Some(reason) = &ratio.not_run_here {
+            writeln!(out, "    against {peer}: not run here: {reason}")?;
+        }
+        for (what, interval) in [("wall", ratio.wall), ("cpu", ratio.cpu)] {
+            let Some(interval) = interval else { continue };
+            let doubt = if ratio.verified { "" } else { ", NOT VERIFIED" };
+            writeln!(
                 out,
-                "    {} of {peer}'s time ({} to {}, {} pairs), {:.2} times as fast{}",
-                significant(median),
-                significant(ratio.low.unwrap_or(f64::NAN)),
-                significant(ratio.high.unwrap_or(f64::NAN)),
+                "    {what:4} {} of {peer}'s time ({} to {}, {} pairs): {:.2} times as fast{doubt}",
+                significant(interval.median),
+                significant(interval.low),
+                significant(interval.high),
                 ratio.pairs,
-                1.0 / median,
-                if ratio.verified {
-                    ""
-                } else {
-                    ", NOT VERIFIED"
-                }
-            )?,
-            (None, None) => writeln!(out, "    against {peer}: no pairs")?,
+                1.0 / interval.median,
+            )?;
         }
     }
     Ok(())
@@ -302,24 +320,34 @@ mod tests {
     #[test]
     fn nine_pairs_have_their_second_and_eighth() {
         let values: Vec<f64> = (1..=9).rev().map(f64::from).collect();
-        let (low, high, confidence) = median_interval(&values).unwrap();
-        assert_eq!((low, high), (2.0, 8.0));
-        assert!((confidence - (1.0 - 20.0 / 512.0)).abs() < 1e-12);
+        let i = Interval::of(&values).unwrap();
+        assert_eq!((i.median, i.low, i.high), (5.0, 2.0, 8.0));
+        assert!((i.confidence - (1.0 - 20.0 / 512.0)).abs() < 1e-12);
         let values: Vec<f64> = (1..=15).map(f64::from).collect();
-        let (low, high, confidence) = median_interval(&values).unwrap();
-        assert_eq!((low, high), (4.0, 12.0));
-        assert!((confidence - (1.0 - 2.0 * 576.0 / 32768.0)).abs() < 1e-12);
-        let (low, high, confidence) = median_interval(&[2.0, 1.0, 3.0]).unwrap();
-        assert_eq!((low, high), (1.0, 3.0));
-        assert!((confidence - 0.75).abs() < 1e-12);
-        assert_eq!(median_interval(&[1.0]).unwrap().2, 0.0);
+        let i = Interval::of(&values).unwrap();
+        assert_eq!((i.low, i.high), (4.0, 12.0));
+        assert!((i.confidence - (1.0 - 2.0 * 576.0 / 32768.0)).abs() < 1e-12);
+        let i = Interval::of(&[2.0, 1.0, 3.0]).unwrap();
+        assert_eq!((i.low, i.high), (1.0, 3.0));
+        assert!((i.confidence - 0.75).abs() < 1e-12);
+        let i = Interval::of(&[1.0]).unwrap();
+        assert_eq!((i.low, i.high, i.confidence), (1.0, 1.0, 0.0));
+        assert_eq!(Interval::of(&[]), None);
     }
 
     #[test]
     fn ratios_are_paired() {
-        let ratio = Ratio::new("peer/x/y/z/p", &[1.0, 20.0, 3.0], &[2.0, 40.0, 3.0], true);
-        assert_eq!((ratio.median, ratio.pairs), (Some(0.5), 3));
+        let samples = |ns: [f64; 3]| {
+            ns.map(|ns| Sample {
+                ns,
+                cpu_ns: 2.0 * ns,
+            })
+        };
+        let (ours, theirs) = (samples([1.0, 20.0, 3.0]), samples([2.0, 40.0, 3.0]));
+        let ratio = Ratio::new("peer/x/y/z/p", &ours, &theirs, true);
+        assert_eq!((ratio.wall.unwrap().median, ratio.pairs), (0.5, 3));
+        assert_eq!(ratio.wall, ratio.cpu);
         let missing = Ratio::missing("peer/x/y/z/p", "not installed");
-        assert_eq!((missing.median, missing.verified), (None, false));
+        assert_eq!((missing.wall, missing.verified), (None, false));
     }
 }

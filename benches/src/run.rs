@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Result,
+    case::Sample,
     child::{Child, PythonPeer},
     ids, peers,
     report::{Environment, Ratio, Record, quantile, spread},
@@ -60,9 +61,7 @@ impl Peers {
         for name in peers::NAMES {
             let ours = ids::all();
             let ring = ours.iter().filter(|id| id.starts_with("ring/"));
-            found
-                .ids
-                .extend(ring.map(|id| format!("peer/{name}/{id}")));
+            found.ids.extend(ring.map(|id| format!("peer/{name}/{id}")));
             if peers::names().iter().all(|(n, _)| *n != name) {
                 let reason = "not in this binary; build it with --features peers";
                 found.missing.push((name, reason.into()));
@@ -98,7 +97,7 @@ struct Member {
     python: usize,
     calls: Option<u64>,
     facts: Map<String, Value>,
-    samples: Vec<f64>,
+    samples: Vec<Sample>,
 }
 
 /// Runs one of our ids with the peers beside it. Ours comes first in the records.
@@ -135,8 +134,7 @@ pub fn group(options: &Options, peers: &mut Peers, id: &str) -> Result<(Outcome,
         for turn in 0..members.len() {
             let index = (round + turn) % members.len();
             let answer = members[index].ask(peers, &Request::Sample)?;
-            let ns = answer["ns"].as_f64().ok_or("a sample has no time")?;
-            members[index].samples.push(ns);
+            members[index].samples.push(serde_json::from_value(answer)?);
         }
     }
     let mut records = Vec::new();
@@ -232,9 +230,13 @@ impl Member {
     }
 
     fn record(&self, options: &Options, verdict: &Value) -> Record {
+        let wall: Vec<f64> = self.samples.iter().map(|s| s.ns).collect();
+        let cpu: Vec<f64> = self.samples.iter().map(|s| s.cpu_ns).collect();
         Record {
-            median_ns: quantile(&self.samples, 0.5),
-            spread: spread(&self.samples),
+            median_ns: quantile(&wall, 0.5),
+            spread: spread(&wall),
+            median_cpu_ns: quantile(&cpu, 0.5),
+            spread_cpu: spread(&cpu),
             peak_bytes: verdict["peak_bytes"].as_u64(),
             max_error: verdict["max_error"].as_f64(),
             verified: verdict["verified"].as_bool() == Some(true),
@@ -255,6 +257,8 @@ impl Record {
             threads: options.threads,
             median_ns: None,
             spread: None,
+            median_cpu_ns: None,
+            spread_cpu: None,
             peak_bytes: None,
             max_error: None,
             verified: false,

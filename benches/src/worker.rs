@@ -5,7 +5,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `{"do": "prepare", "id": .., "device": .., "threads": .., "smoke": .., "digits": ..}` | `{"facts": {..}, "calls": .., "device": ..}` |
-//! | `{"do": "sample"}` | `{"ns": ..}` |
+//! | `{"do": "sample"}` | `{"ns": .., "cpu_ns": ..}` |
 //! | `{"do": "finish"}` | `{"max_error": .., "verified": .., "peak_bytes": ..}` |
 //!
 //! Any failure is `{"error": ".."}`.
@@ -95,7 +95,7 @@ fn answer(line: &str, state: &mut State) -> Result<Value> {
         }
         Request::Sample => {
             let (case, sampler) = state.as_mut().ok_or("nothing is prepared")?;
-            Ok(json!({ "ns": sampler.sample(&mut **case)? }))
+            Ok(json!(sampler.sample(&mut **case)?))
         }
         Request::Finish => {
             let (case, _) = state.as_mut().ok_or("nothing is prepared")?;
