@@ -44,6 +44,20 @@ fn fresh_ciphertexts_decrypt() {
 }
 
 #[test]
+fn rounded_decryption_hides_the_noise() {
+    let p = party();
+    let x: Vec<f64> = values(512, 11)
+        .iter()
+        .map(|v| (v * 256.0).round() / 256.0)
+        .collect();
+    let ct = p.encryptor.encrypt(&x).unwrap();
+    assert_ne!(p.decryptor().decrypt(&ct).unwrap(), x);
+    let rounded = p.decryptor().decrypt_rounded(&ct, 8).unwrap();
+    assert_eq!(rounded, x);
+    assert!(rounded.iter().all(|v| *v != 0.0 || v.is_sign_positive()));
+}
+
+#[test]
 fn complex_slots() {
     let p = party();
     let z: Vec<Complex64> = values(512, 1)

@@ -36,6 +36,19 @@ impl<'k> Decryptor<'k> {
         Ok(self.decrypt_complex(ct)?.iter().map(|z| z.re).collect())
     }
 
+    /// The real parts of the slots, rounded to multiples of `2^-bits`: for values that leave the
+    /// client. Choose `bits` so that the noise is far below a step; this hides most of the noise
+    /// and proves nothing (see SECURITY.md).
+    ///
+    /// # Errors
+    /// As [`Decryptor::decrypt_complex`].
+    pub fn decrypt_rounded(&self, ct: &Ciphertext, bits: i32) -> Result<Vec<f64>> {
+        let step = 2f64.powi(-bits);
+        // Adding zero turns a negative zero, which would show the sign of the noise, into zero.
+        let round = |v: f64| (v / step).round_ties_even() * step + 0.0;
+        Ok(self.decrypt(ct)?.into_iter().map(round).collect())
+    }
+
     /// All slots, at any level and power.
     ///
     /// # Errors

@@ -14,11 +14,15 @@ use super::factors::Factor;
 use super::passes::{Butterflies, Twiddle};
 use super::vector::{Constants, Simd};
 
+/// Every integer up to this is a float.
+const MAX_FLOAT: f64 = 9_007_199_254_740_992.0;
+
 /// Arithmetic in one prime field.
 #[derive(Clone, Copy)]
 pub(super) struct Field<S: Simd> {
     pub(super) s: S,
     pub(super) q: Constants<S::V>,
+    q_float: f64,
 }
 
 impl<S: Simd> Field<S> {
@@ -27,6 +31,7 @@ impl<S: Simd> Field<S> {
         Self {
             s,
             q: Constants::new(s, q),
+            q_float: q as f64,
         }
     }
 
@@ -54,6 +59,7 @@ impl<S: Simd> Field<S> {
     #[inline(always)]
     pub(super) fn reduce(self, x: S::V) -> S::V {
         let s = self.s;
+        s.check_floats(x, MAX_FLOAT);
         let quotient = s.round(s.mul(x, self.q.q_inv));
         s.neg_mul_add(quotient, self.q.q, x)
     }
@@ -77,6 +83,8 @@ impl<S: Simd> Field<S> {
         }
         for i in 0..P {
             high[i] = s.add(high[i], low[i]);
+            s.check_floats(x[i], MAX_FLOAT);
+            s.check_floats(high[i], self.q_float);
         }
         high
     }
@@ -123,8 +131,8 @@ impl<S: Simd> Butterflies for Field<S> {
     ) {
         if reduce {
             for x in x.iter_mut() {
-                for u in 0..R / 2 {
-                    x[u] = self.reduce(x[u]);
+                for x in &mut x[..R / 2] {
+                    *x = self.reduce(*x);
                 }
             }
         }
@@ -169,23 +177,17 @@ impl<S: Simd> Butterflies for Field<S> {
     ) {
         macro_rules! stage {
             ($last:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
-                let d = [$(self.s.sub(x[0][$u], x[0][$v])),*, $(self.s.sub(x[1][$u], x[1][$v])),*];
-                let sums = [$(self.s.add(x[0][$u], x[0][$v])),*, $(self.s.add(x[1][$u], x[1][$v])),*];
-                let (sums, d) = match scaling {
-                    Some([n_inv, last]) if $last => {
-                        (self.products(sums, [n_inv; _]), self.products(d, [last; _]))
+                for (x, t) in x.iter_mut().zip(t) {
+                    let d = [$(self.s.sub(x[$u], x[$v])),*];
+                    $(x[$u] = self.s.add(x[$u], x[$v]);)*
+                    match scaling {
+                        Some([n_inv, last]) if $last => {
+                            [$(x[$v]),*] = self.products(d, [last; _]);
+                            [$(x[$u]),*] = self.products([$(x[$u]),*], [n_inv; _]);
+                        }
+                        _ => [$(x[$v]),*] = self.products(d, [$(t[$t]),*]),
                     }
-                    _ => (sums, self.products(d, [$(t[0][$t]),*, $(t[1][$t]),*])),
-                };
-                let mut i = 0;
-                for x in x.iter_mut() {
-                    $(
-                        x[$u] = sums[i];
-                        x[$v] = d[i];
-                        i += 1;
-                    )*
                 }
-                debug_assert!(i == d.len());
             }};
         }
         match R {

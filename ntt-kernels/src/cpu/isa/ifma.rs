@@ -223,32 +223,29 @@ impl Butterflies for Ifma {
         let zero = zex!(_mm512_setzero_si512());
         macro_rules! stage {
             ($depth:expr, $last:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
-                let above = self.above[$depth];
-                let sums = [
-                    $(self.add(words(x[0][$u]), words(x[0][$v]))),*,
-                    $(self.add(words(x[1][$u]), words(x[1][$v]))),*
-                ];
-                let d = [
-                    $(self.sub(self.add(words(x[0][$u]), above), words(x[0][$v]))),*,
-                    $(self.sub(self.add(words(x[1][$u]), above), words(x[1][$v]))),*
-                ];
-                let zero = [$({ let _ = $u; zero }),*, $({ let _ = $u; zero }),*];
-                let (sums, d) = match scaling {
-                    Some([n_inv, last]) if $last => (
-                        self.products(zero, sums, [n_inv; _]),
-                        self.products(zero, d, [last; _]),
-                    ),
-                    _ => (sums, self.products(zero, d, [$(t[0][$t]),*, $(t[1][$t]),*])),
-                };
-                let mut i = 0;
-                for x in x.iter_mut() {
+                for (x, t) in x.iter_mut().zip(t) {
+                    let u = [$(words(x[$u])),*];
+                    let v = [$(words(x[$v])),*];
+                    let (mut sums, mut d) = (u, u);
+                    for i in 0..u.len() {
+                        sums[i] = self.add(u[i], v[i]);
+                        d[i] = self.sub(self.add(u[i], self.above[$depth]), v[i]);
+                    }
+                    match scaling {
+                        Some([n_inv, last]) if $last => {
+                            d = self.products([zero; _], d, [last; _]);
+                            sums = self.products([zero; _], sums, [n_inv; _]);
+                        }
+                        _ => d = self.products([zero; _], d, [$(t[$t]),*]),
+                    }
+                    let mut i = 0;
                     $(
                         x[$u] = bits(sums[i]);
                         x[$v] = bits(d[i]);
                         i += 1;
                     )*
+                    debug_assert!(i == u.len());
                 }
-                debug_assert!(i == d.len());
             }};
         }
         match R {

@@ -180,10 +180,10 @@ unsafe fn load_groups<S: Simd, const R: usize>(
     stride: usize,
 ) -> [[S::V; R]; 2] {
     let mut x = [[s.splat_word(0); R]; 2];
-    for r in 0..R {
-        for g in 0..2 {
+    for (x, p) in x.iter_mut().zip(p) {
+        for (r, x) in x.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            x[g][r] = unsafe { s.load(p[g].add(r * stride)) };
+            *x = unsafe { s.load(p.add(r * stride)) };
         }
     }
     x
@@ -198,10 +198,10 @@ unsafe fn store_groups<S: Simd, const R: usize>(
     stride: usize,
     x: &[[S::V; R]; 2],
 ) {
-    for r in 0..R {
-        for g in 0..2 {
+    for (x, p) in x.iter().zip(p) {
+        for (r, x) in x.iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { s.store(p[g].add(r * stride), x[g][r]) };
+            unsafe { s.store(p.add(r * stride), *x) };
         }
     }
 }

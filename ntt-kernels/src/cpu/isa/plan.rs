@@ -92,6 +92,45 @@ pub(super) fn plan(bits: u32, log_n: u32, lanes: usize) -> Plan {
 mod tests {
     use super::*;
 
+    /// Bounds after the inverse stages of a pass whose inputs are all below `bound`, with the
+    /// reductions of [`super::super::float`].
+    fn inverse_bounds(bits: u32, tight: bool, registers: usize, bound: f64) -> Vec<f64> {
+        let mut x = vec![bound; registers];
+        let mut half = 1;
+        while half < registers {
+            for u in (0..registers).filter(|u| u & half == 0) {
+                let sum = x[u] + x[u + half];
+                assert!(sum <= limit(bits), "{bits} bits, {registers} registers");
+                x[u] = sum;
+                x[u + half] = product_bound(bits, sum);
+            }
+            if tight && registers == 8 && half == 2 {
+                (x[0], x[4]) = (0.501, 0.501);
+            }
+            half *= 2;
+        }
+        x[usize::from(tight && registers == 8)] = 0.501;
+        x
+    }
+
+    #[test]
+    fn inverse_passes_keep_their_bound() {
+        for bits in 2..=50 {
+            let tight = plan(bits, 12, 8).tight;
+            let bound = if tight { 2.0 } else { 2.5 };
+            for registers in [2, 4, 8] {
+                let after = inverse_bounds(bits, tight, registers, bound);
+                assert!(after.iter().all(|&b| b <= bound), "{bits}: {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_stay_below_the_modulus() {
+        assert_eq!(product_bound(50, 8.0), 1.0);
+        assert_eq!(product_bound(50, 4.0), 0.75);
+    }
+
     #[test]
     fn plans_cover_every_stage() {
         for bits in 2..=50 {

@@ -46,6 +46,23 @@ pub(super) trait Simd: Copy {
     /// Words `a` in `[0, 2c)` to `a mod c`, for `c < 2^62`.
     fn correct_word(self, a: Self::V, c: Self::V) -> Self::V;
 
+    /// In debug builds, checks that all floats are integers of at most this size.
+    #[inline(always)]
+    fn check_floats(self, a: Self::V, bound: f64) {
+        if cfg!(debug_assertions) {
+            let mut words = [0u64; 8];
+            // SAFETY: no register has more than eight lanes.
+            unsafe { self.store(words.as_mut_ptr(), a) };
+            for word in &words[..Self::LANES] {
+                let a = f64::from_bits(*word);
+                debug_assert!(
+                    a.abs() <= bound && a == a.round_ties_even(),
+                    "{a} above {bound}"
+                );
+            }
+        }
+    }
+
     /// Words as `high * 2^40 + low`.
     fn split40(self, a: Self::V) -> (Self::V, Self::V);
 

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Fuzzes the decoders with libFuzzer on the stable compiler, one target after the other.
+#   scripts/fuzz.sh [SECONDS per target, 60] [TARGET...]
+# What it learns stays in out/fuzz/corpus; a failing input in out/fuzz/TARGET-crash-... Needs g++.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+shift || true
+targets=("$@")
+if [ ${#targets[@]} = 0 ]; then
+    for source in fuzz/src/bin/*.rs; do targets+=("$(basename "$source" .rs)"); done
+fi
+host=$(rustc -vV | sed -n 's/^host: //p')
+# An explicit --target keeps build scripts and macros free of the flags.
+coverage=(level=4 inline-8bit-counters pc-table trace-compares)
+flags=(--cfg fuzzing -Cpasses=sancov-module)
+for option in "${coverage[@]}"; do flags+=("-Cllvm-args=-sanitizer-coverage-$option"); done
+RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" \
+    --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
+
+# Seeds: every fixture as a frame (mode byte 0) and as a body (mode byte 1).
+data=core/tests/data/serial-v1
+for target in "${targets[@]}"; do
+    seeds=out/fuzz/seeds/$target corpus=out/fuzz/corpus/$target
+    mkdir -p "$seeds" "$corpus"
+    for file in "$data/$target".* "$data/insecure_$target".*; do
+        [ -e "$file" ] || continue
+        { printf '\0'; cat "$file"; } >"$seeds/frame"
+        { printf '\1'; tail -c +89 "$file" | head -c -32; } >"$seeds/body"
+    done
+    if [ "$target" = header ]; then cp "$data"/* "$seeds"; fi
+    echo "== $target, $seconds s"
+    "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
+        -max_len=65536 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
+        -verbosity=0 -artifact_prefix="out/fuzz/$target-" 2>&1 |
+        grep -E '^stat::(number_of_executed_units|average_exec|peak_rss)|ERROR|panicked|crash|SUMMARY' || true
+    if [ "${PIPESTATUS[0]}" != 0 ]; then
+        echo "scripts/fuzz.sh: $target failed, its input is in out/fuzz"
+        exit 1
+    fi
+done
