@@ -275,12 +275,12 @@ pub fn print(out: &mut impl Write, record: &Record) -> Result<()> {
             let doubt = if ratio.verified { "" } else { ", NOT VERIFIED" };
             writeln!(
                 out,
-                "    {what:4} {} of {peer}'s time ({} to {}, {} pairs): {:.2} times as fast{doubt}",
+                "    {what:4} {} of {peer}'s time ({} to {}, {} pairs): {} times as fast{doubt}",
                 significant(interval.median),
                 significant(interval.low),
                 significant(interval.high),
                 ratio.pairs,
-                1.0 / interval.median,
+                significant(1.0 / interval.median),
             )?;
         }
     }
