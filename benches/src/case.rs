@@ -79,12 +79,15 @@ pub trait Case {
     fn error(&mut self) -> Result<f64>;
 }
 
+type Call<T> = Box<dyn FnMut() -> Result<T>>;
+type Distance<T> = Box<dyn FnMut(&T) -> Result<f64>>;
+
 /// A case whose calls return their output.
 pub struct Timed<T> {
     facts: Facts,
     ring: Ring,
-    call: Box<dyn FnMut() -> Result<T>>,
-    distance: Box<dyn FnMut(&T) -> Result<f64>>,
+    call: Call<T>,
+    distance: Distance<T>,
     output: Option<T>,
 }
 
