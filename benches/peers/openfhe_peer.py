@@ -62,7 +62,7 @@ class Party:
             "dnum": self.dnum,
             "log_scale": self.scale,
             # Its hoisted rotations at n15_k15 were seen at 1.6e-7, ten times its plain ones: noise,
-            # which a wrong limb exceeds by far. Ours have sixteen times less.
+            # which a wrong limb exceeds by far. Our tolerance is a sixteenth of it.
             "tolerance": 2.0 ** (24 - self.scale),
             "note": self.note,
             **more,
