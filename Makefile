@@ -20,7 +20,7 @@ $(STAMP): scripts/setup.sh bindings-py/pyproject.toml bindings-py/constraints.tx
 
 fmt: $(STAMP) ## format Rust and Python in place
 	cargo fmt --all
-	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data
+	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches
 
 lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
 	@scripts/lint.sh

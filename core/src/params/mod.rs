@@ -93,7 +93,7 @@ impl Params {
     /// A small ring for examples and tests: N = 2^10, scale 2^40. **Insecure.**
     ///
     /// # Errors
-    /// [`Error::InvalidParams`] for more than 40 levels.
+    /// [`Error::InvalidParams`] for more than 125 levels.
     pub fn insecure_toy(levels: usize) -> Result<Self> {
         presets::insecure_toy(levels, 10)
     }

@@ -26,13 +26,14 @@ pub struct World {
     pub program: Program,
 }
 
-type Read = dyn Fn(&[u8], u64) -> Result<Vec<u8>, Error>;
+/// Decodes under a limit and encodes again.
+pub type Read = Box<dyn Fn(&[u8], u64) -> Result<Vec<u8>, Error>>;
 
 /// A frame and what reads it: the value's bytes, once more.
 pub struct Frame {
     pub name: &'static str,
     pub bytes: Vec<u8>,
-    pub read: Box<Read>,
+    pub read: Read,
 }
 
 pub fn network(seed: f64) -> Sequential {

@@ -220,8 +220,14 @@ impl<K: LimbKernel> CpuRing<K> {
         let hats = plan.hats(target);
         match plan.mode() {
             LiftMode::Approximate => {
-                let offset = plan.offsets()[target];
-                self.kernel.combine(m, out, &ys, hats, offset, bits);
+                let (offset, source) = (plan.offsets()[target], plan.source());
+                let small = |i| self.modulus(i).value() <= m.value();
+                if source.len() == 1 && source.iter().all(small) {
+                    // The one factor is the empty product, and y is a residue already.
+                    self.kernel.offset(m, out, ys[0], offset);
+                } else {
+                    self.kernel.combine(m, out, &ys, hats, offset, bits);
+                }
             }
             LiftMode::CentredExact => {
                 // There are at most 128 wraps: one more word below 2^bits where bits >= 8.

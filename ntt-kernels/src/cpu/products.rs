@@ -104,7 +104,7 @@ impl<K: LimbKernel> CpuRing<K> {
     }
 
     fn stacks<'a>(&self, words: &'a mut [u64], dst: &ViewMut) -> Stacks<'a> {
-        let len = (self.workers).piece(dst.n(), dst.limbs().len(), usize::MAX);
+        let len = (self.workers).piece(dst.n(), dst.limbs().len());
         Stacks {
             tasks: buffer::stacks(words, dst, len),
             len,
