@@ -12,7 +12,7 @@ use ringloom_bench::{
     Result,
     case::Context,
     ids,
-    report::{print, write_json},
+    report::{Environment, print, write_json},
     run::{Options, Outcome, Peers, group},
     worker,
 };
@@ -111,6 +111,7 @@ fn run(arguments: Run) -> Result<ExitCode> {
         },
         digits: arguments.digits,
         peers: arguments.peers.map(|given| given.unwrap_or(folder)),
+        environment: Environment::now(),
     };
     let mut peers = Peers::start(&options);
     let wanted = |id: &String| {

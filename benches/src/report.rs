@@ -52,6 +52,8 @@ pub struct Record {
     /// Parameters.
     #[serde(flatten)]
     pub facts: Map<String, Value>,
+    /// One-minute load average when the id was done, where the system tells.
+    pub load: Option<f64>,
     /// Toy sizes: no speed can be read from it.
     pub smoke: bool,
     /// Machine and build.
@@ -103,9 +105,7 @@ pub struct Environment {
     pub cpu: String,
     /// Cores.
     pub cores: usize,
-    /// One-minute load average when the result was written, where the system tells.
-    pub load: Option<f64>,
-    /// Seconds since 1970.
+    /// Start of the run in seconds since 1970.
     pub unix_time: u64,
 }
 
@@ -134,7 +134,6 @@ impl Environment {
             field("cpu family"),
             field("model\t")
         );
-        let load = fs::read_to_string("/proc/loadavg").ok();
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             commit: if clean {
@@ -146,10 +145,15 @@ impl Environment {
             flags: env!("RINGLOOM_BENCH_FLAGS"),
             cpu,
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            load: load.and_then(|l| l.split(' ').next()?.parse().ok()),
             unix_time: since.map_or(0, |d| d.as_secs()),
         }
     }
+}
+
+/// The system's one-minute load average, where it tells.
+pub fn load() -> Option<f64> {
+    let load = fs::read_to_string("/proc/loadavg").ok()?;
+    load.split(' ').next()?.parse().ok()
 }
 
 /// The `p`-quantile, linear between order statistics.

@@ -9,7 +9,7 @@ use crate::{
     case::Sample,
     child::{Child, PythonPeer},
     ids, peers,
-    report::{Environment, Ratio, Record, quantile, spread},
+    report::{Environment, Ratio, Record, load, quantile, spread},
     worker::Request,
 };
 
@@ -30,6 +30,8 @@ pub struct Options {
     pub digits: Option<PathBuf>,
     /// Folder of the Python peers' environments; none runs no peer.
     pub peers: Option<PathBuf>,
+    /// Machine and build, asked once: the working tree may change during a run.
+    pub environment: Environment,
 }
 
 /// The peers that were asked for.
@@ -271,7 +273,8 @@ impl Record {
             ratios: Vec::new(),
             facts: Map::new(),
             smoke: options.smoke,
-            environment: Environment::now(),
+            load: load(),
+            environment: options.environment.clone(),
         }
     }
 }
