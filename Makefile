@@ -7,7 +7,7 @@ PY := .venv/bin/python
 STAMP := .venv/.stamp
 RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test test-long demo bench-smoke bench bench-peers doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,10 @@ test: lint ## everything that CI runs
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
 	cargo test --locked $(RUST) -- --include-ignored
+
+SECONDS_EACH ?= 60
+fuzz: ## fuzz every decoder, SECONDS_EACH seconds each
+	@scripts/fuzz.sh $(SECONDS_EACH)
 
 demo: py ## train, compile, encrypt, classify, decrypt (DEVICE=cpu-scalar chooses another device)
 	@DEVICE=$(DEVICE) scripts/demo.sh

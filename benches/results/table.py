@@ -45,7 +45,7 @@ def main(path: str) -> None:
             duration(r["median_cpu_ns"]),
             f"{r['max_error']:.0e}" if r["max_error"] else "exact",
             f"{r['peak_bytes'] / 2**20:.0f}",
-            "; ".join(versus(r['id'], ratio) for ratio in r.get("ratios", [])) or "-",
+            "; ".join(versus(r["id"], ratio) for ratio in r.get("ratios", [])) or "-",
         ]
         print("| " + " | ".join(cells) + " |")
 

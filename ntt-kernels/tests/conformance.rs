@@ -28,22 +28,25 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let filters: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
+    let filters = filters(&args);
     let asked = std::env::var("RINGLOOM_TEST_DEVICES").ok();
     let asked: Option<Vec<&str>> = asked
         .as_ref()
         .map(|a| a.split(',').map(str::trim).collect());
     let mut outcomes = Outcomes::default();
-    if let Some(asked) = &asked {
+    for name in asked.iter().flatten() {
         // `cpu` stands for all instruction sets that are listed above.
-        let known = |name: &str| name == "cpu" || DEVICES.iter().any(|(n, _)| *n == name);
-        for name in asked.iter().filter(|name| !known(name)) {
-            outcomes.note(
-                name,
-                "not tested here: this suite does not know it",
-                Outcome::Ignored,
-            );
+        if *name == "cpu" || DEVICES.iter().any(|(known, _)| known == name) {
+            continue;
         }
+        // Devices of other suites are no mistake, misspelt names are.
+        let elsewhere = ["opencl", "fpga"].iter().any(|kind| name.starts_with(kind));
+        let outcome = if elsewhere {
+            Outcome::Ignored
+        } else {
+            Outcome::Failed
+        };
+        outcomes.note(name, "not run here: this suite has no such device", outcome);
     }
     for (name, threads) in DEVICES {
         if !filters.is_empty() && !filters.iter().any(|f| name.contains(f.as_str())) {
@@ -62,6 +65,28 @@ fn main() -> ExitCode {
         }
     }
     outcomes.finish()
+}
+
+/// The arguments that select devices by a part of their name.
+fn filters(args: &[String]) -> Vec<&String> {
+    const WITH_VALUE: [&str; 6] = [
+        "--test-threads",
+        "--skip",
+        "--logfile",
+        "--color",
+        "--format",
+        "-Z",
+    ];
+    let mut filters = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if WITH_VALUE.contains(&arg.as_str()) {
+            args.next();
+        } else if !arg.starts_with('-') {
+            filters.push(arg);
+        }
+    }
+    filters
 }
 
 fn device(name: &str, threads: usize, pair: bool, required: bool, outcomes: &mut Outcomes) {
