@@ -30,7 +30,7 @@ def test_encrypted(program: rl.Program, calibration: np.ndarray) -> None:
     public = program.public
     client = rl.Client.for_program(public, threads=1)
     keys = client.keygen(public.key_request, progress=False)
-    assert 0.5 < keys.nbytes / program.prediction.key_bytes <= 1  # residues are packed
+    assert 1 <= keys.nbytes / program.prediction.key_bytes < 1.01  # and a few bytes of framing
     server = rl.ModelServer(program, keys, device="cpu", threads=1)
     assert server.public == public
     for x in (calibration[0], calibration[:20], calibration[:1]):

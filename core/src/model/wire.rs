@@ -148,7 +148,7 @@ fn read_steps(
     let (mut packing, mut needed, mut steps) = (public.input, KeyRequest::new(), Vec::new());
     for info in &public.steps {
         let (step, after, keys) = Step::read(reader, params, packing, info.level_in)?;
-        if info.level_in - info.level_out != step.depth() {
+        if !step.takes(info.level_in - info.level_out) {
             let expected = format!("a step of {} levels", info.level_in - info.level_out);
             return Err(reader.refuse(expected, step.depth()));
         }
@@ -171,6 +171,14 @@ impl Step {
         match self {
             Self::MatVec { .. } | Self::Affine { .. } => 1,
             Self::Poly { plan, .. } => plan.depth() as usize,
+        }
+    }
+
+    /// Whether a schedule of so many levels fits: a polynomial may be aligned further down.
+    fn takes(&self, levels: usize) -> bool {
+        match self {
+            Self::Poly { .. } => self.depth() <= levels,
+            _ => self.depth() == levels,
         }
     }
 

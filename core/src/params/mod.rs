@@ -204,6 +204,16 @@ impl Params {
             .sum()
     }
 
+    /// Bytes of one polynomial over these limbs at rest: residues take as many bits as their
+    /// modulus.
+    pub fn packed_bytes(&self, limbs: LimbSet) -> u64 {
+        let bits = |limb: usize| u64::from(self.ring_spec().modulus(limb).bits());
+        limbs
+            .iter()
+            .map(|limb| bits(limb) * (self.n() / 8) as u64)
+            .sum()
+    }
+
     /// Claimed security, with its model and margin.
     pub fn security_report(&self) -> SecurityReport {
         SecurityReport::new(self.log_n(), self.log_qp())
