@@ -30,13 +30,13 @@ test-fast: $(STAMP) ## unit and property tests of the three library crates
 
 test: lint ## everything that CI runs
 	cargo test --locked $(RUST)
-	$(MAKE) doc py-test package
+	$(MAKE) doc py-test package fuzz
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
 	cargo test --locked $(RUST) -- --include-ignored
 
 SECONDS_EACH ?= 60
-fuzz: ## fuzz every decoder, SECONDS_EACH seconds each
+fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each
 	@scripts/fuzz.sh $(SECONDS_EACH)
 
 demo: py ## train, compile, encrypt, classify, decrypt (DEVICE=cpu-scalar chooses another device)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the decoders with libFuzzer on the stable compiler, one target after the other.
+# Fuzzes the decoders with libFuzzer on the stable compiler, one target per core at a time.
 #   scripts/fuzz.sh [SECONDS per target, 60] [TARGET...]
 # What it learns stays in out/fuzz/corpus; a failing input in out/fuzz/TARGET-crash-... Needs g++.
 set -euo pipefail
@@ -20,8 +20,9 @@ RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" 
 
 # Seeds: every fixture as a frame (mode byte 0) and as a body (mode byte 1).
 data=core/tests/data/serial-v1
-for target in "${targets[@]}"; do
-    seeds=out/fuzz/seeds/$target corpus=out/fuzz/corpus/$target
+fuzz_one() {
+    local target=$1 failed=0 file
+    local seeds=out/fuzz/seeds/$target corpus=out/fuzz/corpus/$target log=out/fuzz/$target.log
     mkdir -p "$seeds" "$corpus"
     for file in "$data/$target".* "$data/insecure_$target".*; do
         [ -e "$file" ] || continue
@@ -29,17 +30,18 @@ for target in "${targets[@]}"; do
         { printf '\1'; tail -c +89 "$file" | head -c -32; } >"$seeds/body"
     done
     if [ "$target" = header ]; then cp "$data"/* "$seeds"; fi
-    log=out/fuzz/$target.log
-    failed=0
     "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
         -max_len=65536 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
         -verbosity=0 -artifact_prefix="out/fuzz/$target-" >"$log" 2>&1 || failed=$?
     if [ "$failed" != 0 ]; then
         tail -n 40 "$log"
         echo "scripts/fuzz.sh: $target failed, expected no crash, got status $failed; run it on the input in out/fuzz"
-        exit 1
+        return 1
     fi
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    rss=$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")
-    echo "$target: $runs runs in $seconds s, peak $rss MiB"
-done
+    echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs in $seconds s," \
+        "peak $(sed -n 's/^stat::peak_rss_mb: *//p' "$log") MiB"
+}
+export -f fuzz_one
+export data host seconds
+# One target per core at a time; a failure anywhere fails the whole.
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz_one {}'
