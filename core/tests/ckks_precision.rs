@@ -44,6 +44,51 @@ fn fresh_ciphertexts_decrypt() {
 }
 
 #[test]
+fn encryption_under_the_secret_key() {
+    let p = party();
+    let x = values(512, 12);
+    let rms = |ct| {
+        let got = p.decryptor().decrypt(&ct).unwrap();
+        (got.iter()
+            .zip(&x)
+            .map(|(a, b)| (a - b).powi(2))
+            .sum::<f64>()
+            / 512.0)
+            .sqrt()
+    };
+    for level in [0, 3] {
+        let (own, public) = (
+            p.secret.encrypt_at(&x, level),
+            p.encryptor.encrypt_at(&x, level),
+        );
+        let (own, public) = (own.unwrap(), public.unwrap());
+        assert_eq!(
+            (own.level(), own.power(), own.key_id()),
+            (level, 1, p.secret.id())
+        );
+        // It is an ordinary ciphertext.
+        let sum = p
+            .decryptor()
+            .decrypt(&p.evaluator.add(&own, &public).unwrap())
+            .unwrap();
+        assert!(distance(&sum, &zip(&x, &x, |x, _| 2.0 * x)) < TIGHT);
+        // Variances 21/2 + 1/12 against 21/2 (1 + 4N/3) + 1/12: a factor 37 in deviation.
+        let (own, public) = (rms(own), rms(public));
+        assert!(own < TIGHT && 20.0 * own < public, "{own:e} {public:e}");
+    }
+    let twice = p.secret.encrypt_at(&x, 3).unwrap();
+    assert!(matches!(
+        p.secret.encrypt_at(&[f64::NAN], 3),
+        Err(ringloom::Error::NotFinite { .. })
+    ));
+    assert!(
+        p.evaluator
+            .sub(&twice, &p.secret.encrypt_at(&x, 3).unwrap())
+            .is_ok()
+    );
+}
+
+#[test]
 fn rounded_decryption_hides_the_noise() {
     let p = party();
     let x: Vec<f64> = values(512, 11)

@@ -1,8 +1,8 @@
-//! Encryption, the client's side.
+//! Encryption, the client's side: under the public key, or under the secret key itself.
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, SeedLayout, Shape};
 
 use super::{
     ciphertext::{Ciphertext, Meta},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    rlwe::{KeyId, PublicKey, Purpose, SecretKey, SecureRandom, small_to_eval},
+    rlwe::{KeyId, PublicKey, Purpose, SecretKey, SecureRandom, mask, small_to_eval},
     session::Session,
 };
 
@@ -129,6 +129,69 @@ impl Encryptor {
 }
 
 impl SecretKey {
+    /// Encodes and encrypts values under the secret key itself, at a level:
+    /// `(e + m - a s, a)` with a fresh uniform `a`. One binomial error is its only noise, less than
+    /// that of [`Encryptor::encrypt_at`].
+    ///
+    /// # Errors
+    /// As [`Encryptor::encrypt_at`].
+    pub fn encrypt_at<'a>(&self, values: impl Into<Slots<'a>>, level: usize) -> Result<Ciphertext> {
+        self.encrypt_with(values, level, &mut SecureRandom::from_os()?)
+    }
+
+    /// The same with randomness from the given source.
+    ///
+    /// # Errors
+    /// As [`SecretKey::encrypt_at`].
+    pub fn encrypt_with<'a>(
+        &self,
+        values: impl Into<Slots<'a>>,
+        level: usize,
+        random: &mut SecureRandom,
+    ) -> Result<Ciphertext> {
+        let session = self.session();
+        let (ring, params) = (session.ring(), session.params());
+        let spec = params.level(level)?;
+        let (encoder, limbs) = (Encoder::new(session), spec.limbs());
+        let coeffs =
+            encoder.coefficients("SecretKey::encrypt", values.into(), spec.scale(), limbs)?;
+        let message = encoder.upload(&coeffs, limbs, true)?;
+        let shape = Shape::new(1, limbs, params.log_n());
+        let mut a = ring.alloc(shape, Domain::Eval)?;
+        let seed = SeedLayout {
+            seed: random.bytes(Purpose::PublicSeed),
+            key_index: 0,
+        };
+        ring.submit(Cmd::ExpandSeed {
+            dst: a.view_mut(),
+            seed,
+        })?;
+        let error = self.errors(random, Purpose::EncryptionError, limbs, 1)?;
+        let mut body = mask(session, error, &a, self.eval())?;
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Add,
+            dst: body.view_mut(),
+            a: None,
+            b: Some(message.view()),
+        })?;
+        let mut buf = ring.alloc(Shape { batch: 2, ..shape }, Domain::Eval)?;
+        ring.submit(Cmd::Copy {
+            dst: buf.poly_mut(0)?,
+            src: body.view(),
+        })?;
+        ring.submit(Cmd::Copy {
+            dst: buf.poly_mut(1)?,
+            src: a.view(),
+        })?;
+        let (meta, session) = (Meta::fresh(params, level), session.clone());
+        Ok(Ciphertext {
+            buf,
+            meta,
+            key_id: self.id(),
+            session,
+        })
+    }
+
     /// An encryptor with a fresh public key of this secret.
     ///
     /// # Errors
