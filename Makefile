@@ -30,6 +30,7 @@ test-fast: $(STAMP) ## unit and property tests of the three library crates
 
 test: lint ## everything that CI runs
 	cargo test --locked $(RUST)
+	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
 	$(MAKE) doc py-test package fuzz
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
