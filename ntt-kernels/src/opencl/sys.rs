@@ -10,7 +10,7 @@ use std::{
     fmt,
     mem::{ManuallyDrop, size_of_val},
     ptr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use opencl3::{
@@ -85,6 +85,10 @@ pub(super) struct Found {
 /// # Errors
 /// No runtime or no driver.
 pub(super) fn find() -> Result<Vec<Found>, Fault> {
+    // The one lock of the process, and no state: PoCL 3.1 sets its devices up on first use, and a
+    // second thread that asks meanwhile reads them half made and crashes.
+    static FIRST_USE: Mutex<()> = Mutex::new(());
+    let _alone = FIRST_USE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut found = Vec::new();
     for platform in get_platforms().map_err(Fault::of("clGetPlatformIDs"))? {
         let platform_name = platform.name().unwrap_or_default();
