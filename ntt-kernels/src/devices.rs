@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "opencl")]
+use crate::opencl::{self, OpenClDevice};
 use crate::{
     cpu::{CpuDevice, Isa},
     device::Device,
     error::{Error, Result},
     reference::ReferenceDevice,
 };
-#[cfg(feature = "opencl")]
-use crate::opencl::{self, OpenClDevice};
 
 /// Opens a device by name.
 ///
@@ -123,10 +123,16 @@ mod tests {
     #[test]
     fn opencl_devices_that_are_not_there() {
         let absent = open_device("opencl:1000", None).err();
-        assert!(matches!(absent, Some(Error::Unavailable { .. })), "{absent:?}");
+        assert!(
+            matches!(absent, Some(Error::Unavailable { .. })),
+            "{absent:?}"
+        );
         for name in ["opencl:", "opencl:x", "opencl:-1", "openclx"] {
             let unknown = open_device(name, None).err();
-            assert!(matches!(unknown, Some(Error::UnknownDevice { .. })), "{name}: {unknown:?}");
+            assert!(
+                matches!(unknown, Some(Error::UnknownDevice { .. })),
+                "{name}: {unknown:?}"
+            );
         }
     }
 

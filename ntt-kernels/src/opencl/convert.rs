@@ -31,7 +31,14 @@ impl OpenClRing {
         plan: &Arc<BaseConvertPlan>,
     ) -> Result<()> {
         let tables = self.plan(state, plan, PlanTables::convert)?;
-        self.lift(state, Place::of(dst), Place::of(src), src.batch(), &tables.lift, dst.log_n())
+        self.lift(
+            state,
+            Place::of(dst),
+            Place::of(src),
+            src.batch(),
+            &tables.lift,
+            dst.log_n(),
+        )
     }
 
     pub(super) fn mod_down(

@@ -39,7 +39,11 @@ pub struct DeviceInfo {
 impl fmt::Display for DeviceInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gib = self.memory_bytes as f64 / f64::from(1 << 30);
-        write!(f, "{}: {} ({}, driver {})", self.id, self.name, self.platform, self.driver)?;
+        write!(
+            f,
+            "{}: {} ({}, driver {})",
+            self.id, self.name, self.platform, self.driver
+        )?;
         write!(f, ", {} units, {gib:.1} GiB", self.units)
     }
 }
@@ -49,7 +53,11 @@ impl fmt::Display for DeviceInfo {
 /// # Errors
 /// [`Error::Unavailable`] when there is no OpenCL runtime or no driver; it says what to install.
 pub fn list() -> Result<Vec<DeviceInfo>> {
-    Ok(found()?.iter().enumerate().map(|(i, f)| info(i, f)).collect())
+    Ok(found()?
+        .iter()
+        .enumerate()
+        .map(|(i, f)| info(i, f))
+        .collect())
 }
 
 /// How transforms run.
@@ -130,13 +138,18 @@ impl OpenClDeviceBuilder {
     pub fn build(self) -> Result<OpenClDevice> {
         let found = found()?;
         let index = self.index.unwrap_or_else(|| preferred(&found));
-        let name = self.index.map_or("opencl".into(), |i| format!("opencl:{i}"));
+        let name = self
+            .index
+            .map_or("opencl".into(), |i| format!("opencl:{i}"));
         let Some(chosen) = found.get(index) else {
             let expected = format!("a device below opencl:{}", found.len());
             return Err(unavailable(name, expected));
         };
         if let Some(expected) = chosen.unusable {
-            return Err(unavailable(format!("{name} ({})", chosen.name), expected.into()));
+            return Err(unavailable(
+                format!("{name} ({})", chosen.name),
+                expected.into(),
+            ));
         }
         let fits = chosen.local_bytes >= LOCAL_BYTES && chosen.group_items >= GROUP_ITEMS;
         let tiled = match self.transforms {
@@ -149,7 +162,10 @@ impl OpenClDeviceBuilder {
             }
         };
         let session = Session::open(chosen).map_err(|fault| {
-            unavailable(format!("{name} ({})", chosen.name), format!("a device that opens ({fault})"))
+            unavailable(
+                format!("{name} ({})", chosen.name),
+                format!("a device that opens ({fault})"),
+            )
         })?;
         let session: SharedSession = Arc::new(session);
         let info = info(index, chosen);
@@ -159,8 +175,7 @@ impl OpenClDeviceBuilder {
             Cache::Folder(folder) => Some(folder),
             Cache::Off => None,
         };
-        let programs =
-            Programs::new(session.clone(), &name, &info, self.native_high_word, folder);
+        let programs = Programs::new(session.clone(), &name, &info, self.native_high_word, folder);
         let shared = Shared {
             session,
             programs,
@@ -257,10 +272,11 @@ const DRIVER: &str = "an OpenCL driver: the one of the GPU's vendor, or pocl-ope
 
 fn preferred(found: &[Found]) -> usize {
     let usable = |chip: Option<Chip>| {
-        (found.iter())
-            .position(|f| f.unusable.is_none() && chip.is_none_or(|chip| f.chip == chip))
+        (found.iter()).position(|f| f.unusable.is_none() && chip.is_none_or(|chip| f.chip == chip))
     };
-    usable(Some(Chip::Gpu)).or_else(|| usable(None)).unwrap_or(0)
+    usable(Some(Chip::Gpu))
+        .or_else(|| usable(None))
+        .unwrap_or(0)
 }
 
 fn info(index: usize, found: &Found) -> DeviceInfo {
@@ -278,9 +294,14 @@ fn info(index: usize, found: &Found) -> DeviceInfo {
 }
 
 fn cache_folder() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-    base.is_absolute().then(|| base.join("ringloom").join("opencl"))
+    base.is_absolute()
+        .then(|| base.join("ringloom").join("opencl"))
 }
 
 fn unavailable(what: String, expected: String) -> Error {

@@ -155,7 +155,10 @@ pub(super) fn window(view: &View) -> Words4 {
 
 /// The two arguments that say where a view is.
 pub(super) fn place(view: &View) -> [Arg<'_>; 2] {
-    [Arg::Memory(Buffer::of(view).memory()), Arg::Words4(window(view))]
+    [
+        Arg::Memory(Buffer::of(view).memory()),
+        Arg::Words4(window(view)),
+    ]
 }
 
 /// What a failed allocation of a table means.
@@ -175,7 +178,10 @@ mod tests {
     fn sizes_hold_their_words() {
         for words in [1, 7, 16, 17, 1000, 12_345, 1 << 20] {
             let bytes = size_class(words).unwrap();
-            assert!(bytes >= 8 * words && bytes <= 8 * words + words + 8, "{words}: {bytes}");
+            assert!(
+                bytes >= 8 * words && bytes <= 8 * words + words + 8,
+                "{words}: {bytes}"
+            );
             assert_eq!(size_class(bytes / 8), Some(bytes));
         }
         assert_eq!(size_class(usize::MAX), None);

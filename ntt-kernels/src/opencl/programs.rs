@@ -239,7 +239,9 @@ fn store(file: &std::path::Path, binary: &[u8]) {
 /// The line of a build log that says what is wrong.
 fn first_error(log: &str) -> String {
     let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().find(|line| line.contains("error")).or(lines().next());
+    let line = lines()
+        .find(|line| line.contains("error"))
+        .or(lines().next());
     line.unwrap_or("the driver gave no log").into()
 }
 
@@ -266,7 +268,10 @@ mod tests {
 
     #[test]
     fn the_log_line_that_counts() {
-        assert_eq!(first_error("a warning\n x.cl:3: error: no\nerror: b"), "x.cl:3: error: no");
+        assert_eq!(
+            first_error("a warning\n x.cl:3: error: no\nerror: b"),
+            "x.cl:3: error: no"
+        );
         assert_eq!(first_error("\n"), "the driver gave no log");
     }
 }

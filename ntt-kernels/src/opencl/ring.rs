@@ -158,7 +158,9 @@ impl OpenClRing {
         batch: usize,
         limbs: LimbSet,
     ) -> Result<Arc<Rows>> {
-        kept(&mut state.rows, (batch, limbs), || Rows::product(&self.shared, batch, limbs))
+        kept(&mut state.rows, (batch, limbs), || {
+            Rows::product(&self.shared, batch, limbs)
+        })
     }
 
     /// The constants of a plan, which is identified by its address.
@@ -169,7 +171,9 @@ impl OpenClRing {
         make: impl FnOnce(&Shared, &RingSpec, &Arc<P>) -> Result<PlanTables>,
     ) -> Result<Arc<PlanTables>> {
         let key = Arc::as_ptr(plan).addr();
-        kept(&mut state.plans, key, || make(&self.shared, &self.spec, plan))
+        kept(&mut state.plans, key, || {
+            make(&self.shared, &self.spec, plan)
+        })
     }
 
     pub(super) fn scratch(&self, words: usize) -> Result<Buffer> {
@@ -341,7 +345,10 @@ impl OpenClRing {
                 args.extend(place(diagonal));
             }
             let accumulate = accumulate || group > 0;
-            args.extend([Arg::Word(terms.len() as u32), Arg::Word(u32::from(accumulate))]);
+            args.extend([
+                Arg::Word(terms.len() as u32),
+                Arg::Word(u32::from(accumulate)),
+            ]);
             self.product(state, "diag_mul_acc", acc, acc.batch(), args)?;
         }
         Ok(())
@@ -395,7 +402,10 @@ impl OpenClRing {
                 Arg::Word(self.spec.log_n()),
             ]);
             args.extend(pass.stage.map(Arg::Word));
-            let kernel = (pass.source, if pass.stage.is_some() { "flat" } else { "pass" });
+            let kernel = (
+                pass.source,
+                if pass.stage.is_some() { "flat" } else { "pass" },
+            );
             self.launch(state, kernel, args, [pass.len, rows.count, 1], pass.items)?;
         }
         Ok(())
@@ -648,12 +658,20 @@ impl RingBackend for OpenClRing {
                 } => self.gadget_product(state, acc, src, key, plan, *accumulate),
             }?;
             // The device starts now, not when the host next waits.
-            state.queue.flush().map_err(|fault| self.fault("submit", &fault))
+            state
+                .queue
+                .flush()
+                .map_err(|fault| self.fault("submit", &fault))
         })
     }
 
     fn wait(&self) -> Result<()> {
-        self.guard(|state| state.queue.finish().map_err(|fault| self.fault("wait", &fault)))
+        self.guard(|state| {
+            state
+                .queue
+                .finish()
+                .map_err(|fault| self.fault("wait", &fault))
+        })
     }
 }
 

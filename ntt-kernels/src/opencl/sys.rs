@@ -51,7 +51,13 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} gave {} ({})", self.call, self.code, ClError(self.code))
+        write!(
+            f,
+            "{} gave {} ({})",
+            self.call,
+            self.code,
+            ClError(self.code)
+        )
     }
 }
 
@@ -183,8 +189,7 @@ impl Session {
         let devices = [self.device.id()];
         // SAFETY: the device is a member of the context. The driver checks the binary and refuses
         // what it did not make; the lengths are those of the slices.
-        let program =
-            unsafe { ClProgram::create_from_binary(&self.context, &devices, &[binary]) };
+        let program = unsafe { ClProgram::create_from_binary(&self.context, &devices, &[binary]) };
         let mut program = program.ok()?;
         program.build(&devices, options).ok()?;
         Some(Program(program))
@@ -315,9 +320,8 @@ impl Queue {
     pub(super) fn clear(&mut self, memory: &Memory) -> Result<(), Fault> {
         let mut alias = alias(memory);
         // SAFETY: the range is the whole buffer, and its size is a multiple of the pattern's.
-        let event = unsafe {
-            (self.0).enqueue_fill_buffer(&mut alias, &[0u8], 0, memory.bytes(), &[])
-        };
+        let event =
+            unsafe { (self.0).enqueue_fill_buffer(&mut alias, &[0u8], 0, memory.bytes(), &[]) };
         event.map_err(Fault::of("clEnqueueFillBuffer"))?;
         Ok(())
     }
@@ -329,14 +333,16 @@ impl Queue {
         start: usize,
         words: &[u64],
     ) -> Result<(), Fault> {
-        assert!(8 * (start + words.len()) <= memory.bytes(), "a window is within its buffer");
+        assert!(
+            8 * (start + words.len()) <= memory.bytes(),
+            "a window is within its buffer"
+        );
         let mut alias = alias(memory);
         let bytes = bytemuck::cast_slice(words);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
         // the host bytes have been read.
-        let event = unsafe {
-            (self.0).enqueue_write_buffer(&mut alias, CL_TRUE, 8 * start, bytes, &[])
-        };
+        let event =
+            unsafe { (self.0).enqueue_write_buffer(&mut alias, CL_TRUE, 8 * start, bytes, &[]) };
         event.map_err(Fault::of("clEnqueueWriteBuffer"))?;
         Ok(())
     }
@@ -348,13 +354,15 @@ impl Queue {
         start: usize,
         words: &mut [u64],
     ) -> Result<(), Fault> {
-        assert!(8 * (start + words.len()) <= memory.bytes(), "a window is within its buffer");
+        assert!(
+            8 * (start + words.len()) <= memory.bytes(),
+            "a window is within its buffer"
+        );
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
         // the host bytes have been written.
-        let event = unsafe {
-            (self.0).enqueue_read_buffer(&memory.0, CL_TRUE, 8 * start, bytes, &[])
-        };
+        let event =
+            unsafe { (self.0).enqueue_read_buffer(&memory.0, CL_TRUE, 8 * start, bytes, &[]) };
         event.map_err(Fault::of("clEnqueueReadBuffer"))?;
         Ok(())
     }

@@ -102,10 +102,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(
-        shared: &Shared,
-        rows: impl Iterator<Item = (usize, usize)>,
-    ) -> Result<Self> {
+    pub(super) fn new(shared: &Shared, rows: impl Iterator<Item = (usize, usize)>) -> Result<Self> {
         let list: Vec<u32> = rows.map(|(poly, limb)| (poly << 8 | limb) as u32).collect();
         Ok(Self {
             list: table(shared, &list)?,
@@ -224,15 +221,14 @@ impl PlanTables {
         })
     }
 
-    pub(super) fn gadget(
-        shared: &Shared,
-        spec: &RingSpec,
-        plan: &Arc<GadgetPlan>,
-    ) -> Result<Self> {
+    pub(super) fn gadget(shared: &Shared, spec: &RingSpec, plan: &Arc<GadgetPlan>) -> Result<Self> {
         let lifts: Vec<&BaseConvertPlan> = plan.digits().iter().map(|d| &**d.lift()).collect();
         let rows = |of: &dyn Fn(usize) -> LimbSet| {
             let digits = 0..plan.digits().len();
-            Rows::new(shared, digits.flat_map(|d| of(d).iter().map(move |limb| (d, limb))))
+            Rows::new(
+                shared,
+                digits.flat_map(|d| of(d).iter().map(move |limb| (d, limb))),
+            )
         };
         let lifted = rows(&|d| plan.digits()[d].lift().target())?;
         let own = rows(&|d| plan.digits()[d].limbs())?;

@@ -38,7 +38,10 @@ fn transforms_of_both_kinds_agree_with_the_cpu() {
                 .into();
             let spec = RingSpec::new(log_n, &primes).unwrap();
             let shape = Shape::new(2, spec.all_limbs(), log_n);
-            let rings = [Ring::new(&device, &spec).unwrap(), Ring::new(&cpu, &spec).unwrap()];
+            let rings = [
+                Ring::new(&device, &spec).unwrap(),
+                Ring::new(&cpu, &spec).unwrap(),
+            ];
             for input in [Input::Maximal, Input::Random(5)] {
                 let words = input.words(&spec, shape);
                 let [got, want] = rings.each_ref().map(|ring| {
@@ -48,8 +51,14 @@ fn transforms_of_both_kinds_agree_with_the_cpu() {
                     ring.intt(&mut buf).unwrap();
                     (values, ring.download(&buf).unwrap())
                 });
-                assert!(got.0 == want.0, "{transforms:?}, forward, 2^{log_n}, {input:?}");
-                assert!(got.1 == words, "{transforms:?}, inverse, 2^{log_n}, {input:?}");
+                assert!(
+                    got.0 == want.0,
+                    "{transforms:?}, forward, 2^{log_n}, {input:?}"
+                );
+                assert!(
+                    got.1 == words,
+                    "{transforms:?}, inverse, 2^{log_n}, {input:?}"
+                );
             }
         }
     }
@@ -85,7 +94,10 @@ fn nothing_runs_on_the_host_and_transfers_are_counted() {
     .unwrap();
     ring.download(&a).unwrap();
     let stats = ring.stats();
-    assert_eq!((stats.bytes_h2d, stats.bytes_d2h), (shape.bytes(), shape.bytes()));
+    assert_eq!(
+        (stats.bytes_h2d, stats.bytes_d2h),
+        (shape.bytes(), shape.bytes())
+    );
     assert_eq!(stats.host_fallback_cmds, 0);
 }
 
@@ -109,10 +121,18 @@ fn too_much_memory_is_an_error_and_the_ring_lives_on() {
     let spec = RingSpec::new(10, &primes_below(50, 2048, 1).unwrap()).unwrap();
     let ring = Ring::new(&device, &spec).unwrap();
     for batch in [usize::MAX >> 20, 1 << 40] {
-        let refused = ring.alloc(Shape::new(batch, LimbSet::single(0), 10), Domain::Coeff).err();
-        assert!(matches!(refused, Some(Error::OutOfMemory { .. })), "{refused:?}");
+        let refused = ring
+            .alloc(Shape::new(batch, LimbSet::single(0), 10), Domain::Coeff)
+            .err();
+        assert!(
+            matches!(refused, Some(Error::OutOfMemory { .. })),
+            "{refused:?}"
+        );
     }
-    assert!(ring.alloc(Shape::new(1, LimbSet::single(0), 10), Domain::Coeff).is_ok());
+    assert!(
+        ring.alloc(Shape::new(1, LimbSet::single(0), 10), Domain::Coeff)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -122,7 +142,10 @@ fn programs_are_kept_on_disk() {
     let shape = Shape::new(1, spec.all_limbs(), 4);
     let words: Vec<u64> = (0..16).collect();
     let run = || {
-        let device = OpenClDevice::builder().program_cache(&folder).build().ok()?;
+        let device = OpenClDevice::builder()
+            .program_cache(&folder)
+            .build()
+            .ok()?;
         let ring = Ring::new(&device, &spec).unwrap();
         let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
         ring.ntt(&mut buf).unwrap();
