@@ -5,7 +5,7 @@ DEVICE ?= cpu
 IDS ?= '*'
 PY := .venv/bin/python
 STAMP := .venv/.stamp
-RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing
+RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing,ringloom-ntt/opencl
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test-fast test test-long demo bench-smoke bench bench-peers doc py py-test package clean
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what is missing: a C linker and Python's venv through apt, Python packages into .venv.
+# Installs what is missing: a C linker, Python's venv and PoCL through apt, Python packages into .venv.
 # Quick when there is nothing to do. Needs Rust (rustup), Python 3.11+ and make to be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,7 +47,16 @@ command -v cc >/dev/null || missing+=(build-essential)
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
 fi
+# An OpenCL runtime for CPUs, to test that device with. Nothing else needs it: its absence is no
+# failure, the tests then say that they did not run.
+opencl=()
+if command -v dpkg-query >/dev/null; then
+    for package in ocl-icd-libopencl1 pocl-opencl-icd clinfo; do
+        [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || opencl+=("$package")
+    done
+fi
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+[ ${#opencl[@]} -eq 0 ] || (apt_install "${opencl[@]}") || echo "setup: no OpenCL runtime; its tests will not run" >&2
 
 # 4. Python packages: the names from pyproject.toml, the versions from constraints.txt.
 fresh=yes

@@ -38,10 +38,13 @@ pub(super) struct State {
     queue: Queue,
     kernels: HashMap<(Source, &'static str), Kernel>,
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
-    factors: HashMap<(LimbSet, bool, Arc<[u64]>), Arc<Memory>>,
+    factors: HashMap<FactorsKey, Arc<Memory>>,
     plans: HashMap<usize, Arc<PlanTables>>,
     failure: Option<Error>,
 }
+
+/// Limbs, whether the constants scale, the constants.
+type FactorsKey = (LimbSet, bool, Arc<[u64]>);
 
 /// Where the words of an operand are.
 #[derive(Clone, Copy)]
@@ -556,9 +559,7 @@ impl RingBackend for OpenClRing {
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
-        let words = (shape.batch)
-            .checked_mul(shape.limbs.len() << shape.log_n)
-            .unwrap_or(usize::MAX);
+        let words = (shape.batch).saturating_mul(shape.limbs.len() << shape.log_n);
         let (buffer, fresh) = self.pool.take(words)?;
         if fresh {
             // Not what another program has left there.
