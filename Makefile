@@ -7,7 +7,7 @@ PY := .venv/bin/python
 STAMP := .venv/.stamp
 RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing,ringloom-ntt/opencl
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test test-long demo bench-smoke bench bench-peers doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ $(STAMP): scripts/setup.sh bindings-py/pyproject.toml bindings-py/constraints.tx
 
 fmt: $(STAMP) ## format Rust and Python in place
 	cargo fmt --all
-	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data
+	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches
 
 lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
 	@scripts/lint.sh
@@ -30,10 +30,14 @@ test-fast: $(STAMP) ## unit and property tests of the three library crates
 
 test: lint ## everything that CI runs
 	cargo test --locked $(RUST)
-	$(MAKE) doc py-test package
+	$(MAKE) doc py-test package fuzz
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
 	cargo test --locked $(RUST) -- --include-ignored
+
+SECONDS_EACH ?= 60
+fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each
+	@scripts/fuzz.sh $(SECONDS_EACH)
 
 demo: py ## train, compile, encrypt, classify, decrypt (DEVICE=cpu-scalar chooses another device)
 	@DEVICE=$(DEVICE) scripts/demo.sh

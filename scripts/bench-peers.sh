@@ -1,17 +1,43 @@
 #!/bin/bash
-# Installs the Python peers into .venv-peers (a missing one is named, never counted) and runs ours
-# and theirs interleaved.
+# Installs the Python peers into .venv-peers, each into an environment of its own (no Python runs
+# both), and runs ours and theirs interleaved. A missing peer is named, never counted.
+#   scripts/bench-peers.sh [id patterns and options of `ringloom-bench run`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -x .venv-peers/bin/python ] || "$(readlink -f .venv/bin/python)" -m venv .venv-peers
-python=.venv-peers/bin/python
-for peer in openfhe==1.5.1.0.22.4 tenseal==0.3.18; do
-    "$python" -m pip install --quiet --disable-pip-version-check "$peer" \
-        || echo "bench-peers: $peer: not installed, so not run here"
-done
-# A wheel may install and still carry a module for another Python: ask by running it.
-for module in openfhe tenseal; do
-    "$python" -c "import $module" 2>/dev/null \
-        || echo "bench-peers: $module does not import on $("$python" --version): not run here"
-done
-exec cargo run --locked --release -p ringloom-bench -- run '*' --peers "$python" --json out/peers.json
+
+# Prints the first interpreter whose version is in the range: asked by running it.
+interpreter() { # from, to (exclusive), candidates
+    local from=$1 to=$2
+    shift 2
+    local check="import sys; sys.exit(not ($from <= sys.version_info[:2] < $to))"
+    for candidate in "$@"; do
+        if "$candidate" -c "$check" 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+}
+
+install() { # peer, package, interpreter
+    local peer=$1 package=$2 python=$3 folder=.venv-peers/$1
+    if [ -z "$python" ]; then
+        echo "bench-peers: $peer: no Python for $package: not run here"
+        return
+    fi
+    [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+    "$folder/bin/python" -c "import $peer" 2>/dev/null \
+        || "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$package" \
+        || echo "bench-peers: $peer: $package is not installed: not run here"
+}
+
+pyenv=$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")
+# The wheel calls itself py3-none-any and holds a module for CPython 3.10.
+install openfhe openfhe==1.5.1.0.22.4 \
+    "$(interpreter '(3, 10)' '(3, 11)' python3.10 python3 "$pyenv"/versions/3.10.*/bin/python)"
+install tenseal tenseal==0.3.18 \
+    "$(interpreter '(3, 11)' '(3, 15)' python3 python3.{11,12,13,14} .venv/bin/python)"
+
+if [ $# -eq 0 ]; then
+    set -- 'ring/*' 'ckks/*' 'matrix/*' --json out/peers.json
+fi
+exec cargo run --locked --release -p ringloom-bench --features peers -- run --peers "$@"

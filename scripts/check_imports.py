@@ -23,8 +23,8 @@ NTT = {
     "opencl": {"arith", "poly", "device"},
     "ring": {"arith", "poly", "device"},
     # Above the back ends: opens a device by name.
-    "discover": {"arith", "poly", "device", "ring", "reference", "cpu", "opencl"},
-    "testing": {"arith", "poly", "device", "ring", "reference", "cpu", "opencl", "discover"},
+    "devices": {"arith", "poly", "device", "ring", "reference", "cpu", "opencl"},
+    "testing": {"arith", "poly", "device", "ring", "reference", "cpu", "opencl", "devices"},
 }
 CORE = {"params": set()}
 CORE["serial"] = {"params"}

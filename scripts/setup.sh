@@ -43,7 +43,7 @@ done
 
 # 3. System packages, only the missing ones.
 missing=()
-command -v cc >/dev/null || missing+=(build-essential)
+{ command -v cc && command -v c++; } >/dev/null || missing+=(build-essential)
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
 fi

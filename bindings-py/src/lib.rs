@@ -1,1 +1,51 @@
-//! Python bindings of Ringloom.
+//! Python bindings of Ringloom: conversion and documentation, no cryptographic decision.
+//!
+//! | module | one line |
+//! |---|---|
+//! | `errors` | error variants to exception classes |
+//! | `convert`, `progress` | numpy in and out, progress bars |
+//! | `wire` | bytes and files |
+//! | `device`, `params`, `keys` | what client and server share |
+//! | `ciphertext` | ciphertexts at rest: bytes, no operators |
+//! | `encryptor` | what encrypts with a public key |
+//! | `client` | what holds a secret |
+//! | `session`, `tensor` | what computes on ciphertexts |
+//! | `network`, `program`, `model` | networks: written, compiled, run |
+#![deny(unsafe_code)]
+
+mod ciphertext;
+mod client;
+mod convert;
+mod device;
+mod encryptor;
+mod errors;
+mod keys;
+mod model;
+mod network;
+mod params;
+mod program;
+mod progress;
+mod session;
+mod tensor;
+mod wire;
+
+use pyo3::pymodule;
+
+/// The compiled part of the package `ringloom`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::{
+        ciphertext::Ciphertext,
+        client::Client,
+        device::{DeviceInfo, devices},
+        encryptor::Encryptor,
+        keys::{EvaluationKeys, PublicKey},
+        model::{ModelServer, StepReport},
+        network::{Activation, Linear, Sequential},
+        params::{KeyRequest, MatVecPlan, Params, SecurityReport, matvec_plan},
+        program::{FitReport, Prediction, Program, PublicProgram, StepInfo},
+        session::Session,
+        tensor::{Tensor, align_levels},
+    };
+}

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`params`] | checked parameters, security limits, key requests |
 //! | [`Session`] | parameters on a device |
+//! | [`serial`] | files and messages |
 //! | [`rlwe`] | keys and key-switching |
 //! | [`ckks`] | encoding, encryption, evaluation |
 //! | [`circuits`] | linear transforms and polynomials on ciphertexts |
@@ -21,10 +22,12 @@ pub mod matrix;
 pub mod model;
 pub mod params;
 pub mod rlwe;
+pub mod serial;
 mod session;
 
 pub use ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator, Plaintext};
 pub use error::{Error, Result};
 pub use params::{KeyRequest, Params, ParamsLiteral};
+pub use ringloom_ntt::{device_names, open_device};
 pub use rlwe::{EvaluationKeys, PublicKey, SecretKey, SeededKeys};
 pub use session::Session;

@@ -13,7 +13,7 @@ fn main() -> ringloom::Result<()> {
     println!("{params:?}\n{}", params.security_report());
 
     // The client: secrets live on the host CPU only.
-    let device = ringloom_ntt::open_device("cpu", None)?;
+    let device = ringloom::open_device("cpu", None)?;
     let client = Session::new(&params, &*device)?;
     let secret = SecretKey::generate(&client)?;
     let encryptor = Encryptor::new(&client, &secret.public_key()?)?;

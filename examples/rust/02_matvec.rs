@@ -20,7 +20,7 @@ fn main() -> ringloom::Result<()> {
     let plan = MatVecPlan::new(&params, packing, 1, (ROWS, COLUMNS))?;
     println!("keys: {}", plan.key_request());
 
-    let device = ringloom_ntt::open_device("cpu", None)?;
+    let device = ringloom::open_device("cpu", None)?;
     let session = Session::new(&params, &*device)?;
     let secret = SecretKey::generate(&session)?;
     let encryptor = Encryptor::new(&session, &secret.public_key()?)?;

@@ -1,1 +1,75 @@
-"""Computing on encrypted matrices."""
+"""Computing on encrypted matrices.
+
+A client holds the secret key; a server computes on what it cannot read.
+
+| role | classes |
+|---|---|
+| both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
+| client | `Client`; `Encryptor` for those who only encrypt |
+| server | `Session`, `Tensor`, `ModelServer` |
+| the model's owner | `Linear`, `Activation`, `Sequential`, `from_sklearn`, `Program` |
+"""
+
+from __future__ import annotations
+
+from ringloom import errors
+from ringloom._native import (
+    Activation,
+    Ciphertext,
+    Client,
+    DeviceInfo,
+    Encryptor,
+    EvaluationKeys,
+    FitReport,
+    KeyRequest,
+    Linear,
+    MatVecPlan,
+    ModelServer,
+    Params,
+    Prediction,
+    Program,
+    PublicKey,
+    PublicProgram,
+    SecurityReport,
+    Sequential,
+    Session,
+    StepInfo,
+    StepReport,
+    Tensor,
+    align_levels,
+    devices,
+    matvec_plan,
+)
+from ringloom.errors import RingloomError
+from ringloom.sklearn import from_sklearn
+
+__all__ = [
+    "Activation",
+    "Ciphertext",
+    "Client",
+    "DeviceInfo",
+    "Encryptor",
+    "EvaluationKeys",
+    "FitReport",
+    "KeyRequest",
+    "Linear",
+    "MatVecPlan",
+    "ModelServer",
+    "Params",
+    "Prediction",
+    "Program",
+    "PublicKey",
+    "PublicProgram",
+    "RingloomError",
+    "SecurityReport",
+    "Sequential",
+    "Session",
+    "StepInfo",
+    "StepReport",
+    "Tensor",
+    "align_levels",
+    "devices",
+    "errors",
+    "from_sklearn",
+    "matvec_plan",
+]

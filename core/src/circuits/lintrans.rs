@@ -88,6 +88,20 @@ impl LinearPlan {
     /// [`Error::Shape`] without any index or with one beyond the slots;
     /// [`Error::LevelExhausted`] at level 0 or above the chain.
     pub fn new(params: &Params, level: usize, indices: &[usize]) -> Result<Self> {
+        Self::with_step(params, level, indices, None)
+    }
+
+    /// The same with a given distance of the giant steps, such as that of a plan made before.
+    ///
+    /// # Errors
+    /// As [`LinearPlan::new`]; [`Error::Shape`] for a step that is no power of two times the
+    /// distance of the diagonals.
+    pub(crate) fn with_step(
+        params: &Params,
+        level: usize,
+        indices: &[usize],
+        step: Option<usize>,
+    ) -> Result<Self> {
         let op = "LinearPlan::new";
         let slots = params.slots();
         if level == 0 || level > params.max_level() {
@@ -129,17 +143,33 @@ impl LinearPlan {
                 .collect();
             babies.len() + 2 * giants.keys().filter(|&&g| g != 0).count()
         };
-        let steps = std::iter::successors(Some(stride), |s| (*s < slots).then_some(s * 2));
-        let (step, giants) = steps
-            .map(|step| (step, split(step)))
-            .min_by_key(|(_, giants)| cost(giants))
-            .expect("the successors start with one step");
+        let mut steps = std::iter::successors(Some(stride), |s| (*s < slots).then_some(s * 2));
+        let (step, giants) = match step {
+            None => steps
+                .map(|step| (step, split(step)))
+                .min_by_key(|(_, giants)| cost(giants))
+                .expect("the successors start with one step"),
+            Some(step) if steps.any(|s| s == step) => (step, split(step)),
+            Some(step) => {
+                let expected = format!("{stride} times a power of two, up to {slots}");
+                return Err(Error::Shape {
+                    op,
+                    expected,
+                    got: step.to_string(),
+                });
+            }
+        };
         Ok(Self {
             level,
             stride,
             step,
             giants,
         })
+    }
+
+    /// Distance of the giant steps.
+    pub(crate) fn step(&self) -> usize {
+        self.step
     }
 
     /// Level of the input; the output is one below.

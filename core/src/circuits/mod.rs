@@ -14,6 +14,7 @@ mod lintrans;
 mod poly_eval;
 mod poly_plan;
 mod poly_search;
+mod wire;
 
 pub use approx_error::ApproxError;
 pub use chebyshev::{ChebyshevPoly, FitReport, MAX_DEGREE, Parity, chebyshev_div_rem};

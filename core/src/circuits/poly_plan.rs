@@ -135,7 +135,7 @@ impl PolyPlan {
             cost: PlanCost::of(&steps),
             steps,
         };
-        plan.check();
+        plan.check().expect("the search keeps the rules of plans");
         Ok(plan)
     }
 
@@ -259,28 +259,63 @@ impl PolyPlan {
         Ok(depths.map(|depth| input_level - depth).collect())
     }
 
+    /// A plan out of steps that were not searched here.
+    pub(super) fn from_steps(
+        basis: Basis,
+        domain: (f64, f64),
+        degree: usize,
+        steps: Vec<PolyStep>,
+    ) -> Result<Self, &'static str> {
+        check_range("PolyPlan::from_steps", domain).map_err(|_| "a domain that is no range")?;
+        let plan = Self {
+            basis,
+            domain,
+            degree,
+            cost: PlanCost::of(&steps),
+            steps,
+        };
+        plan.check().map(|()| plan)
+    }
+
     /// Checks what the documentation promises about depths and order.
-    fn check(&self) {
+    fn check(&self) -> Result<(), &'static str> {
         let mut depth = 0;
         for (index, step) in self.steps.iter().enumerate() {
-            assert_eq!(step.dst.0, index + 1, "step i writes register i + 1");
-            assert!(step.depth >= depth, "depths never decrease");
+            if step.dst.0 != index + 1 {
+                return Err("a step i that does not write register i + 1");
+            }
+            if step.depth < depth {
+                return Err("decreasing depths");
+            }
             depth = step.depth;
+            let mut fault = None;
             step.op.for_each_operand(|reg, role| {
-                assert!(reg.0 <= index, "registers are written before they are read");
+                if reg.0 > index {
+                    fault = Some("a register that is read before it is written");
+                    return;
+                }
                 let operand = self.depth_of(reg);
                 match role {
-                    Role::Factor => assert_eq!(operand + 1, depth, "factors are one level above"),
-                    Role::Term => assert!(operand < depth, "terms are above the result"),
+                    Role::Factor if operand.checked_add(1) != Some(depth) => {
+                        fault = Some("a factor that is not one level above");
+                    }
+                    Role::Term if operand >= depth => fault = Some("a term that is not above"),
+                    _ => {}
                 }
             });
             if let PolyOp::Combine {
                 products, terms, ..
             } = &step.op
+                && products.is_empty()
+                && terms.is_empty()
             {
-                assert!(!products.is_empty() || !terms.is_empty());
+                fault = Some("an empty sum");
+            }
+            if let Some(fault) = fault {
+                return Err(fault);
             }
         }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    rlwe::{KeyId, PublicKey, Purpose, SecureRandom, small_to_eval},
+    rlwe::{KeyId, PublicKey, Purpose, SecretKey, SecureRandom, small_to_eval},
     session::Session,
 };
 
@@ -125,6 +125,16 @@ impl Encryptor {
             key_id: self.key_id,
             session,
         })
+    }
+}
+
+impl SecretKey {
+    /// An encryptor with a fresh public key of this secret.
+    ///
+    /// # Errors
+    /// As [`SecretKey::public_key`] and [`Encryptor::new`].
+    pub fn encryptor(&self) -> Result<Encryptor> {
+        Encryptor::new(self.session(), &self.public_key()?)
     }
 }
 

@@ -10,7 +10,7 @@ use super::ciphertext::{Ciphertext, Meta, Plaintext};
 use crate::{
     error::{Error, Result},
     params::LevelSpec,
-    rlwe::{EvaluationKeys, mod_down},
+    rlwe::{EvaluationKeys, SeededKeys, mod_down},
     session::Session,
 };
 
@@ -31,6 +31,14 @@ impl Evaluator {
             session: keys.session().clone(),
             keys,
         }
+    }
+
+    /// An evaluator with keys expanded on a session's device.
+    ///
+    /// # Errors
+    /// As [`EvaluationKeys::load`].
+    pub fn load(session: &Session, keys: &SeededKeys) -> Result<Self> {
+        Ok(Self::new(Arc::new(EvaluationKeys::load(session, keys)?)))
     }
 
     /// The session.

@@ -24,6 +24,7 @@ mod encrypt;
 mod evaluator;
 mod products;
 mod rotations;
+mod wire;
 
 pub use ciphertext::{Ciphertext, Meta, Plaintext};
 pub use decrypt::Decryptor;

@@ -37,7 +37,18 @@ impl MatVecPlan {
         params: &Params,
         input: Packing,
         level: usize,
+        shape: (usize, usize),
+    ) -> Result<Self> {
+        Self::with_step(params, input, level, shape, None)
+    }
+
+    /// The same with a given distance of the giant steps.
+    pub(crate) fn with_step(
+        params: &Params,
+        input: Packing,
+        level: usize,
         (rows, columns): (usize, usize),
+        step: Option<usize>,
     ) -> Result<Self> {
         let op = "MatVecPlan::new";
         if rows == 0 || columns != input.length {
@@ -54,13 +65,22 @@ impl MatVecPlan {
         let output = input.with_length(rows)?;
         let (r, c) = (output.period, input.period);
         let indices: Vec<usize> = (0..r.min(c)).map(|k| k * input.lanes).collect();
-        let linear = LinearPlan::new(params, level, &indices)?;
+        let linear = LinearPlan::with_step(params, level, &indices, step)?;
         Ok(Self {
             input,
             output,
             linear,
             tile: (r, c),
         })
+    }
+
+    /// A plan for a matrix of this shape alone, for vectors at the top level.
+    ///
+    /// # Errors
+    /// As [`MatVecPlan::new`].
+    pub fn for_shape(params: &Params, (rows, columns): (usize, usize)) -> Result<Self> {
+        let input = Packing::new(params.slots(), columns, rows.max(columns))?;
+        Self::new(params, input, params.max_level(), (rows, columns))
     }
 
     /// Packing of the vectors it takes.

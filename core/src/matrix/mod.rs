@@ -9,6 +9,7 @@
 mod matvec;
 mod packing;
 mod vectors;
+mod wire;
 
 pub use matvec::{MatVec, MatVecPlan};
 pub use packing::Packing;

@@ -113,6 +113,12 @@ impl Activation {
         self.degree
     }
 
+    /// Levels that its polynomial takes: `ceil(log2(degree + 1))`, also where leading coefficients
+    /// vanish, so that the schedule of a program does not depend on its weights.
+    pub fn depth(&self) -> usize {
+        (self.degree + 1).next_power_of_two().ilog2() as usize
+    }
+
     /// The function itself.
     pub fn call(&self, x: f64) -> f64 {
         (self.function)(x)

@@ -133,9 +133,9 @@ impl Sequential {
                         }
                         _ => maps.push(Map::Affine { factor, offset }),
                     }
-                    // The schedule depends on the declared degree, not on vanishing coefficients.
                     maps.push(Map::Poly {
                         name: format!("{} (degree {})", a.name(), a.degree()),
+                        depth: a.depth(),
                         plan,
                     });
                     fits.push(report);
@@ -187,8 +187,8 @@ impl Sequential {
                         offset,
                     },
                 ),
-                Map::Poly { name, plan } => {
-                    if plan.cost().products > 0 {
+                Map::Poly { name, depth, plan } => {
+                    if depth > 1 {
                         keys = keys.with_relinearisation(level_in);
                     }
                     (
@@ -207,11 +207,12 @@ impl Sequential {
             });
             steps.push(step);
         }
-        let bytes = input.ciphertexts() as u64 * 2 * params.level(depth)?.limbs().len() as u64 * 8;
+        let parts = 2 * input.ciphertexts() as u64;
+        let input_bytes = parts * params.packed_bytes(params.level(depth)?.limbs());
         let prediction = Prediction {
             depth,
             key_bytes: keys.seeded_bytes(&params),
-            input_bytes: bytes << params.log_n(),
+            input_bytes,
             error: 0.0,
             model_error: 0.0,
         };
@@ -266,6 +267,7 @@ enum Map {
     },
     Poly {
         name: String,
+        depth: usize,
         plan: PolyPlan,
     },
 }
@@ -274,7 +276,7 @@ impl Map {
     fn depth(&self) -> usize {
         match self {
             Self::Linear { .. } | Self::Affine { .. } => 1,
-            Self::Poly { plan, .. } => plan.depth() as usize,
+            Self::Poly { depth, .. } => *depth,
         }
     }
 

@@ -17,6 +17,7 @@ mod layers;
 mod noise;
 mod program;
 mod server;
+mod wire;
 
 pub use activation::{Activation, FitReport};
 pub use compile::CompileOptions;

@@ -186,6 +186,14 @@ impl PublicProgram {
         Params::new(&self.params)
     }
 
+    /// The parameters, checked again but for their security: tests and examples only.
+    ///
+    /// # Errors
+    /// Those of [`Params::insecure_new`].
+    pub fn insecure_params(&self) -> Result<Params> {
+        Params::insecure_new(&self.params)
+    }
+
     /// How inputs are packed.
     pub fn input(&self) -> Packing {
         self.input

@@ -126,7 +126,7 @@ impl Server {
         for (step, info) in self.steps.iter().zip(&self.public.steps) {
             let before = current.as_ref().unwrap_or(input);
             let start = Instant::now();
-            let after = self.step(step, before)?;
+            let after = self.step(step, info, before)?;
             self.evaluator.session().ring().wait()?;
             let wall_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             observe(&StepReport {
@@ -140,7 +140,12 @@ impl Server {
         Ok(current.expect("a network has at least one layer"))
     }
 
-    fn step(&self, step: &PreparedStep, x: &EncryptedVectors) -> Result<EncryptedVectors> {
+    fn step(
+        &self,
+        step: &PreparedStep,
+        info: &StepInfo,
+        x: &EncryptedVectors,
+    ) -> Result<EncryptedVectors> {
         let evaluator = &self.evaluator;
         match step {
             PreparedStep::MatVec(matvec) => matvec.apply(evaluator, x),
@@ -148,7 +153,15 @@ impl Server {
                 let scaled = evaluator.rescale(&evaluator.mul_scalar(ct, *factor)?)?;
                 evaluator.add_scalar(&scaled, *offset)
             }),
-            PreparedStep::Poly(plan) => x.map(|ct| evaluator.evaluate_poly(plan, ct)),
+            PreparedStep::Poly(plan) => x.map(|ct| {
+                // A polynomial of vanishing leading coefficients ends above its schedule.
+                let y = evaluator.evaluate_poly(plan, ct)?;
+                if y.level() == info.level_out {
+                    Ok(y)
+                } else {
+                    evaluator.align_to(&y, info.level_out)
+                }
+            }),
         }
     }
 }

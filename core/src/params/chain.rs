@@ -20,19 +20,41 @@ pub(super) struct Chain {
 /// Headroom of level 0 over its scale, in bits: values up to `2^(headroom - 1)` fit.
 const MIN_HEADROOM_BITS: f64 = 4.0;
 
+/// Largest distance of a scale from `log_scale`, in bits, that is accepted of given primes.
+const MAX_DRIFT_BITS: f64 = 1.0;
+
 /// Searches the primes of a literal: those that are 1 modulo `2^17` where enough exist, so that
 /// they serve every ring up to N = 2^16 and hardware reducers, else 1 modulo `2N`.
 pub(super) fn build(literal: &ParamsLiteral) -> Result<Chain> {
     let (least, preferred) = (2u64 << literal.log_n, 1u64 << 17);
     if preferred > least
-        && let Ok(chain) = search(literal, preferred)
+        && let Ok(chain) = steady(literal, preferred)
     {
         return Ok(chain);
     }
-    search(literal, least)
+    steady(literal, least)
 }
 
-fn search(literal: &ParamsLiteral, step: u64) -> Result<Chain> {
+/// Relative distance of every scale from `2^log_scale` that a search aims at.
+const AIM: f64 = 1.0 / 32768.0;
+
+/// The nearest primes; where long chains use them up and drift beyond [`AIM`], a choice that holds
+/// it, if there is one.
+fn steady(literal: &ParamsLiteral, step: u64) -> Result<Chain> {
+    let nearest = search(literal, step, None)?;
+    let aim = Scale::from_log2(literal.log_scale).to_f64();
+    let drifts = |s: &Scale| (s.to_f64() / aim - 1.0).abs() > AIM;
+    if nearest.scales.iter().any(drifts)
+        && let Ok(chain) = search(literal, step, Some(AIM))
+    {
+        return Ok(chain);
+    }
+    Ok(nearest)
+}
+
+/// `tolerance`: among the primes that leave a scale this near, take the one farthest from the
+/// middle of its width and so save the near ones for later; without it, take the nearest.
+fn search(literal: &ParamsLiteral, step: u64, tolerance: Option<f64>) -> Result<Chain> {
     let lists = || literal.chain.iter().chain([&literal.special]).flatten();
     let mut used: Vec<u64> = lists()
         .filter_map(|p| match p {
@@ -64,9 +86,26 @@ fn search(literal: &ParamsLiteral, step: u64) -> Result<Chain> {
             } else {
                 1 << spec.bits()
             };
-            primes.push(nearest(spec, target, step, &mut used)?);
+            primes.push(match tolerance.filter(|_| last) {
+                Some(tolerance) => farthest(spec, target, step, tolerance, &mut used)?,
+                None => nearest(spec, target, step, &mut used)?,
+            });
         }
         scale = square.div_primes(primes.iter().copied());
+        // Unchecked, given primes could shrink the scale to 0 or double its width per level.
+        let drift = scale.log2() - f64::from(literal.log_scale);
+        if drift.is_nan() || drift.abs() > MAX_DRIFT_BITS {
+            return Err(Error::InvalidParams {
+                op: "Params::new",
+                what: "the primes that a level drops do not hold the scale",
+                expected: format!(
+                    "a scale within {MAX_DRIFT_BITS} bit of 2^{}",
+                    literal.log_scale
+                ),
+                got: format!("2^{:.2}", scale.log2()),
+                remedy: "give widths and let the primes be searched",
+            });
+        }
         scales.push(scale.clone());
         levels.push(primes);
     }
@@ -124,6 +163,31 @@ fn nearest(spec: PrimeSpec, target: u64, step: u64, used: &mut Vec<u64>) -> Resu
     used.push(found);
     Ok(found)
 }
+
+/// The unused prime within a relative `tolerance` of the target that is farthest from `2^bits`.
+fn farthest(
+    spec: PrimeSpec,
+    target: u64,
+    step: u64,
+    tolerance: f64,
+    used: &mut Vec<u64>,
+) -> Result<u64> {
+    let bits = match spec {
+        PrimeSpec::Prime(p) => return Ok(p),
+        PrimeSpec::Bits(bits) => bits,
+    };
+    let found = primes_near(target, step)
+        .take_while(|p| (*p as f64 / target as f64 - 1.0).abs() <= tolerance)
+        .filter(|p| !used.contains(p))
+        .take(MAX_CANDIDATES)
+        .max_by_key(|p| p.abs_diff(1 << bits))
+        .ok_or_else(|| none(bits, step))?;
+    used.push(found);
+    Ok(found)
+}
+
+/// Candidates that [`farthest`] looks at: more than a chain can use up.
+const MAX_CANDIDATES: usize = 4 * LimbSet::MAX_LIMBS;
 
 fn none(bits: u32, step: u64) -> Error {
     ringloom_ntt::Error::NotEnoughPrimes {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use ringloom_ntt::poly::LimbSet;
 use serde::{Deserialize, Serialize};
 
 use super::Params;
@@ -94,11 +95,24 @@ impl KeyRequest {
         usize::from(self.relinearisation.is_some()) + self.galois_elements(params).len()
     }
 
-    /// Bytes of the keys at rest: half of each is a seed. Levels above the chain count as its top.
+    /// Bytes of the keys at rest, without the few of their framing: half of each is a seed, and
+    /// residues take as many bits as their modulus. Levels above the chain count as its top.
     pub fn seeded_bytes(&self, params: &Params) -> u64 {
+        self.sum(params, |digits, limbs| digits * params.packed_bytes(limbs))
+    }
+
+    /// Bytes of the keys on a device, expanded, in words.
+    pub fn expanded_bytes(&self, params: &Params) -> u64 {
+        self.sum(params, |digits, limbs| {
+            2 * digits * (limbs.len() * params.n() * 8) as u64
+        })
+    }
+
+    /// Sum over all keys of a size in terms of digits and limbs.
+    fn sum(&self, params: &Params, size: impl Fn(u64, LimbSet) -> u64) -> u64 {
         let key = |level: usize| {
             let gadget = params.levels()[level.min(params.max_level())].gadget();
-            (gadget.digits().len() * gadget.extended().len() * params.n() * 8) as u64
+            size(gadget.digits().len() as u64, gadget.extended())
         };
         let galois = self.galois_elements(params);
         self.relinearisation
@@ -106,11 +120,6 @@ impl KeyRequest {
             .chain(galois.into_values())
             .map(key)
             .sum()
-    }
-
-    /// Bytes of the keys on a device, expanded.
-    pub fn expanded_bytes(&self, params: &Params) -> u64 {
-        2 * self.seeded_bytes(params)
     }
 }
 

@@ -93,7 +93,7 @@ impl Params {
     /// A small ring for examples and tests: N = 2^10, scale 2^40. **Insecure.**
     ///
     /// # Errors
-    /// [`Error::InvalidParams`] for more than 40 levels.
+    /// [`Error::InvalidParams`] for more than 125 levels.
     pub fn insecure_toy(levels: usize) -> Result<Self> {
         presets::insecure_toy(levels, 10)
     }
@@ -201,6 +201,16 @@ impl Params {
             .moduli()
             .iter()
             .map(|m| (m.value() as f64).log2())
+            .sum()
+    }
+
+    /// Bytes of one polynomial over these limbs at rest: residues take as many bits as their
+    /// modulus.
+    pub fn packed_bytes(&self, limbs: LimbSet) -> u64 {
+        let bits = |limb: usize| u64::from(self.ring_spec().modulus(limb).bits());
+        limbs
+            .iter()
+            .map(|limb| bits(limb) * (self.n() / 8) as u64)
             .sum()
     }
 

@@ -1,5 +1,7 @@
 //! Named sets, and sets for a depth.
 
+use ringloom_ntt::poly::LimbSet;
+
 use super::{
     Params, ParamsLiteral,
     PrimeSpec::{self, Bits},
@@ -66,6 +68,16 @@ const STEP: u32 = 40;
 const SPECIAL_MARGIN: u32 = 5;
 
 pub(super) fn for_depth(depth: usize) -> Result<Params> {
+    let too_deep = || Error::InvalidParams {
+        op: "Params::for_depth",
+        what: "no secure ring has enough levels",
+        expected: "a depth of at most 80 or so".into(),
+        got: depth.to_string(),
+        remedy: "make the circuit shallower",
+    };
+    if depth >= LimbSet::MAX_LIMBS {
+        return Err(too_deep());
+    }
     let limbs = depth + 1;
     let chain_bits = BOTTOM as usize + STEP as usize * depth;
     for log_n in 12..=17 {
@@ -83,16 +95,12 @@ pub(super) fn for_depth(depth: usize) -> Result<Params> {
             return Params::new(&literal(log_n, depth, per_digit, count, bits));
         }
     }
-    Err(Error::InvalidParams {
-        op: "Params::for_depth",
-        what: "no secure ring has enough levels",
-        expected: "a depth of at most 80 or so".into(),
-        got: depth.to_string(),
-        remedy: "make the circuit shallower",
-    })
+    Err(too_deep())
 }
 
 pub(super) fn insecure_toy(levels: usize, log_n: u32) -> Result<Params> {
+    // The limb check refuses the largest count that is built up here.
+    let levels = levels.min(LimbSet::MAX_LIMBS);
     Params::insecure_new(&literal(log_n, levels, 2.min(levels + 1), 2, 48))
 }
 

@@ -77,8 +77,8 @@ fn scales_stay_near_their_target() {
     // Sixty levels of 2^40: no feedback would double the deviation at each of them.
     let params = Params::insecure_new(&one_prime(16, 60, &[50], 1)).unwrap();
     for level in params.levels() {
-        let drift = (level.scale().log2() - 40.0).abs();
-        assert!(drift < 2f64.powi(-13), "2^{}", drift.log2());
+        let drift = (level.scale().to_f64() / 2f64.powi(40) - 1.0).abs();
+        assert!(drift <= 2f64.powi(-15), "2^{}", drift.log2());
     }
     for (upper, lower) in params.levels()[1..].iter().zip(params.levels()) {
         let primes = upper
@@ -214,4 +214,62 @@ fn key_requests_join() {
     assert_eq!(all.count(&params), 3);
     assert!(all.seeded_bytes(&params) > 0);
     assert_eq!(rotation_element(&params, 2), 25);
+}
+
+#[test]
+fn absurd_depths_are_refused() {
+    assert_eq!(Params::insecure_toy(125).unwrap().max_level(), 125);
+    for depth in [86, 1 << 33, usize::MAX] {
+        let error = Params::for_depth(depth).unwrap_err();
+        assert!(matches!(error, Error::InvalidParams { .. }), "{error}");
+        let error = Params::insecure_toy(depth.max(200)).unwrap_err();
+        assert!(matches!(error, Error::InvalidParams { .. }), "{error}");
+    }
+}
+
+/// Explicit primes at one width on every level above 0.
+fn given(levels: usize, bits: u32) -> ParamsLiteral {
+    let mut literal = one_prime(10, 0, &[50], 1);
+    let primes = ringloom_ntt::arith::primes_near(1 << bits, 1 << 11);
+    let primes = primes.take(levels).map(|p| vec![PrimeSpec::Prime(p)]);
+    literal.chain.extend(primes);
+    literal
+}
+
+#[test]
+fn given_primes_must_hold_the_scale() {
+    // Too wide: the scale would shrink to nothing. Too narrow: its width would double per level.
+    for (levels, bits) in [(8, 50), (100, 30)] {
+        let error = Params::insecure_new(&given(levels, bits)).unwrap_err();
+        assert!(
+            error.to_string().contains("do not hold the scale"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn every_limit_is_exact() {
+    // Level 0 only, so that any number of bits can be met: primes just below powers of two.
+    let literal = |log_n: u32, bits: u32| {
+        let count = bits.div_ceil(60).max(2);
+        let width = |i: u32| (i + 1) * bits / count - i * bits / count;
+        let mut widths: Vec<u32> = (0..count).map(width).collect();
+        widths.sort_unstable();
+        let special = vec![Bits(widths.pop().unwrap())];
+        ParamsLiteral {
+            log_n,
+            chain: vec![widths.into_iter().map(Bits).collect()],
+            special,
+            log_scale: 10,
+            limbs_per_digit: 1,
+        }
+    };
+    let limits = [53, 106, 214, 430, 868, 1747, 3523];
+    for (log_n, limit) in (11..=17).zip(limits) {
+        let at = Params::new(&literal(log_n, limit)).unwrap();
+        assert!((0.0..0.1).contains(&at.security_report().margin_bits()));
+        let above = Params::new(&literal(log_n, limit + 1)).unwrap_err();
+        assert!(matches!(above, Error::InsecureParams { limit: l, .. } if l == limit));
+    }
 }

@@ -12,8 +12,10 @@ mod evaluation_keys;
 mod keyswitch;
 mod public_key;
 mod random;
+mod secret_file;
 mod secret_key;
 mod seeded_keys;
+mod wire;
 
 pub use evaluation_keys::EvaluationKeys;
 pub use public_key::PublicKey;

@@ -40,7 +40,7 @@ impl fmt::Debug for KeyId {
 /// ```
 /// use ringloom::{Params, SecretKey, Session};
 /// let params = Params::insecure_toy(2)?;
-/// let device = ringloom_ntt::open_device("cpu", None)?;
+/// let device = ringloom::open_device("cpu", None)?;
 /// let session = Session::new(&params, &*device)?;
 /// let secret = SecretKey::generate(&session)?;
 /// assert!(format!("{secret:?}").starts_with("SecretKey(id "));

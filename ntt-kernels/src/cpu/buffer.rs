@@ -24,7 +24,7 @@ pub(super) struct Locked<'a> {
     sources: Sources<'a>,
 }
 
-/// The locked buffers that a command reads, by address.
+/// The locked buffers that a command reads, in the order of their addresses.
 pub(super) struct Sources<'a>(Vec<(usize, RwLockReadGuard<'a, Words>)>);
 
 impl<'a> Locked<'a> {
@@ -61,13 +61,19 @@ impl<'a> Locked<'a> {
 }
 
 impl Sources<'_> {
+    /// Locks that are held.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// A source of the command.
     pub(super) fn operand<'s>(&'s self, view: &'s View) -> Operand<'s> {
         let at = address(view);
-        let found = (self.0.iter().find(|&&(other, _)| other == at))
+        let found = (self.0.binary_search_by_key(&at, |&(other, _)| other))
             .expect("no destination is a source, and every source is locked");
         Operand {
-            words: &found.1,
+            words: &self.0[found].1,
             view,
         }
     }

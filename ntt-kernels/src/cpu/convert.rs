@@ -8,6 +8,7 @@ use super::{
     buffer::{self, Buffer, Locked, Operand, Row},
     kernel::LimbKernel,
     memory::{Scratch, Words},
+    products::MOST_PAIRS,
     ring::CpuRing,
     workers::{NTT_WORD, WORD},
 };
@@ -19,9 +20,13 @@ use crate::{
     },
 };
 
-/// Lifted digits that a worker holds at a time in a gadget product, in words: half of a usual
-/// second-level cache.
-const DIGIT_WORDS: usize = 1 << 16;
+/// Most words of lifted digits that a worker holds at a time in a gadget product: with the rest
+/// of the work, a usual second-level cache.
+const DIGIT_WORDS: usize = 5 << 14;
+
+/// Words between the lifted digits. Rows at a distance of a power of two would all fall into the
+/// same few lines of the first-level cache.
+const DIGIT_GAP: usize = 64;
 
 impl<K: LimbKernel> CpuRing<K> {
     pub(super) fn base_convert(
@@ -99,8 +104,9 @@ impl<K: LimbKernel> CpuRing<K> {
         let (words, sources) = locked.split();
         let key = sources.operand(key);
         let digits = Digits::new(self, sources.operand(src), src, plan)?;
-        let at_once = (DIGIT_WORDS / n).clamp(1, count);
-        let scratch = self.scratch(at_once * n)?;
+        let groups = count.div_ceil((DIGIT_WORDS / n).clamp(1, MOST_PAIRS));
+        let at_once = count.div_ceil(groups);
+        let scratch = self.scratch(at_once * (n + DIGIT_GAP))?;
         let cost = count * (NTT_WORD + 3 * WORD) * n;
         // A task is one limb of both halves of the accumulator: the digits pass by in the cache,
         // and each word of the key is read once.
@@ -214,8 +220,14 @@ impl<K: LimbKernel> CpuRing<K> {
         let hats = plan.hats(target);
         match plan.mode() {
             LiftMode::Approximate => {
-                let offset = plan.offsets()[target];
-                self.kernel.combine(m, out, &ys, hats, offset, bits);
+                let (offset, source) = (plan.offsets()[target], plan.source());
+                let small = |i| self.modulus(i).value() <= m.value();
+                if source.len() == 1 && source.iter().all(small) {
+                    // The one factor is the empty product, and y is a residue already.
+                    self.kernel.offset(m, out, ys[0], offset);
+                } else {
+                    self.kernel.combine(m, out, &ys, hats, offset, bits);
+                }
             }
             LiftMode::CentredExact => {
                 // There are at most 128 wraps: one more word below 2^bits where bits >= 8.
@@ -295,14 +307,14 @@ impl<'a> Digits<'a> {
         scratch: &mut [u64],
     ) {
         let (limb, n) = (acc[0].limb, acc[0].words.len());
-        for (d, out) in group.clone().zip(scratch.chunks_exact_mut(n)) {
+        for (d, out) in group.clone().zip(scratch.chunks_exact_mut(n + DIGIT_GAP)) {
             if self.own(d, limb).is_none() {
-                self.lift(ring, d, limb, out);
+                self.lift(ring, d, limb, &mut out[..n]);
             }
         }
-        let lifted = group.clone().zip(scratch.chunks_exact(n));
+        let lifted = group.clone().zip(scratch.chunks_exact(n + DIGIT_GAP));
         let digits: Vec<_> = lifted
-            .map(|(d, lifted)| self.own(d, limb).unwrap_or(lifted))
+            .map(|(d, lifted)| self.own(d, limb).unwrap_or(&lifted[..n]))
             .collect();
         for (c, acc) in acc.iter_mut().enumerate() {
             let pairs: Vec<_> = (group.clone().zip(&digits))

@@ -88,7 +88,8 @@ impl CpuDeviceBuilder {
         self
     }
 
-    /// Runs on the threads of a pool that exists already, instead of own ones.
+    /// Runs on the threads of a pool that exists already, instead of own ones; the number of
+    /// threads is that of the pool.
     #[cfg(feature = "threads")]
     pub fn pool(mut self, pool: Arc<rayon::ThreadPool>) -> Self {
         self.pool = Some(pool);

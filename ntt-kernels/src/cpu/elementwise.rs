@@ -123,7 +123,7 @@ impl<K: LimbKernel> CpuRing<K> {
             a.map(|a| sources.operand(a)),
             b.map(|b| (sources.operand(b), b.batch() > 1)),
         );
-        let len = (self.workers).piece(dst.n(), dst.batch() * dst.limbs().len(), usize::MAX);
+        let len = (self.workers).piece(dst.n(), dst.batch() * dst.limbs().len());
         self.workers
             .run(buffer::pieces(words, dst, len), WORD * len, |row| {
                 let a = a.as_ref().map(|a| row.window(a, row.poly));

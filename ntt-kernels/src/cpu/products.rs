@@ -3,6 +3,8 @@
 //! A task owns one piece of one limb of every polynomial of the destination, and works on blocks
 //! of it that fit the first-level cache, so that each source is read from memory once.
 
+use std::ops::Range;
+
 use super::{
     buffer::{self, Locked, Row},
     kernel::LimbKernel,
@@ -13,6 +15,14 @@ use crate::poly::{View, ViewMut};
 
 /// Words of a block: 8 KiB of each operand.
 const BLOCK: usize = 1024;
+
+/// Words of a block of a sum: operands come from memory, in runs long enough to be foreseen.
+const SUM_BLOCK: usize = 4096;
+
+/// Most pairs in one sum of products. Rows lie at distances of powers of two, so that more
+/// streams would push each other out of the first-level cache, and memory delivers few streams
+/// faster than many.
+pub(super) const MOST_PAIRS: usize = 5;
 
 impl<K: LimbKernel> CpuRing<K> {
     pub(super) fn tensor(&self, dst: &ViewMut, a: &View, b: &View) {
@@ -26,7 +36,7 @@ impl<K: LimbKernel> CpuRing<K> {
                 let m = self.modulus(stack[0].limb);
                 let (a0, a1) = (stack[0].window(&a, 0), stack[0].window(&a, 1));
                 let (b0, b1) = (stack[0].window(&b, 0), stack[0].window(&b, 1));
-                for_blocks(stack, |block, dst| {
+                for_blocks(stack, BLOCK, |block, dst| {
                     let [d0, d1, d2] = dst else {
                         unreachable!("the ring checks that a tensor product has three polynomials")
                     };
@@ -45,24 +55,15 @@ impl<K: LimbKernel> CpuRing<K> {
         let (words, sources) = locked.split();
         let (digits, key) = (sources.operand(digits), sources.operand(key));
         let stacks = self.stacks(words, acc);
-        self.workers
-            .run(stacks.tasks, 2 * count * stacks.len, |stack| {
-                let m = self.modulus(stack[0].limb);
-                let digits: Vec<_> = (0..count).map(|d| stack[0].window(&digits, d)).collect();
-                let key: Vec<_> = (0..2 * count).map(|i| stack[0].window(&key, i)).collect();
-                let mut pairs = Vec::with_capacity(count);
-                for_blocks(stack, |block, acc| {
-                    for (c, acc) in acc.iter_mut().enumerate() {
-                        pairs.clear();
-                        pairs.extend(
-                            (0..count).map(|d| {
-                                (&digits[d][block.clone()], &key[2 * d + c][block.clone()])
-                            }),
-                        );
-                        self.kernel.dot(m, acc, &pairs, accumulate);
-                    }
-                });
+        let cost = 2 * count * WORD * stacks.len;
+        self.workers.run(stacks.tasks, cost, |stack| {
+            let pairs = stack.iter().map(|row| {
+                let pair = |d| (row.window(&digits, d), row.window(&key, 2 * d + row.poly));
+                (0..count).map(pair).collect()
             });
+            let pairs: Vec<Vec<_>> = pairs.collect();
+            self.sums(stack, &pairs, accumulate);
+        });
     }
 
     pub(super) fn diag_mul_acc(&self, acc: &ViewMut, terms: &[(View, View)], accumulate: bool) {
@@ -72,31 +73,38 @@ impl<K: LimbKernel> CpuRing<K> {
             .map(|(rotated, diagonal)| (sources.operand(rotated), sources.operand(diagonal)))
             .collect();
         let stacks = self.stacks(words, acc);
-        let cost = terms.len() * acc.batch() * stacks.len;
+        let cost = terms.len() * acc.batch() * WORD * stacks.len;
         self.workers.run(stacks.tasks, cost, |stack| {
-            let m = self.modulus(stack[0].limb);
-            let sources: Vec<Vec<_>> = (stack.iter())
-                .map(|row| {
-                    let pair = |(r, d)| (row.window(r, row.poly), row.window(d, 0));
-                    terms.iter().map(|(r, d)| pair((r, d))).collect()
-                })
-                .collect();
-            let mut pairs = Vec::with_capacity(terms.len());
-            for_blocks(stack, |block, acc| {
-                for (acc, sources) in acc.iter_mut().zip(&sources) {
-                    pairs.clear();
-                    pairs.extend((sources.iter()).map(|(r, d)| {
-                        let (r, d): (&[u64], &[u64]) = (r, d);
-                        (&r[block.clone()], &d[block.clone()])
-                    }));
-                    self.kernel.dot(m, acc, &pairs, accumulate);
-                }
+            let pairs = stack.iter().map(|row| {
+                let pair = |(r, d)| (row.window(r, row.poly), row.window(d, 0));
+                terms.iter().map(|(r, d)| pair((r, d))).collect()
             });
+            let pairs: Vec<Vec<_>> = pairs.collect();
+            self.sums(stack, &pairs, accumulate);
+        });
+    }
+
+    /// `stack[i] (+)= sum of the products of pairs[i]`. What the polynomials share stays in the
+    /// cache from one to the next.
+    fn sums(&self, stack: Vec<Row<'_>>, pairs: &[Vec<(&[u64], &[u64])>], accumulate: bool) {
+        let (m, count) = (self.modulus(stack[0].limb), pairs[0].len());
+        let at_once = count.div_ceil(count.div_ceil(MOST_PAIRS));
+        let mut chosen = Vec::with_capacity(at_once);
+        for_blocks(stack, SUM_BLOCK, |block, acc| {
+            for first in (0..count).step_by(at_once) {
+                let group = first..(first + at_once).min(count);
+                for (acc, pairs) in acc.iter_mut().zip(pairs) {
+                    let group = pairs[group.clone()].iter();
+                    chosen.clear();
+                    chosen.extend(group.map(|&(a, b)| (&a[block.clone()], &b[block.clone()])));
+                    (self.kernel).dot(m, acc, &chosen, accumulate || first > 0);
+                }
+            }
         });
     }
 
     fn stacks<'a>(&self, words: &'a mut [u64], dst: &ViewMut) -> Stacks<'a> {
-        let len = (self.workers).piece(dst.n(), dst.limbs().len(), usize::MAX);
+        let len = (self.workers).piece(dst.n(), dst.limbs().len());
         Stacks {
             tasks: buffer::stacks(words, dst, len),
             len,
@@ -111,13 +119,17 @@ struct Stacks<'a> {
 }
 
 /// Calls `f` on blocks of a stack of equally long rows.
-fn for_blocks(stack: Vec<Row<'_>>, mut f: impl FnMut(std::ops::Range<usize>, &mut [&mut [u64]])) {
+fn for_blocks(
+    stack: Vec<Row<'_>>,
+    size: usize,
+    mut f: impl FnMut(Range<usize>, &mut [&mut [u64]]),
+) {
     let len = stack[0].words.len();
     let mut blocks: Vec<_> = (stack.into_iter())
-        .map(|row| row.words.chunks_mut(BLOCK))
+        .map(|row| row.words.chunks_mut(size))
         .collect();
-    for start in (0..len).step_by(BLOCK) {
+    for start in (0..len).step_by(size) {
         let mut block: Vec<_> = blocks.iter_mut().filter_map(Iterator::next).collect();
-        f(start..(start + BLOCK).min(len), &mut block);
+        f(start..(start + size).min(len), &mut block);
     }
 }

@@ -7,7 +7,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-use super::{CpuDevice, Isa, isa::Scalar, ring::CpuRing, workers::Workers};
+use super::{CpuDevice, Isa, buffer::Locked, isa::Scalar, ring::CpuRing, workers::Workers};
 use crate::{
     Error, Ring,
     arith::primes_below,
@@ -17,6 +17,7 @@ use crate::{
         ModDownPlan, PolyBuf, RingSpec, Role, SeedLayout, Shape,
     },
     reference::ReferenceDevice,
+    testing::{Dual, conformance_quick},
 };
 
 /// Five limbs below `2^50`, three wide ones.
@@ -302,6 +303,25 @@ fn every_command_equals_the_reference_on_every_instruction_set() {
 }
 
 #[test]
+fn every_instruction_set_conforms() {
+    for isa in Isa::available() {
+        let report = conformance_quick(&device(isa, 2));
+        assert!(report.passed(), "{}: {report}", isa.name());
+    }
+}
+
+#[test]
+fn every_command_equals_its_lowering_on_the_reference() {
+    // Dual fails the first command whose words differ.
+    let spec = spec(6);
+    let dual = Dual::new(
+        Arc::new(ReferenceDevice::new()),
+        Arc::new(CpuDevice::new().unwrap()),
+    );
+    assert!(!everything(&dual, &spec, 6).is_empty());
+}
+
+#[test]
 fn the_words_do_not_depend_on_the_number_of_threads() {
     // Large enough that the work is shared.
     let spec = spec(12);
@@ -367,6 +387,24 @@ fn commands_of_many_threads_do_not_wait_for_each_other() {
     });
     let total = ring.stats().commands.values().sum::<u64>();
     assert_eq!(total, 40_000);
+}
+
+#[test]
+fn a_buffer_is_locked_once() {
+    let spec = spec(4);
+    let ring = Ring::new(&device(Isa::Scalar, 1), &spec).unwrap();
+    let new = || {
+        ring.alloc(Shape::new(2, spec.all_limbs(), 4), EVAL)
+            .unwrap()
+    };
+    let (mut dst, a, b) = (new(), new(), new());
+    let dst = dst.view_mut();
+    let views = [a.view(), b.poly(0).unwrap(), a.poly(1).unwrap(), b.view()];
+    let mut locked = Locked::new(&dst, &views);
+    let (words, sources) = locked.split();
+    assert_eq!((words.len(), sources.count()), (2 * 8 * 16, 2));
+    let second = sources.operand(&views[2]).row(0, 0).as_ptr();
+    assert_eq!(second, sources.operand(&views[0]).row(1, 0).as_ptr());
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(super) const WORD: usize = 1;
 pub(super) const NTT_WORD: usize = 6;
 
 /// Below this cost, waking a second thread takes longer than the work.
+#[cfg(feature = "threads")]
 const WORTH_SHARING: usize = 1 << 16;
 
 /// Plain loops, or a pool of threads that the device owns or was given.
@@ -41,16 +42,15 @@ impl Workers {
         1
     }
 
-    /// A length to cut limbs of `n` words into when the command has `rows` of them, at most
-    /// `most` words (a power of two): every worker gets a few tasks.
-    pub(super) fn piece(&self, n: usize, rows: usize, most: usize) -> usize {
-        let tasks = if self.parallelism() > 1 {
-            4 * self.parallelism()
-        } else {
-            1
+    /// The length of the pieces to cut `rows` limbs of `n` words into, so that every worker gets
+    /// a few tasks.
+    pub(super) fn piece(&self, n: usize, rows: usize) -> usize {
+        let tasks = match self.parallelism() {
+            1 => 1,
+            workers => 4 * workers,
         };
         let per_row = tasks.div_ceil(rows).next_power_of_two();
-        (n / per_row).max(SMALLEST_PIECE).min(most).min(n)
+        (n / per_row).max(SMALLEST_PIECE).min(n)
     }
 
     /// Runs `f` on every task, each costing about `cost`; in order on this thread where that is
@@ -64,7 +64,8 @@ impl Workers {
             pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(f));
             return;
         }
-        let _ = (cost, WORTH_SHARING);
+        #[cfg(not(feature = "threads"))]
+        let _ = cost;
         tasks.into_iter().for_each(f);
     }
 }

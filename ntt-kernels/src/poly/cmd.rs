@@ -177,6 +177,9 @@ pub struct SeedLayout {
 }
 
 impl SeedLayout {
+    /// Number of digits that the nonce tells apart.
+    pub const MAX_DIGITS: usize = 1 << 16;
+
     /// The nonce of one limb of one digit.
     pub const fn nonce(&self, digit: usize, limb: usize) -> u64 {
         (self.key_index as u64) << 32 | (digit as u64) << 16 | limb as u64

@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     device::{Capabilities, Device, RingBackend, Stats},
     error::{Error, Result},
@@ -378,7 +380,8 @@ impl PolyBuf {
             let (expected, got) = (to.spec().id().to_string(), from.spec().id().to_string());
             return Err(Error::RingMismatch { op, expected, got });
         }
-        let words = from.download(self)?;
+        // They may be secret.
+        let words = Zeroizing::new(from.download(self)?);
         to.upload_class(op, self.shape, self.domain, self.class, &words)
     }
 }

@@ -3,7 +3,7 @@
 use super::Ring;
 use crate::{
     error::{Error, Result},
-    poly::{BufClass, Cmd, Domain, ElementwiseOp, Form, LimbSet, Role, View},
+    poly::{BufClass, Cmd, Domain, ElementwiseOp, Form, LimbSet, RingId, Role, SeedLayout, View},
 };
 
 pub(super) fn check(ring: &Ring, cmd: &Cmd) -> Result<()> {
@@ -68,6 +68,7 @@ impl Checker<'_> {
                 },
             ),
             Cmd::BaseConvert { dst, src, plan } => {
+                self.plan_ring(plan.ring())?;
                 self.domain(src, Domain::Coeff)?;
                 self.domain(dst, Domain::Coeff)?;
                 self.batch(src, dst.batch())?;
@@ -81,7 +82,20 @@ impl Checker<'_> {
                 }
                 self.like(src, dst)
             }
-            Cmd::ExpandSeed { dst, .. } => self.plain(dst),
+            Cmd::ExpandSeed { dst, .. } => {
+                self.plain(dst)?;
+                // One digit more would take the nonce of another key.
+                if dst.batch() <= SeedLayout::MAX_DIGITS {
+                    return Ok(());
+                }
+                let expected = format!("at most {} digits", SeedLayout::MAX_DIGITS);
+                let got = dst.batch().to_string();
+                Err(Error::ShapeMismatch {
+                    op: self.op,
+                    expected,
+                    got,
+                })
+            }
             Cmd::InnerProduct {
                 acc, digits, key, ..
             } => {
@@ -111,6 +125,7 @@ impl Checker<'_> {
                 })
             }
             Cmd::ModDown { dst, src, plan } => {
+                self.plan_ring(plan.ring())?;
                 self.domain(src, Domain::Eval)?;
                 self.domain(dst, Domain::Eval)?;
                 self.batch(src, dst.batch())?;
@@ -118,6 +133,7 @@ impl Checker<'_> {
                 self.limbs(src, plan.kept().union(plan.dropped()))
             }
             Cmd::Decompose { dst, src, plan } => {
+                self.plan_ring(plan.ring())?;
                 self.domain(src, Domain::Eval)?;
                 self.domain(dst, Domain::Eval)?;
                 self.batch(src, 1)?;
@@ -132,6 +148,7 @@ impl Checker<'_> {
                 plan,
                 ..
             } => {
+                self.plan_ring(plan.ring())?;
                 self.eval_pair(acc)?;
                 self.limbs(acc, plan.extended())?;
                 self.domain(src, Domain::Eval)?;
@@ -215,6 +232,17 @@ impl Checker<'_> {
             Some((limb, c)) => self.plan(format!("constant {c} is no residue of limb {limb}")),
             None => Ok(()),
         }
+    }
+
+    /// The constants of a plan are residues of one modulus table.
+    fn plan_ring(&self, ring: RingId) -> Result<()> {
+        let expected = self.ring.spec().id();
+        if ring == expected {
+            return Ok(());
+        }
+        self.plan(format!(
+            "it was built for ring {ring}, this is ring {expected}"
+        ))
     }
 
     fn plan(&self, reason: String) -> Result<()> {

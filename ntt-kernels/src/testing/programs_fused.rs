@@ -85,7 +85,8 @@ struct Gadget {
 /// Groupings of the limbs in use: digits of one limb, of two, of three, one digit for all. Large
 /// tables are cut, since work grows with digits times limbs.
 fn gadgets(s: Setup) -> Vec<Gadget> {
-    let cut: Vec<usize> = s.limbs.iter().take(21).collect();
+    let most = if s.log_n <= 6 { 21 } else { 11 };
+    let cut: Vec<usize> = s.limbs.iter().take(most).collect();
     let specials = cut.len().div_ceil(4);
     let (source, special) = cut.split_at(cut.len() - specials);
     let mut sizes = vec![1, 2, 3, source.len()];

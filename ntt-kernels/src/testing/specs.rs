@@ -73,21 +73,14 @@ pub(super) fn full() -> Result<Vec<TestRing>> {
         &[1],
         &FEW,
     )?);
-    rings.push(ring(
-        "batches",
-        12,
-        &widths[4..10],
-        &[10, 12],
-        &[3, 5],
-        &FEW,
-    )?);
+    rings.push(ring("batches", 12, &widths[4..10], &[11], &[3], &FEW)?);
     rings.push(ring(
         "thresholds, wide ring",
         11,
         &thresholds(11),
         &[11],
         &[1],
-        &ALL,
+        &FEW,
     )?);
     let mut large = primes_below(50, 1 << 15, 2)?;
     large.extend(primes_below(61, 1 << 15, 1)?);

@@ -9,7 +9,7 @@
 //! Forward, the input is lifted by `2q log2 N`, so that no difference is ever negative and no
 //! butterfly corrects anything: values stay below `(4 log2 N + 1) q`, which must fit 52 bits.
 //!
-//! *Reference*: [Harvey14] section 3; bounds in docs/notes/reduction-bounds.md.
+//! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
 use super::factors::Factor;

@@ -3,7 +3,7 @@
 //! Butterflies are Harvey's: values below `4q < 2^63` on the way forward and below `2q` on the
 //! way back, two stages per pass over the data.
 //!
-//! *Reference*: [Harvey14] algorithms 2 and 3; bounds in docs/notes/reduction-bounds.md.
+//! *Reference*: \[Harvey14\] algorithms 2 and 3; bounds in docs/notes/reduction-bounds.md.
 
 use crate::arith::{Modulus, ShoupWord};
 use crate::cpu::{kernel::LimbKernel, tables::LimbTables};

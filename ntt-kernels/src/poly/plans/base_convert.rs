@@ -3,7 +3,7 @@
 use crate::{
     arith::{Modulus, ShoupWord},
     error::{Error, Result},
-    poly::{LimbSet, RingSpec},
+    poly::{LimbSet, RingId, RingSpec},
 };
 
 /// What a base conversion does with the multiple of the source product `Q`.
@@ -32,6 +32,7 @@ pub enum LiftMode {
 /// \[HPS18\] section 2; centring after \[BMTH21\] section 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseConvertPlan {
+    ring: RingId,
     source: LimbSet,
     target: LimbSet,
     mode: LiftMode,
@@ -96,6 +97,7 @@ impl BaseConvertPlan {
                 .fold(1, |acc, i| m.mul(acc, m.reduce(spec.modulus(i).value())))
         });
         Ok(Self {
+            ring: spec.id(),
             source,
             target,
             mode,
@@ -106,6 +108,11 @@ impl BaseConvertPlan {
             halves,
             hats,
         })
+    }
+
+    /// The ring whose modulus table the constants are for.
+    pub fn ring(&self) -> RingId {
+        self.ring
     }
 
     /// Limbs read.

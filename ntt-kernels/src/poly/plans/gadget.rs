@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{BaseConvertPlan, LiftMode};
 use crate::{
     error::{Error, Result},
-    poly::{LimbSet, RingSpec},
+    poly::{LimbSet, RingId, RingSpec},
 };
 
 /// How one polynomial is written in digits for a key-switch: digit `d` is the residue modulo the
@@ -19,6 +19,7 @@ use crate::{
 /// \[HK20\] section 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GadgetPlan {
+    ring: RingId,
     source: LimbSet,
     special: LimbSet,
     digits: Vec<GadgetDigit>,
@@ -81,10 +82,16 @@ impl GadgetPlan {
             ));
         }
         Ok(Self {
+            ring: spec.id(),
             source,
             special,
             digits,
         })
+    }
+
+    /// The ring whose modulus table the constants are for.
+    pub fn ring(&self) -> RingId {
+        self.ring
     }
 
     /// Limbs of the polynomial to decompose.

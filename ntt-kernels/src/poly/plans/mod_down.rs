@@ -6,7 +6,7 @@ use super::{BaseConvertPlan, LiftMode};
 use crate::{
     arith::ShoupWord,
     error::Result,
-    poly::{LimbSet, RingSpec},
+    poly::{LimbSet, RingId, RingSpec},
 };
 
 /// Constants of `x -> round(x / D)`, `D` the product of the dropped limbs.
@@ -37,6 +37,11 @@ impl ModDownPlan {
             inverses: inverses.collect(),
             lift: Arc::new(lift),
         })
+    }
+
+    /// The ring whose modulus table the constants are for.
+    pub fn ring(&self) -> RingId {
+        self.lift.ring()
     }
 
     /// Limbs of the result.

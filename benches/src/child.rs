@@ -1,0 +1,141 @@
+//! Long-lived child processes that speak JSON lines: our workers and the Python peers.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{self, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Result;
+
+/// A child with its pipes. Dropping it ends it.
+pub struct Child {
+    process: process::Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Child {
+    /// Starts a worker of this very program.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn worker(program: &Path) -> Result<Self> {
+        Self::start(Command::new(program).arg("worker"))
+    }
+
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (input, output) = (process.stdin.take(), process.stdout.take());
+        let output = BufReader::new(output.expect("it was asked for"));
+        Ok(Self {
+            process,
+            input,
+            output,
+        })
+    }
+
+    /// Sends a request and waits for the answer.
+    ///
+    /// # Errors
+    /// The child's own `{"error": ..}`; a child that ended or answers something else.
+    pub fn ask(&mut self, request: &impl Serialize) -> Result<Value> {
+        let input = self.input.as_mut().expect("only a drop takes it");
+        writeln!(input, "{}", serde_json::to_string(request)?)?;
+        input.flush()?;
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            return Err("the process ended without an answer".into());
+        }
+        let answer: Value =
+            serde_json::from_str(&line).map_err(|e| format!("{e} in {}", line.trim_end()))?;
+        match answer.get("error") {
+            Some(error) => Err(error.as_str().unwrap_or("an error without text").into()),
+            None => Ok(answer),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A peer that comes as a Python wheel: one process for all its ids.
+pub struct PythonPeer {
+    /// Short name.
+    pub name: &'static str,
+    /// As the module says.
+    pub version: String,
+    /// The process.
+    pub child: Child,
+}
+
+impl PythonPeer {
+    /// Names of the Python peers.
+    pub const NAMES: [&str; 2] = ["openfhe", "tenseal"];
+
+    /// Starts a peer with the interpreter of its own environment, `<folder>/<name>`, or of the
+    /// folder itself.
+    ///
+    /// # Errors
+    /// Why it does not run here.
+    pub fn start(name: &'static str, folder: &Path, threads: usize) -> Result<Self> {
+        let own = folder.join(name);
+        let python = [&own, folder].map(|f| f.join("bin").join("python"));
+        let python = python.into_iter().find(|p| p.exists()).ok_or_else(|| {
+            format!(
+                "no interpreter in {} (make bench-peers installs it)",
+                own.display()
+            )
+        })?;
+        let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "peers"].iter().collect();
+        let script = script.join(format!("{name}_peer.py"));
+        let arguments = [OsStr::new("-u"), script.as_os_str()];
+        let mut command = Command::new(python);
+        let command = command
+            .args(arguments)
+            .env("OMP_NUM_THREADS", threads.to_string());
+        let mut child = Child::start(command)?;
+        let hello = child.ask(&serde_json::json!({ "do": "hello" }))?;
+        let version = hello["version"].as_str().unwrap_or("unknown").to_owned();
+        Ok(Self {
+            name,
+            version,
+            child,
+        })
+    }
+
+    /// Of our ids, those that the peer's script has.
+    pub fn ids(name: &str) -> Vec<String> {
+        let has = |id: &str| {
+            let (op, params) = id.rsplit_once('/').unwrap_or((id, ""));
+            match name {
+                "openfhe" => id.starts_with("ckks/") || op == "matrix/plain_matvec",
+                // No encoding by itself, no rotations in its interface.
+                "tenseal" => match op {
+                    "ckks/encrypt_pk"
+                    | "ckks/decrypt_decode"
+                    | "ckks/add"
+                    | "ckks/mul_relin_rescale" => true,
+                    "matrix/plain_matvec" => params == "256x256",
+                    _ => false,
+                },
+                _ => false,
+            }
+        };
+        let ids = crate::ids::all().into_iter().filter(|id| has(id));
+        ids.map(|id| format!("peer/{name}/{id}")).collect()
+    }
+}

@@ -1,0 +1,175 @@
+//! Every id: `layer/op/params`, and `peer/<name>/layer/op/params`.
+
+use crate::{
+    Result,
+    case::{Case, Context},
+    ckks, matrix, model, peers, ring,
+};
+
+type Build = fn(&Context, &str) -> Result<Box<dyn Case>>;
+
+/// One operation with its parameter sets.
+struct Op {
+    name: &'static str,
+    params: &'static [&'static str],
+    build: Build,
+}
+
+const RING: &[&str] = &["n12_q50", "n13_q50", "n14_q50", "n15_q50", "n16_q50"];
+const RING_FWD: &[&str] = &[
+    "n12_q50", "n13_q50", "n14_q50", "n15_q50", "n16_q50", "n14_q40",
+];
+const CKKS: &[&str] = &["n14_k9", "n15_k15"];
+
+#[rustfmt::skip]
+const OPS: [Op; 11] = [
+    Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
+    Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
+    Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
+    Op { name: "ckks/encrypt_pk", params: CKKS, build: ckks::encrypt_pk },
+    Op { name: "ckks/decrypt_decode", params: CKKS, build: ckks::decrypt_decode },
+    Op { name: "ckks/add", params: CKKS, build: ckks::add },
+    Op { name: "ckks/mul_relin_rescale", params: CKKS, build: ckks::mul_relin_rescale },
+    Op { name: "ckks/rotate", params: CKKS, build: ckks::rotate },
+    Op { name: "ckks/rotate_hoisted8", params: CKKS, build: ckks::rotate_hoisted8 },
+    Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9"], build: matrix::plain_matvec },
+    Op { name: "model/digits", params: &["one", "batch"], build: model::digits },
+];
+
+/// Ids that stand beside another id than their namesake: a ruler for it.
+const RULERS: [(&str, &str); 5] = [
+    ("ring/ntt_fwd/n14_q40", "peer/tfhe-ntt/ring/ntt_fwd/n14_q50"),
+    (
+        "ckks/mul_relin_rescale/n14_k9",
+        "peer/tfhe-ntt/ring/ntt_fwd/n14_q50",
+    ),
+    ("ckks/rotate/n14_k9", "peer/tfhe-ntt/ring/ntt_fwd/n14_q50"),
+    (
+        "ckks/rotate_hoisted8/n14_k9",
+        "peer/tfhe-ntt/ring/ntt_fwd/n14_q50",
+    ),
+    (
+        "matrix/plain_matvec/256x256_n14_k9",
+        "peer/tfhe-ntt/ring/ntt_fwd/n14_q50",
+    ),
+];
+
+/// Our ids, in order.
+pub fn all() -> Vec<String> {
+    let of = |op: &Op| -> Vec<String> {
+        let id = |params: &&str| format!("{}/{params}", op.name);
+        op.params.iter().map(id).collect()
+    };
+    OPS.iter().flat_map(of).collect()
+}
+
+/// Prepares the benchmark of an id, ours or a Rust peer's.
+///
+/// # Errors
+/// An unknown id; those of the benchmark's function.
+pub fn prepare(ctx: &Context, id: &str) -> Result<Box<dyn Case>> {
+    if let Some(peer) = id.strip_prefix("peer/") {
+        return peers::prepare(ctx, peer);
+    }
+    let parts = id.rsplit_once('/');
+    let found = parts.and_then(|(name, params)| {
+        let op = OPS.iter().find(|op| op.name == name)?;
+        op.params.contains(&params).then_some((op, params))
+    });
+    let (op, params) = found.ok_or_else(|| {
+        format!("unknown id, expected one of `ringloom-bench list`, got {id}; check its spelling")
+    })?;
+    (op.build)(ctx, params)
+}
+
+/// Peer ids that run interleaved with one of ours, given all peer ids at hand: its namesakes and
+/// its rulers.
+pub fn beside(id: &str, peers: &[String]) -> Vec<String> {
+    let ruler = |peer: &str| RULERS.iter().any(|r| r.0 == id && r.1 == peer);
+    let namesake = |peer: &str| {
+        let rest = peer.strip_prefix("peer/").and_then(|p| p.split_once('/'));
+        rest.is_some_and(|(_, name)| name == id)
+    };
+    let found = peers.iter().filter(|peer| namesake(peer) || ruler(peer));
+    found.cloned().collect()
+}
+
+/// Whether an id matches a pattern, where `*` stands for any characters and `?` for one.
+pub fn matches(pattern: &str, id: &str) -> bool {
+    let (p, s) = (pattern.as_bytes(), id.as_bytes());
+    // reach[j]: the pattern so far matches the first j bytes.
+    let mut reach = vec![false; s.len() + 1];
+    reach[0] = true;
+    for &c in p {
+        let mut next = vec![false; s.len() + 1];
+        if c == b'*' {
+            let first = reach.iter().position(|&r| r).unwrap_or(s.len() + 1);
+            next.iter_mut().skip(first).for_each(|r| *r = true);
+        } else {
+            for j in 0..s.len() {
+                next[j + 1] = reach[j] && (c == b'?' || c == s[j]);
+            }
+        }
+        reach = next;
+    }
+    reach[s.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_follow_the_grammar() {
+        let ids = all();
+        for (i, id) in ids.iter().enumerate() {
+            assert_eq!(id.split('/').count(), 3, "{id}");
+            assert!(!ids[..i].contains(id), "{id}");
+        }
+        for wanted in [
+            "ring/ntt_fwd/n14_q50",
+            "ring/ntt_fwd/n14_q40",
+            "ring/ntt_inv/n16_q50",
+            "ckks/encode/n14_k9",
+            "ckks/rotate_hoisted8/n15_k15",
+            "matrix/plain_matvec/256x256",
+            "model/digits/batch",
+        ] {
+            assert!(ids.iter().any(|id| id == wanted), "{wanted}");
+        }
+        for (id, _) in RULERS {
+            assert!(ids.iter().any(|i| i == id), "{id}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, id, want) in [
+            ("*", "ring/ntt_fwd/n14_q50", true),
+            ("ring/*", "ring/ntt_fwd/n14_q50", true),
+            ("ring/*", "ckks/add/n14_k9", false),
+            ("*/n14_*", "ckks/add/n14_k9", true),
+            ("*/n14_*", "ckks/add/n15_k15", false),
+            ("ckks/add/n14_k?", "ckks/add/n14_k9", true),
+            ("ckks/add", "ckks/add/n14_k9", false),
+            ("", "x", false),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+        ] {
+            assert_eq!(matches(pattern, id), want, "{pattern} {id}");
+        }
+    }
+
+    #[test]
+    fn peers_stand_beside_their_namesakes_and_rulers() {
+        let peers = [
+            "peer/openfhe/ckks/rotate/n14_k9",
+            "peer/tfhe-ntt/ring/ntt_fwd/n14_q50",
+            "peer/openfhe/ckks/rotate/n15_k15",
+        ]
+        .map(String::from);
+        assert_eq!(beside("ckks/rotate/n14_k9", &peers), peers[..2]);
+        assert_eq!(beside("ring/ntt_fwd/n14_q50", &peers), peers[1..2]);
+        assert!(beside("model/digits/one", &peers).is_empty());
+    }
+}

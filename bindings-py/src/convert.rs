@@ -1,0 +1,162 @@
+//! numpy in and out.
+
+use numpy::{IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, ndarray::ArrayD};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyTuple},
+};
+
+use crate::errors::{Failure, Result};
+
+/// Real numbers with their numpy shape, in C order.
+pub struct Reals {
+    pub shape: Vec<usize>,
+    pub values: Vec<f64>,
+}
+
+/// Vectors: a 1-D array is one, the rows of a 2-D array are several.
+pub struct Vectors {
+    pub ndim: usize,
+    pub rows: Vec<Vec<f64>>,
+}
+
+/// Anything `numpy.asarray` takes, as real numbers in double precision.
+pub fn reals(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Reals> {
+    let py = x.py();
+    let array = py.import("numpy")?.call_method1("asarray", (x,))?;
+    let dtype = array.getattr("dtype")?;
+    if !"biuf".contains(&dtype.getattr("kind")?.extract::<String>()?) {
+        let message = format!(
+            "{op}: not real numbers, expected an array of booleans, integers or floats, got {dtype}; convert it first"
+        );
+        return Err(Failure::type_error(message));
+    }
+    let array = array.call_method1("astype", ("float64",))?;
+    let array: PyReadonlyArrayDyn<'_, f64> = array
+        .cast::<PyArrayDyn<f64>>()
+        .map_err(PyErr::from)?
+        .readonly();
+    let view = array.as_array();
+    Ok(Reals {
+        shape: view.shape().to_vec(),
+        values: view.iter().copied().collect(),
+    })
+}
+
+impl Reals {
+    /// One vector, or the rows of a matrix.
+    pub fn into_vectors(self, op: &'static str) -> Result<Vectors> {
+        match *self.shape {
+            [_] => Ok(Vectors {
+                ndim: 1,
+                rows: vec![self.values],
+            }),
+            [count, length] if count > 0 && length > 0 => {
+                let rows = self
+                    .values
+                    .chunks_exact(length)
+                    .map(<[f64]>::to_vec)
+                    .collect();
+                Ok(Vectors { ndim: 2, rows })
+            }
+            _ => Err(Failure::shape(
+                op,
+                "a 1-D or 2-D array that is not empty",
+                shape_text(&self.shape),
+            )),
+        }
+    }
+
+    /// Rows, columns and the row-major entries of a matrix.
+    pub fn into_matrix(self, op: &'static str) -> Result<((usize, usize), Vec<f64>)> {
+        match *self.shape {
+            [rows, columns] => Ok(((rows, columns), self.values)),
+            _ => Err(Failure::shape(op, "a 2-D array", shape_text(&self.shape))),
+        }
+    }
+
+    /// The entries of a vector.
+    pub fn into_vector(self, op: &'static str) -> Result<Vec<f64>> {
+        match *self.shape {
+            [_] => Ok(self.values),
+            _ => Err(Failure::shape(op, "a 1-D array", shape_text(&self.shape))),
+        }
+    }
+}
+
+pub fn vectors(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Vectors> {
+    reals(op, x)?.into_vectors(op)
+}
+
+/// A shape as Python writes it.
+pub fn shape_text(shape: &[usize]) -> String {
+    match shape {
+        [one] => format!("shape ({one},)"),
+        more => {
+            let sizes: Vec<String> = more.iter().map(usize::to_string).collect();
+            format!("shape ({})", sizes.join(", "))
+        }
+    }
+}
+
+/// The shape of vectors of one length.
+pub fn shape_of(ndim: usize, rows: usize, length: usize) -> Vec<usize> {
+    if ndim == 1 {
+        vec![length]
+    } else {
+        vec![rows, length]
+    }
+}
+
+impl Vectors {
+    pub fn length(&self) -> usize {
+        self.rows.first().map_or(0, Vec::len)
+    }
+
+    pub fn into_numpy(self, py: Python<'_>) -> Bound<'_, PyArrayDyn<f64>> {
+        let shape = shape_of(self.ndim, self.rows.len(), self.length());
+        let values: Vec<f64> = self.rows.into_iter().flatten().collect();
+        let array = ArrayD::from_shape_vec(shape, values).expect("rows have one length");
+        array.into_pyarray(py)
+    }
+}
+
+/// `(64,)` or `(3, 64)`.
+pub fn shape_tuple<'py>(py: Python<'py>, shape: &[usize]) -> PyResult<Bound<'py, PyTuple>> {
+    PyTuple::new(py, shape)
+}
+
+/// Sizes for people.
+pub fn bytes_text(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
+}
+
+/// A function and its arguments: what `pickle` calls.
+pub type Reduced<'py> = (Bound<'py, PyAny>, (String, Bound<'py, PyBytes>, bool));
+
+/// What `pickle` needs to make an object again from its bytes; `secure` for parameters that are
+/// to be checked again.
+pub fn reduce<'py>(
+    py: Python<'py>,
+    class: &str,
+    data: Bound<'py, PyBytes>,
+    secure: bool,
+) -> PyResult<Reduced<'py>> {
+    let restore = py.import("ringloom._pickle")?.getattr("restore")?;
+    Ok((restore, (class.to_owned(), data, secure)))
+}
+
+/// `numpy.dtype('float64')`.
+pub fn float64(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("numpy")?.call_method1("dtype", ("float64",))
+}

@@ -1,0 +1,156 @@
+//! Encryption under a public key.
+
+use pyo3::prelude::*;
+use ringloom::{
+    Error,
+    matrix::{EncryptedVectors, Packing},
+};
+
+use crate::{
+    ciphertext::Ciphertext,
+    convert::{Vectors, vectors},
+    device,
+    errors::{Failure, Result},
+    keys::PublicKey,
+    params::{Params, hex, packing},
+    program::PublicProgram,
+    progress::Progress,
+};
+
+/// Encrypts under a client's public key. Holds no secret and cannot decrypt, but sees what it
+/// encrypts.
+#[pyclass(module = "ringloom", frozen)]
+pub struct Encryptor(ringloom::Encryptor);
+
+impl Encryptor {
+    pub fn with_session(
+        session: &ringloom::Session,
+        key: &ringloom::PublicKey,
+    ) -> ringloom::Result<Self> {
+        Ok(Self(ringloom::Encryptor::new(session, key)?))
+    }
+
+    /// Encrypts vectors batch by batch.
+    fn seal(
+        &self,
+        py: Python<'_>,
+        x: Vectors,
+        packing: Packing,
+        level: usize,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<Ciphertext> {
+        let mut progress = Progress::new(progress.as_ref(), py, "encrypt")?;
+        let sealed = py.detach(|| {
+            let total = x.rows.len().div_ceil(packing.lanes);
+            let mut batches = Vec::with_capacity(total);
+            for rows in x.rows.chunks(packing.lanes) {
+                batches.push(EncryptedVectors::encrypt(&self.0, packing, rows, level)?);
+                progress.report(batches.len(), total);
+            }
+            Ciphertext::close(&batches, x.ndim, Vec::new())
+        });
+        progress.finish(py)?;
+        Ok(sealed?)
+    }
+}
+
+#[pymethods]
+impl Encryptor {
+    /// Reads a public key. `device` must be a host CPU.
+    #[new]
+    #[pyo3(signature = (params, public_key, *, device="cpu", threads=None))]
+    fn new(
+        py: Python<'_>,
+        params: &Params,
+        public_key: &PublicKey,
+        device: &str,
+        threads: Option<usize>,
+    ) -> Result<Self> {
+        Ok(py.detach(|| {
+            let session = device::open(&params.0, device, threads)?;
+            Self::with_session(&session, &public_key.open(&params.0)?)
+        })?)
+    }
+
+    /// The parameters.
+    #[getter]
+    fn params(&self) -> Params {
+        Params(self.0.session().params().clone())
+    }
+
+    /// Identity of the secret key, as hexadecimal digits.
+    #[getter]
+    fn key_id(&self) -> String {
+        hex(self.0.key_id().as_bytes())
+    }
+
+    /// As `Client.encrypt`.
+    #[pyo3(signature = (x, *, level=None, widest=None, progress=None))]
+    pub fn encrypt(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        level: Option<usize>,
+        widest: Option<usize>,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<Ciphertext> {
+        let x = vectors("encrypt", x)?;
+        let params = self.0.session().params();
+        let packing = packing(params, x.length(), widest)?;
+        self.seal(
+            py,
+            x,
+            packing,
+            level.unwrap_or(params.max_level()),
+            progress,
+        )
+    }
+
+    /// As `Client.encrypt_for`.
+    #[pyo3(signature = (public, x, *, progress=None))]
+    pub fn encrypt_for(
+        &self,
+        py: Python<'_>,
+        public: &PublicProgram,
+        x: &Bound<'_, PyAny>,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<Ciphertext> {
+        let op = "encrypt_for";
+        let x = vectors(op, x)?;
+        check_program(op, self.0.session(), public)?;
+        let (packing, level) = (public.inner.input(), public.inner.input_level());
+        self.seal(py, x, packing, level, progress)
+    }
+
+    fn __reduce__(&self) -> PyResult<Py<PyAny>> {
+        Err(Failure::type_error(
+            "Encryptor: holds a device, expected something that may be pickled, got an encryptor; \
+             pickle its parameters and public key, and make an encryptor where they arrive",
+        )
+        .into())
+    }
+
+    fn __repr__(&self) -> String {
+        let session = self.0.session();
+        format!(
+            "Encryptor(key={}, params={}, device='{}')",
+            self.0.key_id(),
+            session.params().id(),
+            session.device()
+        )
+    }
+}
+
+/// Refuses a program for other parameters.
+pub fn check_program(
+    op: &'static str,
+    session: &ringloom::Session,
+    public: &PublicProgram,
+) -> ringloom::Result<()> {
+    let (expected, got) = (session.params().id(), public.params.id());
+    if expected == got {
+        return Ok(());
+    }
+    let (expected, got) = (expected.to_string(), got.to_string());
+    Err(Error::ParamsMismatch { op, expected, got })
+}

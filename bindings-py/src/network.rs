@@ -1,0 +1,284 @@
+//! Networks as the user writes them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use numpy::PyArrayDyn;
+use pyo3::{exceptions::PyException, prelude::*};
+use ringloom::model as core;
+
+use crate::{
+    convert::{Vectors, reals, vectors},
+    errors::{Failure, Result, exception},
+    params::Params,
+    program::Program,
+};
+
+/// `W @ x + b`.
+#[pyclass(module = "ringloom", frozen)]
+pub struct Linear(core::Linear);
+
+/// A function of every entry, replaced by a polynomial when a network is compiled.
+#[pyclass(module = "ringloom", frozen)]
+pub struct Activation {
+    inner: core::Activation,
+    raised: Raised,
+    range: Option<(f64, f64)>,
+}
+
+/// Layers one after the other.
+#[pyclass(module = "ringloom", frozen)]
+pub struct Sequential {
+    inner: core::Sequential,
+    raised: Vec<(String, Raised)>,
+}
+
+/// What a Python function raised while the library called it.
+#[derive(Clone, Default)]
+struct Raised(Arc<Mutex<Option<PyErr>>>);
+
+impl Raised {
+    fn take(&self) -> Option<PyErr> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, error: PyErr) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(error);
+    }
+}
+
+#[pymethods]
+impl Linear {
+    /// A matrix with one row per output, and an optional bias.
+    #[new]
+    #[pyo3(signature = (weights, bias=None))]
+    fn new(weights: &Bound<'_, PyAny>, bias: Option<&Bound<'_, PyAny>>) -> Result<Self> {
+        let op = "Linear";
+        let ((rows, columns), weights) = reals(op, weights)?.into_matrix(op)?;
+        let bias = bias.map(|b| reals(op, b)?.into_vector(op)).transpose()?;
+        Ok(Self(core::Linear::new(rows, columns, weights, bias)?))
+    }
+
+    /// Rows and columns.
+    #[getter]
+    fn shape(&self) -> (usize, usize) {
+        self.0.shape()
+    }
+
+    fn __repr__(&self) -> String {
+        let (rows, columns) = self.0.shape();
+        format!("Linear({columns} -> {rows})")
+    }
+}
+
+#[pymethods]
+impl Activation {
+    /// A function by name (`tanh`, `sigmoid`, `relu`, `gelu`, `silu`, `softplus`, `square`,
+    /// `identity`) or any function of a float. `range` replaces the calibrated one.
+    #[new]
+    #[pyo3(signature = (function, *, degree, range=None, name=None))]
+    fn new(
+        function: &Bound<'_, PyAny>,
+        degree: usize,
+        range: Option<(f64, f64)>,
+        name: Option<String>,
+    ) -> Result<Self> {
+        let raised = Raised::default();
+        let inner = if let Ok(known) = function.extract::<String>() {
+            core::Activation::named(&known, degree)?
+        } else if function.is_callable() {
+            let given = || {
+                function
+                    .getattr("__name__")
+                    .and_then(|n| n.extract::<String>())
+            };
+            let name = name
+                .or_else(|| given().ok())
+                .unwrap_or_else(|| "function".into());
+            let (function, raised) = (function.clone().unbind(), raised.clone());
+            core::Activation::from_fn(&name, degree, move |x| call(&function, &raised, x))?
+        } else {
+            let got = function.get_type().name()?;
+            return Err(Failure::type_error(format!(
+                "Activation: not a function, expected a name or a callable, got {got}; pass for example 'tanh'"
+            )));
+        };
+        let inner = match range {
+            Some((low, high)) => inner.with_range(low, high),
+            None => inner,
+        };
+        Ok(Self {
+            inner,
+            raised,
+            range,
+        })
+    }
+
+    /// Name for reports.
+    #[getter]
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    /// Degree of the polynomial.
+    #[getter]
+    fn degree(&self) -> usize {
+        self.inner.degree()
+    }
+
+    /// The range given by hand, or None for the calibrated one.
+    #[getter]
+    fn range(&self) -> Option<(f64, f64)> {
+        self.range
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Activation('{}', degree={})",
+            self.inner.name(),
+            self.inner.degree()
+        )
+    }
+}
+
+/// Calls a Python function. After an exception, which is kept, everything is NaN: the library
+/// refuses that, and the exception is raised then.
+fn call(function: &Py<PyAny>, raised: &Raised, x: f64) -> f64 {
+    Python::attach(
+        |py| match function.call1(py, (x,)).and_then(|y| y.extract::<f64>(py)) {
+            Ok(y) => y,
+            Err(error) => {
+                raised.keep(error);
+                f64::NAN
+            }
+        },
+    )
+}
+
+#[pymethods]
+impl Sequential {
+    /// A network of `Linear` and `Activation` layers, a `Linear` first.
+    #[new]
+    fn new(layers: Vec<Bound<'_, PyAny>>) -> Result<Self> {
+        let (mut inner, mut raised) = (Vec::<core::Layer>::new(), Vec::new());
+        for (index, layer) in layers.iter().enumerate() {
+            if let Ok(linear) = layer.cast::<Linear>() {
+                inner.push(linear.get().0.clone().into());
+            } else if let Ok(activation) = layer.cast::<Activation>() {
+                let activation = activation.get();
+                inner.push(activation.inner.clone().into());
+                raised.push((
+                    activation.inner.name().to_owned(),
+                    activation.raised.clone(),
+                ));
+            } else {
+                let got = layer.get_type().name()?;
+                return Err(Failure::type_error(format!(
+                    "Sequential: layer {index} is no layer, expected Linear or Activation, got {got}; wrap it"
+                )));
+            }
+        }
+        Ok(Self {
+            inner: core::Sequential::new(inner)?,
+            raised,
+        })
+    }
+
+    /// Entries of an input and of an output.
+    #[getter]
+    fn widths(&self) -> (usize, usize) {
+        self.inner.widths()
+    }
+
+    /// The network in floating point with its true activations, for one vector or for rows.
+    fn forward<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+        let Vectors { ndim, rows } = vectors("Sequential.forward", x)?;
+        let rows = py.detach(|| rows.iter().map(|x| self.inner.forward(x)).collect());
+        self.check_raised(py)?;
+        let rows: ringloom::Result<_> = rows;
+        Ok(Vectors { ndim, rows: rows? }.into_numpy(py))
+    }
+
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+        self.forward(py, x)
+    }
+
+    /// Fixes polynomials, levels, packing and keys. The rows of `calibration` decide the ranges of
+    /// the activations, widened by `range_margin`.
+    ///
+    /// Refused when the predicted error of encrypted outputs against the polynomial model is above
+    /// `max_error`, or when the polynomial model is further than `max_model_error` from the true
+    /// one on the calibration rows. Without `params`: the smallest secure ones with enough levels.
+    #[pyo3(signature = (calibration, *, params=None, max_error=1e-3, max_model_error=0.1, range_margin=1.2))]
+    fn compile(
+        &self,
+        py: Python<'_>,
+        calibration: &Bound<'_, PyAny>,
+        params: Option<&Params>,
+        max_error: f64,
+        max_model_error: f64,
+        range_margin: f64,
+    ) -> Result<Program> {
+        let calibration = vectors("Sequential.compile", calibration)?.rows;
+        let options = core::CompileOptions {
+            params: params.map(|p| p.0.clone()),
+            range_margin,
+            max_error,
+            max_model_error,
+        };
+        let program = py.detach(|| self.inner.compile(&calibration, &options));
+        self.check_raised(py)?;
+        Ok(Program(Arc::new(program?)))
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.layers().len()
+    }
+
+    fn __repr__(&self) -> String {
+        let layer = |layer: &core::Layer| match layer {
+            core::Layer::Linear(l) => format!("Linear({} -> {})", l.shape().1, l.shape().0),
+            core::Layer::Activation(a) => {
+                format!("Activation('{}', degree={})", a.name(), a.degree())
+            }
+        };
+        let layers: Vec<String> = self.inner.layers().iter().map(layer).collect();
+        format!("Sequential([{}])", layers.join(", "))
+    }
+}
+
+impl Sequential {
+    /// Raises what an activation raised: errors as the cause of an `ActivationError`, others (such
+    /// as an interrupt) as they are.
+    fn check_raised(&self, py: Python<'_>) -> Result<()> {
+        let mut first = None;
+        for (name, raised) in &self.raised {
+            if let Some(error) = raised.take() {
+                first.get_or_insert((name, error));
+            }
+        }
+        let Some((name, error)) = first else {
+            return Ok(());
+        };
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error.into());
+        }
+        let message = format!(
+            "Activation: {name} raised, expected a number, got {}; make it work for single floats",
+            error.value(py).str()?.to_string_lossy()
+        );
+        let wrapped = exception(py, "ActivationError", &message);
+        wrapped.set_cause(py, Some(error));
+        Err(wrapped.into())
+    }
+}

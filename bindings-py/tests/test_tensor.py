@@ -1,0 +1,176 @@
+"""Round trips and arithmetic against numpy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import ringloom as rl
+
+from .conftest import request_for
+
+TOLERANCE = 1e-6
+
+
+@pytest.mark.parametrize("shape", [(1,), (16,), (512,), (700,), (3, 16), (1, 5), (2, 600)])
+def test_roundtrip(client: rl.Client, rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    x = rng.uniform(-1, 1, size=shape)
+    ct = client.encrypt(x)
+    assert ct.shape == shape
+    assert ct.dtype == np.float64
+    got = client.decrypt(ct)
+    assert got.shape == shape
+    np.testing.assert_allclose(got, x, atol=TOLERANCE)
+
+
+def test_packed_rows(client: rl.Client, rng: np.random.Generator) -> None:
+    x = rng.uniform(-1, 1, size=(40, 16))
+    packed, loose = client.encrypt(x, widest=16), client.encrypt(x)
+    assert packed.nbytes < loose.nbytes / 10
+    np.testing.assert_allclose(client.decrypt(packed), x, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float32, np.float64])
+def test_dtypes(client: rl.Client, dtype: type) -> None:
+    x = np.array([0, 1, 1, 0]).astype(dtype)
+    np.testing.assert_allclose(client.decrypt(client.encrypt(x)), x, atol=TOLERANCE)
+    np.testing.assert_allclose(client.decrypt(client.encrypt(x.tolist())), x, atol=TOLERANCE)
+
+
+def test_rounding(client: rl.Client) -> None:
+    x = np.array([0.3, -1.7, 0.0])
+    rounded = client.decrypt(client.encrypt(x), round_bits=8)
+    np.testing.assert_array_equal(rounded, np.round(x * 256) / 256)
+
+
+def test_level(client: rl.Client) -> None:
+    low, high = client.encrypt([1.0], level=1), client.encrypt([1.0])
+    assert (low.level, high.level) == (1, 3)
+    assert low.nbytes < high.nbytes
+    assert abs(high.scale_bits - 40) < 1
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1), (8, 16), (16, 8), (10, 3), (3, 10), (16, 16), (1, 7), (9, 1), (600, 20), (5, 700)],
+)
+def test_matmul(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator, shape: tuple[int, int]
+) -> None:
+    rows, columns = shape
+    keys = client.keygen(request_for(params, shape), progress=False)
+    server = rl.Session(params, keys, threads=1)
+    w, b = rng.uniform(-1, 1, size=shape), rng.uniform(-1, 1, size=rows)
+    x = rng.uniform(-1, 1, size=columns)
+    enc = server.load(client.encrypt(x))
+    for product in (w @ enc + b, b + w @ enc, b + enc @ w.T, np.add(np.matmul(w, enc), b)):
+        assert product.shape == (rows,)
+        assert product.level == enc.level - 1
+        np.testing.assert_allclose(client.decrypt(product.export()), w @ x + b, atol=1e-4)
+
+
+def test_matmul_rows(client: rl.Client, server: rl.Session, rng: np.random.Generator) -> None:
+    w, x = rng.uniform(-1, 1, size=(8, 16)), rng.uniform(-1, 1, size=(3, 16))
+    product = server.load(client.encrypt(x)) @ w.T
+    assert product.shape == (3, 8)
+    assert len(product) == 3
+    np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
+
+
+def test_matmul_packed(client: rl.Client, params: rl.Params, rng: np.random.Generator) -> None:
+    w, x = rng.uniform(-1, 1, size=(8, 16)), rng.uniform(-1, 1, size=(40, 16))
+    plan = rl.matvec_plan(params, w.shape, widest=16)
+    server = rl.Session(params, client.keygen(plan.key_request), threads=1)
+    product = server.load(client.encrypt(x, widest=16)) @ w.T
+    np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
+
+
+BINARY: list[Callable] = [
+    lambda x, v: x + v,
+    lambda x, v: v + x,
+    lambda x, v: x - v,
+    lambda x, v: v - x,
+    lambda x, v: x * v,
+    lambda x, v: v * x,
+    lambda x, v: x / v,
+]
+
+
+@pytest.mark.parametrize("shape", [(16,), (3, 16)])
+@pytest.mark.parametrize("op", BINARY)
+def test_with_plain(
+    client: rl.Client, server: rl.Session, rng: np.random.Generator, shape: tuple, op: Callable
+) -> None:
+    x = rng.uniform(-1, 1, size=shape)
+    enc = server.load(client.encrypt(x))
+    scalars = [2, -0.5, np.float64(1.5), np.array(3.0)]
+    arrays = [rng.uniform(0.5, 1, size=16), rng.uniform(0.5, 1, size=shape)]
+    for v in scalars + arrays:
+        got = op(enc, v)
+        assert isinstance(got, rl.Tensor)
+        np.testing.assert_allclose(client.decrypt(got.export()), op(x, v), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(16,), (3, 16)])
+def test_with_encrypted(
+    client: rl.Client, server: rl.Session, rng: np.random.Generator, shape: tuple
+) -> None:
+    x, y = rng.uniform(-1, 1, size=shape), rng.uniform(-1, 1, size=shape)
+    ex, ey = server.load(client.encrypt(x)), server.load(client.encrypt(y))
+    results = [
+        (ex + ey, x + y),
+        (ex - ey, x - y),
+        (ex * ey, x * y),
+        (-ex, -x),
+        (np.negative(ex), -x),
+        (ex * ey + (ex * 2.0), x * y + 2 * x),
+    ]
+    for got, expected in results:
+        np.testing.assert_allclose(client.decrypt(got.export()), expected, atol=1e-5)
+
+
+def test_alignment(client: rl.Client, server: rl.Session) -> None:
+    x, y = np.array([0.5, -0.25]), np.array([1.0, 2.0])
+    ex, ey = server.load(client.encrypt(x)) * 3.0, server.load(client.encrypt(y))
+    ex, ey = rl.align_levels(ex, ey)
+    assert ex.level == ey.level == 2
+    np.testing.assert_allclose(client.decrypt((ex + ey).export()), 3 * x + y, atol=1e-5)
+
+
+def test_properties(client: rl.Client, server: rl.Session) -> None:
+    x = server.load(client.encrypt(np.zeros((3, 5))))
+    assert (x.shape, x.ndim, x.size, len(x), x.dtype) == ((3, 5), 2, 15, 3, np.dtype("float64"))
+    assert x.params == client.params
+    assert x.key_id == client.key_id == server.key_id
+    assert x.device == "cpu"
+
+
+def test_threads_make_progress(client: rl.Client, params: rl.Params) -> None:
+    """While keys are made, another thread runs: the interpreter's lock is released."""
+    request = rl.KeyRequest()
+    for steps in range(1, 400):
+        request = request.with_rotation(steps, params.max_level)
+    gaps, stop = [], threading.Event()
+
+    def tick() -> None:
+        last = time.perf_counter()
+        while not stop.is_set():
+            time.sleep(0.001)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    start = time.perf_counter()
+    client.keygen(request, progress=False)
+    took = time.perf_counter() - start
+    stop.set()
+    thread.join()
+    assert took > 0.05, "too short to say anything"
+    assert len(gaps) > 10
+    assert max(gaps) < took / 2

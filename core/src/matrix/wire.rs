@@ -1,0 +1,124 @@
+//! Encrypted vectors as bytes; packings out of bytes.
+
+use std::io::{Read, Write};
+
+use super::{EncryptedVectors, MatVecPlan, Packing};
+use crate::{
+    ckks::{Ciphertext, Meta},
+    error::{Error, Result},
+    params::Params,
+    rlwe::KeyId,
+    serial::{Decode, Encode, Kind, Reader, Writer, write_frame},
+    session::Session,
+};
+
+/// Longest vector out of bytes, in entries: keeps what a packing makes its user allocate small.
+const MAX_LENGTH: usize = 1 << 24;
+
+impl Packing {
+    /// Refuses what [`Packing::new`] would not make for ciphertexts of this many slots.
+    pub(crate) fn check_read(&self, reader: &Reader<'_>, slots: usize) -> Result<()> {
+        let Self {
+            length,
+            period,
+            width,
+            lanes,
+        } = *self;
+        let fits = (1..=MAX_LENGTH).contains(&length)
+            && width.is_power_of_two()
+            && width.checked_mul(lanes) == Some(slots)
+            && period == length.next_power_of_two().min(width)
+            && (length <= width || lanes == 1);
+        if fits {
+            return Ok(());
+        }
+        Err(reader.refuse(format!("a packing into {slots} slots"), format!("{self:?}")))
+    }
+
+    fn write(&self, w: &mut Writer<'_>) -> Result<()> {
+        w.size(self.length)?;
+        w.size(self.period)?;
+        w.size(self.width)?;
+        w.size(self.lanes)
+    }
+
+    fn read(reader: &mut Reader<'_>, slots: usize) -> Result<Self> {
+        let packing = Self {
+            length: reader.size("a length", MAX_LENGTH)?,
+            period: reader.size("a period", slots)?,
+            width: reader.size("a width", slots)?,
+            lanes: reader.size("lanes", slots)?,
+        };
+        packing.check_read(reader, slots)?;
+        Ok(packing)
+    }
+}
+
+impl MatVecPlan {
+    /// Rows, and the step between giant rotations; the rest follows from where the plan stands.
+    pub(crate) fn write(&self, w: &mut Writer<'_>) -> Result<()> {
+        w.size(self.output().length)?;
+        w.size(self.linear().step())
+    }
+
+    /// The plan that was written for vectors of this packing at this level.
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
+        params: &Params,
+        input: Packing,
+        level: usize,
+    ) -> Result<Self> {
+        let rows = reader.size("a number of rows", MAX_LENGTH)?;
+        let step = reader.size("a step", params.slots())?;
+        Self::with_step(params, input, level, (rows, input.length), Some(step))
+    }
+}
+
+/// Body: packing, number of vectors, level, power, packed residues of every ciphertext.
+impl Encode for EncryptedVectors {
+    fn write_to(&self, out: &mut dyn Write) -> Result<()> {
+        let first = &self.parts()[0];
+        let key_id = first.key_id();
+        if let Some(other) = self.parts().iter().find(|p| p.key_id() != key_id) {
+            return Err(Error::KeyMismatch {
+                op: "EncryptedVectors::write_to",
+                expected: key_id.to_string(),
+                got: other.key_id().to_string(),
+            });
+        }
+        for part in self.parts() {
+            first
+                .session()
+                .check_params("EncryptedVectors::write_to", part.meta().params)?;
+        }
+        let words = self.parts().iter().map(Ciphertext::download);
+        let words = words.collect::<Result<Vec<_>>>()?;
+        let (meta, key) = (first.meta(), *key_id.as_bytes());
+        write_frame(out, Kind::EncryptedVectors, meta.params, key, |w| {
+            self.packing().write(w)?;
+            w.size(self.count())?;
+            meta.write(w)?;
+            let mut parts = self.parts().iter().zip(&words);
+            parts.try_for_each(|(part, words)| part.write_words(w, words))
+        })
+    }
+}
+
+impl Decode for EncryptedVectors {
+    type Context = Session;
+
+    fn read_from(input: &mut dyn Read, session: &Session, limit: u64) -> Result<Self> {
+        let (header, mut reader) = Reader::open(input, Kind::EncryptedVectors, limit)?;
+        header.check_params(session.params().id())?;
+        let packing = Packing::read(&mut reader, session.params().slots())?;
+        let count = reader.size("a number of vectors", packing.lanes)?;
+        let meta = Meta::read(&mut reader, session)?;
+        let key_id = KeyId::of(&header);
+        let mut parts = Vec::new();
+        for _ in 0..packing.ciphertexts() {
+            parts.push(Ciphertext::read_words(&mut reader, session, key_id, meta)?);
+        }
+        reader.finish()?;
+        Self::from_parts(packing, count, parts)
+    }
+}

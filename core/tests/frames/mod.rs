@@ -1,0 +1,141 @@
+//! One small value of every kind, with its frame and its reader.
+#![allow(dead_code)] // every test file uses its own part
+
+use ringloom::{
+    Ciphertext, Encryptor, Error, KeyRequest, Params, PublicKey, SecretKey, SeededKeys, Session,
+    matrix::{EncryptedVectors, Packing},
+    model::{Activation, CompileOptions, Linear, Program, Sequential},
+    rlwe::SecureRandom,
+    serial::{Decode, Encode, Security},
+};
+use ringloom_ntt::reference::ReferenceDevice;
+
+/// Values that the golden ciphertexts hold.
+pub const VALUES: [f64; 8] = [0.5, -1.25, 2.0, 0.0, -0.75, 1.0, 3.5, -2.5];
+/// Vectors that the golden batch holds.
+pub const VECTORS: [[f64; 3]; 2] = [[0.25, -0.5, 1.0], [1.5, 0.0, -2.0]];
+
+pub struct World {
+    pub params: Params,
+    pub session: Session,
+    pub secret: SecretKey,
+    pub public: PublicKey,
+    pub keys: SeededKeys,
+    pub ciphertext: Ciphertext,
+    pub vectors: EncryptedVectors,
+    pub program: Program,
+}
+
+/// Decodes under a limit and encodes again.
+pub type Read = Box<dyn Fn(&[u8], u64) -> Result<Vec<u8>, Error>>;
+
+/// A frame and what reads it: the value's bytes, once more.
+pub struct Frame {
+    pub name: &'static str,
+    pub bytes: Vec<u8>,
+    pub read: Read,
+}
+
+pub fn network(seed: f64) -> Sequential {
+    let weights = |n: usize| (0..n).map(|i| ((i as f64 + seed) * 0.7).sin()).collect();
+    let layer = |rows, columns| {
+        Linear::new(rows, columns, weights(rows * columns), Some(weights(rows))).unwrap()
+    };
+    Sequential::new(vec![
+        layer(4, 3).into(),
+        Activation::named("tanh", 3).unwrap().into(),
+        layer(2, 4).into(),
+    ])
+    .unwrap()
+}
+
+pub fn compile(params: &Params, seed: f64) -> Program {
+    let options = CompileOptions {
+        params: Some(params.clone()),
+        max_error: 1.0,
+        max_model_error: 1.0,
+        ..CompileOptions::default()
+    };
+    network(seed).compile(&VECTORS, &options).unwrap()
+}
+
+impl World {
+    pub fn new(seed: u8) -> Self {
+        Self::with(&Params::insecure_toy_ring(4, 4).unwrap(), seed)
+    }
+
+    pub fn with(params: &Params, seed: u8) -> Self {
+        let session = Session::new(params, &ReferenceDevice::new()).unwrap();
+        let mut random = SecureRandom::insecure_from_seed([seed; 32]);
+        let secret = SecretKey::generate_with(&session, &mut random).unwrap();
+        let public = secret.public_key_with(&mut random).unwrap();
+        let request = KeyRequest::new()
+            .with_relinearisation(2)
+            .with_rotation(1, 3)
+            .with_conjugation(0);
+        let keys = secret
+            .evaluation_keys_with(&request, &mut random, &mut |_, _| ())
+            .unwrap();
+        let encryptor = Encryptor::new(&session, &public).unwrap();
+        let ciphertext = encryptor.encrypt_with(&VALUES, 2, &mut random).unwrap();
+        let packing = Packing::new(params.slots(), 3, 3).unwrap();
+        let vectors = EncryptedVectors::encrypt(&encryptor, packing, &VECTORS, 1).unwrap();
+        let program = compile(params, 1.0);
+        Self {
+            params: params.clone(),
+            session,
+            secret,
+            public,
+            keys,
+            ciphertext,
+            vectors,
+            program,
+        }
+    }
+
+    pub fn frames(&self) -> Vec<Frame> {
+        let (params, session, any) = (&self.params, &self.session, &Security::AllowInsecure);
+        vec![
+            frame("params.rlp", params, any),
+            frame("public_key.rlk", &self.public, params),
+            frame("seeded_keys.rlk", &self.keys, params),
+            frame("ciphertext.rlc", &self.ciphertext, session),
+            frame("vectors.rlc", &self.vectors, session),
+            frame("program.rlp", &self.program, any),
+            frame("public_program.rlp", self.program.public(), any),
+        ]
+    }
+}
+
+fn frame<T>(name: &'static str, value: &T, context: &T::Context) -> Frame
+where
+    T: Encode + Decode,
+    T::Context: Clone + 'static,
+{
+    let context = context.clone();
+    Frame {
+        name,
+        bytes: value.to_bytes().unwrap(),
+        read: Box::new(move |bytes, limit| T::from_bytes(bytes, &context, limit)?.to_bytes()),
+    }
+}
+
+/// The readers of [`World::frames`], by name, for bytes that come from elsewhere.
+pub fn reader(world: &World, name: &str) -> Frame {
+    let mut frames = world.frames().into_iter();
+    frames.find(|f| f.name == name).unwrap()
+}
+
+/// Puts the right checksum at the end, so that damage has to be found by other means.
+pub fn seal(frame: &mut [u8]) {
+    let (content, hash) = frame.split_last_chunk_mut::<32>().unwrap();
+    *hash = *blake3::hash(content).as_bytes();
+}
+
+/// A folder of its own for a test.
+pub fn folder(name: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("ringloom-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

@@ -1,0 +1,428 @@
+//! Bytes that are not what they should be: typed errors, no panic, no large allocation.
+
+mod frames;
+
+use std::io::{self, Read};
+
+use frames::{World, reader, seal};
+use ringloom::{
+    Ciphertext, Decryptor, Encryptor, Error, Evaluator, Params, PublicKey, SeededKeys,
+    matrix::EncryptedVectors,
+    model::{Program, PublicProgram},
+    serial::{Decode, Encode, Header, Security},
+};
+
+const LIMIT: u64 = 1 << 20;
+const BODY: usize = 88;
+
+#[track_caller]
+fn expect_serialization(result: Result<Vec<u8>, Error>, words: &str) {
+    match result {
+        Err(error @ Error::Serialization { .. }) => {
+            let text = error.to_string();
+            assert!(text.contains(words), "{text}");
+        }
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("accepted"),
+    }
+}
+
+#[test]
+fn every_prefix_is_refused() {
+    for frame in World::new(1).frames() {
+        for length in 0..frame.bytes.len() {
+            let result = (frame.read)(&frame.bytes[..length], LIMIT);
+            expect_serialization(result, "cut off");
+        }
+    }
+}
+
+#[test]
+fn every_flipped_byte_is_refused() {
+    for frame in World::new(1).frames() {
+        let mut bytes = frame.bytes.clone();
+        for at in 0..bytes.len() {
+            for flip in [1 << (at % 8), 0x80, 0xff] {
+                bytes[at] ^= flip;
+                let error = (frame.read)(&bytes, LIMIT).expect_err(frame.name);
+                assert!(error.to_string().contains(", expected "), "{error}");
+                bytes[at] ^= flip;
+            }
+        }
+    }
+}
+
+#[test]
+fn flips_under_a_right_checksum_are_refused_or_mean_something() {
+    let (mut accepted, mut refused) = (0, 0);
+    for frame in World::new(1).frames() {
+        let mut bytes = frame.bytes.clone();
+        for at in 0..bytes.len() - 32 {
+            for flip in [1 << (at % 8), 0x80, 0xff] {
+                bytes[at] ^= flip;
+                seal(&mut bytes);
+                match (frame.read)(&bytes, LIMIT) {
+                    // Another value, written in its one way.
+                    Ok(again) => {
+                        assert!(again == bytes, "{} at {at}", frame.name);
+                        accepted += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+                bytes[at] ^= flip;
+            }
+        }
+    }
+    assert!(accepted > 1000 && refused > 1000, "{accepted} {refused}");
+}
+
+#[test]
+fn sizes_are_limited() {
+    for frame in World::new(1).frames() {
+        let size = frame.bytes.len() as u64;
+        assert!((frame.read)(&frame.bytes, size).is_ok());
+        expect_serialization((frame.read)(&frame.bytes, size - 1), "at most");
+        let mut longer = frame.bytes.clone();
+        longer.push(0);
+        expect_serialization((frame.read)(&longer, LIMIT), "the end of the bytes");
+        // A body with something after its value.
+        let mut longer = frame.bytes.clone();
+        longer.splice(longer.len() - 32..longer.len() - 32, [0; 5]);
+        let body = (longer.len() - BODY - 32) as u64;
+        longer[80..88].copy_from_slice(&body.to_le_bytes());
+        seal(&mut longer);
+        expect_serialization((frame.read)(&longer, LIMIT), "5 more bytes");
+        // A body that ends before its value does.
+        let mut shorter = frame.bytes.clone();
+        shorter.drain(shorter.len() - 33..shorter.len() - 32);
+        shorter[80..88].copy_from_slice(&(body - 6).to_le_bytes());
+        seal(&mut shorter);
+        expect_serialization((frame.read)(&shorter, LIMIT), "more bytes in the body");
+    }
+}
+
+#[test]
+fn kinds_and_versions_are_checked() {
+    let world = World::new(1);
+    let frames = world.frames();
+    for wanted in &frames {
+        for given in frames.iter().filter(|f| f.name != wanted.name) {
+            expect_serialization((wanted.read)(&given.bytes, LIMIT), "read it as what it is");
+        }
+        for (at, value, words) in [
+            (12, 2u32, "newer version"),
+            (12, 0, "newer version"),
+            (8, 0, "kind 0"),
+            (8, 99, "kind 99"),
+        ] {
+            let mut bytes = wanted.bytes.clone();
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            seal(&mut bytes);
+            expect_serialization((wanted.read)(&bytes, LIMIT), words);
+            assert!(Header::of(&bytes).is_err());
+        }
+        let mut bytes = wanted.bytes.clone();
+        bytes[..8].copy_from_slice(b"ELFELFEL");
+        expect_serialization((wanted.read)(&bytes, LIMIT), "RINGLOOM");
+        // A secret file, however short, is called what it is.
+        bytes[..8].copy_from_slice(b"RLSECRET");
+        bytes[8..12].copy_from_slice(&8u32.to_le_bytes());
+        expect_serialization((wanted.read)(&bytes, LIMIT), "keep this file to yourself");
+    }
+}
+
+#[test]
+fn foreign_parameters() {
+    let world = World::new(1);
+    let other = World::with(&Params::insecure_toy_ring(5, 5).unwrap(), 1);
+    for frame in world.frames() {
+        let mut bytes = frame.bytes.clone();
+        bytes[16] ^= 1;
+        seal(&mut bytes);
+        let error = (frame.read)(&bytes, LIMIT).unwrap_err();
+        assert!(matches!(error, Error::ParamsMismatch { .. }), "{error}");
+    }
+    for name in [
+        "public_key.rlk",
+        "seeded_keys.rlk",
+        "ciphertext.rlc",
+        "vectors.rlc",
+    ] {
+        let theirs = reader(&other, name).bytes;
+        let error = (reader(&world, name).read)(&theirs, LIMIT).unwrap_err();
+        assert!(matches!(error, Error::ParamsMismatch { .. }), "{error}");
+    }
+}
+
+#[test]
+fn foreign_keys() {
+    let (world, other) = (World::new(1), World::new(2));
+    let theirs = other.ciphertext.to_bytes().unwrap();
+    let header = Header::of(&theirs).unwrap();
+    let error = world.secret.id().check_header(&header).unwrap_err();
+    assert!(matches!(error, Error::KeyMismatch { .. }), "{error}");
+    other.secret.id().check_header(&header).unwrap();
+    // The identity stays with the value.
+    let ct = Ciphertext::from_bytes(&theirs, &world.session, LIMIT).unwrap();
+    let error = Decryptor::new(&world.secret).decrypt(&ct).unwrap_err();
+    assert!(matches!(error, Error::KeyMismatch { .. }), "{error}");
+    let keys = ringloom::EvaluationKeys::load(&world.session, &world.keys).unwrap();
+    let error = Evaluator::new(keys.into()).rotate(&ct, 1).unwrap_err();
+    assert!(matches!(error, Error::KeyMismatch { .. }), "{error}");
+    // A batch under two keys has no frame.
+    let packing = world.vectors.packing().with_length(3).unwrap();
+    let long = ringloom::matrix::Packing::new(packing.slots(), 16, 16).unwrap();
+    let ours = Encryptor::new(&world.session, &world.public).unwrap();
+    let parts = vec![ct.try_clone().unwrap(), ours.encrypt_at(&[1.0], 2).unwrap()];
+    let batch = EncryptedVectors::from_parts(long, 1, parts).unwrap();
+    assert!(matches!(batch.to_bytes(), Err(Error::KeyMismatch { .. })));
+}
+
+#[test]
+fn insecure_parameters_need_a_word() {
+    let world = World::new(1);
+    let bytes = world.program.to_bytes().unwrap();
+    let error = Program::from_bytes(&bytes, &Security::Required, LIMIT).unwrap_err();
+    assert!(matches!(error, Error::InsecureParams { .. }), "{error}");
+    let bytes = world.program.public().to_bytes().unwrap();
+    let error = PublicProgram::from_bytes(&bytes, &Security::Required, LIMIT).unwrap_err();
+    assert!(matches!(error, Error::InsecureParams { .. }), "{error}");
+    let bytes = world.params.to_bytes().unwrap();
+    let error = Params::from_bytes(&bytes, &Security::Required, LIMIT).unwrap_err();
+    assert!(matches!(error, Error::InsecureParams { .. }), "{error}");
+    let secure = Params::for_depth(2).unwrap();
+    let bytes = secure.to_bytes().unwrap();
+    assert_eq!(
+        Params::from_bytes(&bytes, &Security::Required, LIMIT).unwrap(),
+        secure
+    );
+}
+
+/// A sealed frame like `bytes` with `new` instead of the body's bytes from `at` on.
+fn patched(bytes: &[u8], at: usize, new: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[BODY + at..BODY + at + new.len()].copy_from_slice(new);
+    seal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn keys_are_checked_one_by_one() {
+    let world = World::new(1);
+    let frame = reader(&world, "seeded_keys.rlk");
+    // Seed, count, then kind (4), element (8), level (8), number (4), residues.
+    let first = 32 + 8;
+    let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
+    assert!(patch(0, &[9; 32]).is_ok(), "any seed will do");
+    expect_serialization(patch(32, &4u64.to_le_bytes()), "in the body");
+    expect_serialization(patch(32, &2u64.to_le_bytes()), "more bytes");
+    expect_serialization(
+        patch(32, &u64::MAX.to_le_bytes()),
+        "a number of keys of at most 16",
+    );
+    expect_serialization(patch(first, &2u32.to_le_bytes()), "a kind of key");
+    expect_serialization(patch(first + 4, &3u64.to_le_bytes()), "a kind of key");
+    expect_serialization(
+        patch(first + 12, &5u64.to_le_bytes()),
+        "a level of at most 4",
+    );
+    expect_serialization(patch(first + 24, &[0xff; 8]), "residues below");
+    // The second key: where it starts follows from the size of the first.
+    let limbs = world.params.level(2).unwrap().gadget().extended();
+    let digits = world.params.level(2).unwrap().gadget().digits().len();
+    let bits = limbs
+        .iter()
+        .map(|l| world.params.ring_spec().modulus(l).bits() as usize);
+    let second = first + 24 + digits * bits.sum::<usize>() * world.params.n() / 8;
+    for element in [0u64, 1, 4, 32, 33, u64::MAX] {
+        let result = patch(second + 4, &element.to_le_bytes());
+        expect_serialization(result, "Galois elements odd and below 32");
+    }
+    // Rotation by one is element 5, conjugation 31.
+    assert!(
+        patch(second + 4, &7u64.to_le_bytes()).is_ok(),
+        "another element will do"
+    );
+    expect_serialization(patch(second + 4, &31u64.to_le_bytes()), "each once");
+    let number = frame.bytes[BODY + first + 20..][..4].to_vec();
+    expect_serialization(patch(second + 20, &number), "number of its own");
+}
+
+#[test]
+fn ciphertexts_are_checked() {
+    let world = World::new(1);
+    let frame = reader(&world, "ciphertext.rlc");
+    let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
+    expect_serialization(patch(0, &5u64.to_le_bytes()), "a level of at most 4");
+    assert!(
+        patch(0, &1u64.to_le_bytes()).is_err(),
+        "other limbs, another size"
+    );
+    expect_serialization(patch(8, &[0]), "power 1 or 2");
+    expect_serialization(patch(8, &[3]), "power 1 or 2");
+    expect_serialization(patch(9, &[0xff; 8]), "residues below");
+    let frame = reader(&world, "vectors.rlc");
+    let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
+    for (at, value) in [
+        (0, 0u64),
+        (0, 9),
+        (8, 2),
+        (16, 8),
+        (16, 3),
+        (24, 1),
+        (24, 4),
+    ] {
+        expect_serialization(patch(at, &value.to_le_bytes()), "a packing into 8 slots");
+    }
+    expect_serialization(patch(0, &u64::MAX.to_le_bytes()), "a length of at most");
+    expect_serialization(
+        patch(32, &3u64.to_le_bytes()),
+        "a number of vectors of at most 2",
+    );
+    let error = patch(32, &0u64.to_le_bytes()).unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+}
+
+#[test]
+fn public_programs_are_checked() {
+    let world = World::new(1);
+    let frame = reader(&world, "public_program.rlp");
+    let text = String::from_utf8(frame.bytes[BODY + 8..frame.bytes.len() - 32].to_vec()).unwrap();
+    let read = |text: &str| {
+        let mut bytes = frame.bytes[..BODY].to_vec();
+        bytes[80..88].copy_from_slice(&(text.len() as u64 + 8).to_le_bytes());
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend_from_slice(&[0; 32]);
+        seal(&mut bytes);
+        (frame.read)(&bytes, LIMIT)
+    };
+    assert!(read(&text).is_ok());
+    for (from, to, words) in [
+        ("{\"params\"", "{ \"params\"", "in its one form"),
+        ("{\"params\"", "{\"x\":1,\"params\"", "in its one form"),
+        ("{\"params\"", "[\"params\"", "a public program"),
+        ("\"length\":3", "\"length\":5", "a packing into 8 slots"),
+        (
+            "\"length\":3",
+            "\"length\":1152921504606846976",
+            "a packing into 8 slots",
+        ),
+        ("\"length\":3", "\"length\":-1", "a public program"),
+        ("\"width\":4", "\"width\":0", "a packing into 8 slots"),
+        ("\"input_level\":4", "\"input_level\":3", "level by level"),
+        ("\"level_out\":3", "\"level_out\":4", "level by level"),
+        (
+            "\"relinearisation\":3",
+            "\"relinearisation\":5",
+            "keys for level 4 or below",
+        ),
+    ] {
+        assert!(text.contains(from), "{from} in {text}");
+        expect_serialization(read(&text.replacen(from, to, 1)), words);
+    }
+    let widths = text.replacen("{\"prime\":", "{\"bits\":", 1);
+    assert!(read(&widths).is_err());
+    let deep = "[".repeat(100_000);
+    expect_serialization(read(&deep), "a public program");
+}
+
+#[test]
+fn programs_fit_together() {
+    let world = World::new(1);
+    let frame = reader(&world, "program.rlp");
+    let public = u64::from_le_bytes(frame.bytes[BODY..BODY + 8].try_into().unwrap()) as usize;
+    // After the public part: kind (1), rows (8), step (8), weights.
+    let first = 8 + public;
+    let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
+    expect_serialization(patch(first, &[3]), "a known kind of step");
+    assert!(patch(first, &[2]).is_err(), "a matrix read as a polynomial");
+    expect_serialization(
+        patch(first + 1, &u64::MAX.to_le_bytes()),
+        "a number of rows",
+    );
+    expect_serialization(patch(first + 17, &f64::NAN.to_le_bytes()), "finite");
+    expect_serialization(patch(first + 17, &f64::INFINITY.to_le_bytes()), "finite");
+    assert!(patch(first + 17, &(-0.25f64).to_le_bytes()).is_ok());
+    for step in [0u64, 3, 1 << 40] {
+        assert!(
+            patch(first + 9, &step.to_le_bytes()).is_err(),
+            "step {step}"
+        );
+    }
+    // The plan is the stored one, not one searched anew: another step needs other rotations.
+    let result = patch(first + 9, &8u64.to_le_bytes());
+    expect_serialization(result, "a request for all keys in use");
+}
+
+/// A stream that says it has much and has little.
+struct Drip<'a>(&'a [u8], io::ErrorKind);
+
+impl Read for Drip<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let Some((first, rest)) = self.0.split_first() else {
+            return Err(io::Error::new(self.1, "gone"));
+        };
+        let Some(out) = out.first_mut() else {
+            return Ok(0);
+        };
+        (*out, self.0) = (*first, rest);
+        Ok(1)
+    }
+}
+
+#[test]
+fn slow_and_failing_sources() {
+    let world = World::new(1);
+    let bytes = world.public.to_bytes().unwrap();
+    let mut drip = Drip(&bytes, io::ErrorKind::ConnectionReset);
+    let key = PublicKey::read_from(&mut drip, &world.params, LIMIT).unwrap();
+    assert!(key == world.public);
+    let mut drip = Drip(&bytes[..bytes.len() / 2], io::ErrorKind::ConnectionReset);
+    let error = PublicKey::read_from(&mut drip, &world.params, LIMIT).unwrap_err();
+    assert!(error.to_string().contains("a readable source"), "{error}");
+    let mut full = io::Cursor::new([0u8; 100]);
+    let error = world.public.write_to(&mut full).unwrap_err();
+    assert!(matches!(error, Error::Serialization { .. }), "{error}");
+}
+
+/// Peak of the address space in bytes: more than what has been touched.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmPeak")).unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 1024
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn claims_allocate_nothing() {
+    // A real ring, whose top key takes many megabytes; a kilobyte that claims a terabyte.
+    let params = Params::for_depth(40).unwrap();
+    let world = World::new(1);
+    let mut bytes = world.keys.to_bytes().unwrap();
+    bytes.truncate(1024);
+    bytes[16..48].copy_from_slice(params.id().as_bytes());
+    bytes[80..88].copy_from_slice(&(1u64 << 40).to_le_bytes());
+    let levels = params.max_level() as u64;
+    bytes[BODY + 32 + 8 + 12..][..8].copy_from_slice(&levels.to_le_bytes());
+    let gadget = params.level(params.max_level()).unwrap().gadget();
+    let key = (gadget.digits().len() * gadget.extended().len() * params.n() * 8) as u64;
+    assert!(key > 64 << 20, "{key}");
+    let before = peak();
+    expect_serialization(
+        SeededKeys::from_bytes(&bytes, &params, 1 << 30).and_then(|k| k.to_bytes()),
+        "at most",
+    );
+    expect_serialization(
+        SeededKeys::from_bytes(&bytes, &params, u64::MAX).and_then(|k| k.to_bytes()),
+        "cut off",
+    );
+    // The rest of this process runs small tests only.
+    assert!(peak() - before < 32 << 20, "{}", peak() - before);
+}

@@ -1,0 +1,121 @@
+//! Files of earlier versions: they load for ever.
+//!
+//! The files in `tests/data/serial-v1` were written by [`write_missing_files`]. When a kind gets a
+//! new version, its files of that version go to a new folder and this test reads both.
+
+mod frames;
+
+use std::{fs, path::PathBuf};
+
+use frames::{VALUES, VECTORS, World, folder, reader};
+use ringloom::{
+    Ciphertext, Decryptor, Encryptor, EvaluationKeys, Evaluator, Params, PublicKey, SecretKey,
+    SeededKeys, Session,
+    matrix::EncryptedVectors,
+    model::{Program, PublicProgram},
+    serial::{Decode, Header, Security},
+};
+use ringloom_ntt::reference::ReferenceDevice;
+
+const LIMIT: u64 = 1 << 16;
+const ANY: Security = Security::AllowInsecure;
+
+fn data() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "data", "serial-v1"]
+        .iter()
+        .collect()
+}
+
+fn close(a: &[f64], b: &[f64]) {
+    assert_eq!(a.len(), b.len());
+    assert!(
+        a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6),
+        "{a:?} {b:?}"
+    );
+}
+
+#[test]
+fn version_1() {
+    let path = |name: &str| data().join(name);
+    let params = Params::load(&path("params.rlp"), &ANY, LIMIT).unwrap();
+    assert_eq!((params.log_n(), params.max_level()), (4, 4));
+    let session = Session::new(&params, &ReferenceDevice::new()).unwrap();
+    // The secret came out of version control, where files have no private mode.
+    let folder = folder("golden");
+    let secret = folder.join("secret.rls");
+    fs::write(&secret, fs::read(path("insecure_secret_key.rls")).unwrap()).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let secret = SecretKey::import_secret(&session, &secret).unwrap();
+    fs::remove_dir_all(folder).unwrap();
+    let decryptor = Decryptor::new(&secret);
+
+    let ct = Ciphertext::load(&path("ciphertext.rlc"), &session, LIMIT).unwrap();
+    assert_eq!((ct.level(), ct.power(), ct.key_id()), (2, 1, secret.id()));
+    close(&decryptor.decrypt(&ct).unwrap(), &VALUES);
+    let batch = EncryptedVectors::load(&path("vectors.rlc"), &session, LIMIT).unwrap();
+    let plain = batch.decrypt(&decryptor).unwrap();
+    plain.iter().zip(&VECTORS).for_each(|(a, b)| close(a, b));
+
+    let public = PublicKey::load(&path("public_key.rlk"), &params, LIMIT).unwrap();
+    let fresh = Encryptor::new(&session, &public)
+        .unwrap()
+        .encrypt(&VALUES)
+        .unwrap();
+    close(&decryptor.decrypt(&fresh).unwrap(), &VALUES);
+    let keys = SeededKeys::load(&path("seeded_keys.rlk"), &params, LIMIT).unwrap();
+    let keys = EvaluationKeys::load(&session, &keys).unwrap();
+    let evaluator = Evaluator::new(keys.into());
+    let mut rotated = VALUES;
+    rotated.rotate_left(1);
+    close(
+        &decryptor
+            .decrypt(&evaluator.rotate(&ct, 1).unwrap())
+            .unwrap(),
+        &rotated,
+    );
+    let square = evaluator
+        .rescale(&evaluator.mul(&ct, &ct).unwrap())
+        .unwrap();
+    close(&decryptor.decrypt(&square).unwrap(), &VALUES.map(|v| v * v));
+
+    let program = Program::load(&path("program.rlp"), &ANY, LIMIT).unwrap();
+    let public = PublicProgram::load(&path("public_program.rlp"), &ANY, LIMIT).unwrap();
+    assert_eq!(program.public(), &public);
+    let today = frames::compile(&params, 1.0);
+    close(
+        &program.clear(&VECTORS[0]).unwrap(),
+        &today.clear(&VECTORS[0]).unwrap(),
+    );
+
+    // As long as version 1 is what is written, the bytes come back.
+    let world = World::with(&params, 1);
+    for frame in world.frames() {
+        let bytes = fs::read(path(frame.name)).unwrap();
+        assert_eq!(Header::of(&bytes).unwrap().version(), 1);
+        let again = (reader(&world, frame.name).read)(&bytes, LIMIT).unwrap();
+        assert!(again == bytes, "{}", frame.name);
+    }
+}
+
+/// Writes the files of the current version that are not there yet, and changes none:
+/// `cargo test -p ringloom --test serial_golden -- --ignored`.
+#[test]
+#[ignore = "writes new fixtures"]
+fn write_missing_files() {
+    let (world, folder) = (World::new(1), data());
+    fs::create_dir_all(&folder).unwrap();
+    for frame in world.frames() {
+        let path = folder.join(frame.name);
+        if !path.exists() {
+            fs::write(&path, &frame.bytes).unwrap();
+        }
+    }
+    let path = folder.join("insecure_secret_key.rls");
+    if !path.exists() {
+        world.secret.export_secret(&path).unwrap();
+    }
+}

@@ -1,0 +1,100 @@
+//! One fuzz target per decoder of [`ringloom::serial`]; scripts/fuzz.sh builds and runs them.
+//!
+//! The first byte of an input chooses: even, the rest is a frame; odd, the rest is a body that gets
+//! the right header and the right checksum, so that mutations reach what lies behind them.
+//!
+//! Whatever decodes must encode to the same bytes. Anything else may be refused, but never with a
+//! panic.
+
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, sync::OnceLock};
+
+use ringloom::{
+    Params, SecretKey, Session,
+    serial::{Decode, Encode, Kind, Security},
+};
+
+const HEADER: usize = 88;
+const LIMIT: u64 = 1 << 20;
+const PARAMS: &[u8] = include_bytes!("../../core/tests/data/serial-v1/params.rlp");
+
+/// The parameters of the fixtures.
+pub fn params() -> &'static Params {
+    static PARAMS_OF_FIXTURES: OnceLock<Params> = OnceLock::new();
+    PARAMS_OF_FIXTURES.get_or_init(|| {
+        Params::from_bytes(PARAMS, &Security::AllowInsecure, LIMIT).expect("the fixture is good")
+    })
+}
+
+/// A session on them.
+pub fn session() -> &'static Session {
+    static SESSION: OnceLock<Session> = OnceLock::new();
+    SESSION.get_or_init(|| {
+        let device = ringloom_ntt::reference::ReferenceDevice::new();
+        Session::new(params(), &device).expect("the reference takes any ring")
+    })
+}
+
+/// The frame that an input stands for.
+fn frame(kind: Kind, input: &[u8]) -> Option<Vec<u8>> {
+    let (mode, rest) = input.split_first()?;
+    if mode % 2 == 0 {
+        return Some(rest.to_vec());
+    }
+    let secret = kind == Kind::SecretKey;
+    let keyed = !matches!(kind, Kind::Params | Kind::Program | Kind::PublicProgram);
+    let mut frame = Vec::with_capacity(HEADER + rest.len() + 32);
+    frame.extend_from_slice(if secret { b"RLSECRET" } else { b"RINGLOOM" });
+    frame.extend_from_slice(&kind.code().to_le_bytes());
+    frame.extend_from_slice(&kind.version().to_le_bytes());
+    frame.extend_from_slice(params().id().as_bytes());
+    frame.extend_from_slice(&[u8::from(keyed); 32]);
+    frame.extend_from_slice(&(rest.len() as u64).to_le_bytes());
+    frame.extend_from_slice(rest);
+    let hash = blake3::hash(&frame);
+    frame.extend_from_slice(hash.as_bytes());
+    Some(frame)
+}
+
+/// Decodes an input; what decodes must encode to the same bytes. Gives the value for more checks.
+pub fn decode<T: Decode + Encode>(kind: Kind, context: &T::Context, input: &[u8]) -> Option<T> {
+    let frame = frame(kind, input)?;
+    match T::from_bytes(&frame, context, LIMIT) {
+        Ok(value) => {
+            let again = value.to_bytes().expect("what decodes can be encoded");
+            assert!(again == frame, "two encodings of one value");
+            Some(value)
+        }
+        Err(error) => {
+            assert!(error.to_string().contains(", expected "), "{error}");
+            None
+        }
+    }
+}
+
+/// The same for secret keys, which come out of files only.
+pub fn import_secret(input: &[u8]) {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    let Some(frame) = frame(Kind::SecretKey, input) else {
+        return;
+    };
+    let path = FILE.get_or_init(|| {
+        // In memory where possible: an export waits for the disk.
+        let memory = PathBuf::from("/dev/shm");
+        let folder = if memory.is_dir() {
+            memory
+        } else {
+            std::env::temp_dir()
+        };
+        folder.join(format!("ringloom-fuzz-{}.rls", std::process::id()))
+    });
+    let mut options = fs::OpenOptions::new();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    let mut file = options.open(path).expect("a temporary file");
+    file.write_all(&frame).expect("room for a small file");
+    if let Ok(secret) = SecretKey::import_secret(session(), path) {
+        fs::remove_file(path).expect("the file is there");
+        secret.export_secret(path).expect("the path is free");
+        let again = fs::read(path).expect("the file is there");
+        assert!(again == frame, "two encodings of one secret");
+    }
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Fuzzes the decoders with libFuzzer on the stable compiler, one target per core at a time.
+#   scripts/fuzz.sh [SECONDS per target, 60] [TARGET...]
+# What it learns stays in out/fuzz/corpus; a failing input in out/fuzz/TARGET-crash-... Needs g++.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+shift || true
+targets=("$@")
+if [ ${#targets[@]} = 0 ]; then
+    for source in fuzz/src/bin/*.rs; do targets+=("$(basename "$source" .rs)"); done
+fi
+host=$(rustc -vV | sed -n 's/^host: //p')
+# An explicit --target keeps build scripts and macros free of the flags.
+coverage=(level=4 inline-8bit-counters pc-table trace-compares)
+flags=(--cfg fuzzing -Cpasses=sancov-module)
+for option in "${coverage[@]}"; do flags+=("-Cllvm-args=-sanitizer-coverage-$option"); done
+RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" \
+    --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
+
+# Seeds: every fixture as a frame (mode byte 0) and as a body (mode byte 1).
+data=core/tests/data/serial-v1
+fuzz_one() {
+    local target=$1 failed=0 file
+    local seeds=out/fuzz/seeds/$target corpus=out/fuzz/corpus/$target log=out/fuzz/$target.log
+    mkdir -p "$seeds" "$corpus"
+    for file in "$data/$target".* "$data/insecure_$target".*; do
+        [ -e "$file" ] || continue
+        { printf '\0'; cat "$file"; } >"$seeds/frame"
+        { printf '\1'; tail -c +89 "$file" | head -c -32; } >"$seeds/body"
+    done
+    if [ "$target" = header ]; then cp "$data"/* "$seeds"; fi
+    "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
+        -max_len=65536 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
+        -verbosity=0 -artifact_prefix="out/fuzz/$target-" >"$log" 2>&1 || failed=$?
+    if [ "$failed" != 0 ]; then
+        tail -n 40 "$log"
+        echo "scripts/fuzz.sh: $target failed, expected no crash, got status $failed; run it on the input in out/fuzz"
+        return 1
+    fi
+    echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs in $seconds s," \
+        "peak $(sed -n 's/^stat::peak_rss_mb: *//p' "$log") MiB"
+}
+export -f fuzz_one
+export data host seconds
+# One target per core at a time; a failure anywhere fails the whole.
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz_one {}'
