@@ -18,6 +18,7 @@ mod programs;
 mod ring;
 mod sys;
 mod tables;
+mod transform;
 
 #[cfg(test)]
 mod tests;
