@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "opencl")]
+use crate::opencl::{self, OpenClDevice};
 use crate::{
     cpu::{CpuDevice, Isa},
     device::Device,
@@ -18,11 +20,15 @@ use crate::{
 /// | `cpu` | the host's CPU with its best instruction set |
 /// | `cpu-scalar`, `cpu-avx2`, `cpu-avx512ifma` | the host's CPU with this instruction set |
 /// | `reference` | the slow exact device, for comparisons |
+/// | `opencl` | the first OpenCL GPU, else the first OpenCL device (cargo feature `opencl`) |
+/// | `opencl:0`, `opencl:1`, .. | the OpenCL device with this number |
 ///
-/// `threads` is the number of CPU threads, by default one per core; the reference device has one.
+/// `threads` is the number of CPU threads, by default one per core; the reference and
+/// OpenCL devices do not use it.
 ///
 /// # Errors
-/// [`Error::UnknownDevice`]; [`Error::Unavailable`] for an instruction set the machine lacks.
+/// [`Error::UnknownDevice`]; [`Error::Unavailable`] for an instruction set or an OpenCL device that the
+/// machine lacks, and for OpenCL in a build without it.
 pub fn open_device(name: &str, threads: Option<usize>) -> Result<Arc<dyn Device>> {
     let isa = match name {
         "auto" | "cpu" => None,
@@ -30,13 +36,14 @@ pub fn open_device(name: &str, threads: Option<usize>) -> Result<Arc<dyn Device>
         "cpu-avx2" => Some(Isa::Avx2),
         "cpu-avx512ifma" => Some(Isa::Avx512Ifma),
         "reference" => return Ok(Arc::new(ReferenceDevice::new())),
-        _ => {
-            return Err(Error::UnknownDevice {
-                op: "open_device",
-                expected: device_names().join(", "),
-                got: name.into(),
-            });
-        }
+        _ => match name.strip_prefix("opencl") {
+            Some("") => return open_opencl(name, None),
+            Some(rest) => match rest.strip_prefix(':').and_then(|i| i.parse().ok()) {
+                Some(index) => return open_opencl(name, Some(index)),
+                None => return Err(unknown(name)),
+            },
+            None => return Err(unknown(name)),
+        },
     };
     let mut builder = CpuDevice::builder();
     if let Some(isa) = isa {
@@ -48,7 +55,40 @@ pub fn open_device(name: &str, threads: Option<usize>) -> Result<Arc<dyn Device>
     Ok(Arc::new(builder.build()?))
 }
 
-/// The names that [`open_device`] can open on this machine.
+fn unknown(name: &str) -> Error {
+    Error::UnknownDevice {
+        op: "open_device",
+        expected: device_names().join(", "),
+        got: name.into(),
+    }
+}
+
+#[cfg(feature = "opencl")]
+fn open_opencl(_name: &str, index: Option<usize>) -> Result<Arc<dyn Device>> {
+    let mut builder = OpenClDevice::builder();
+    if let Some(index) = index {
+        builder = builder.index(index);
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+#[cfg(not(feature = "opencl"))]
+fn open_opencl(name: &str, _index: Option<usize>) -> Result<Arc<dyn Device>> {
+    Err(Error::Unavailable {
+        op: "open_device",
+        what: name.into(),
+        expected: "a build with the cargo feature `opencl` of ringloom-ntt".into(),
+    })
+}
+
+/// Names of OpenCL devices that [`device_names`] lists; [`open_device`] takes any number.
+#[cfg(feature = "opencl")]
+const OPENCL: [&str; 8] = [
+    "opencl:0", "opencl:1", "opencl:2", "opencl:3", "opencl:4", "opencl:5", "opencl:6", "opencl:7",
+];
+
+/// The names that [`open_device`] can open on this machine. With the cargo feature `opencl` it
+/// looks for an OpenCL runtime.
 pub fn device_names() -> Vec<&'static str> {
     let mut names = vec!["auto", "cpu"];
     names.extend(Isa::available().into_iter().map(|isa| match isa {
@@ -57,6 +97,11 @@ pub fn device_names() -> Vec<&'static str> {
         Isa::Avx512Ifma => "cpu-avx512ifma",
     }));
     names.push("reference");
+    #[cfg(feature = "opencl")]
+    if let Ok(found) = opencl::list() {
+        names.push("opencl");
+        names.extend(OPENCL.into_iter().take(found.len()));
+    }
     names
 }
 
@@ -70,7 +115,24 @@ mod tests {
             let device = open_device(name, Some(1)).unwrap();
             let expected = if name == "auto" { "cpu" } else { name };
             assert_eq!(device.name(), expected);
-            assert!(device.capabilities().host_cpu);
+            assert_eq!(device.capabilities().host_cpu, !name.starts_with("opencl"));
+        }
+    }
+
+    /// Whatever the build and the machine: an error that says what to do, never a panic.
+    #[test]
+    fn opencl_devices_that_are_not_there() {
+        let absent = open_device("opencl:1000", None).err();
+        assert!(
+            matches!(absent, Some(Error::Unavailable { .. })),
+            "{absent:?}"
+        );
+        for name in ["opencl:", "opencl:x", "opencl:-1", "openclx"] {
+            let unknown = open_device(name, None).err();
+            assert!(
+                matches!(unknown, Some(Error::UnknownDevice { .. })),
+                "{name}: {unknown:?}"
+            );
         }
     }
 

@@ -9,12 +9,13 @@
 //! | [`Ring`] | the validated front of a device |
 //! | [`mod@reference`] | the slow exact device: the oracle |
 //! | [`cpu`] | the SIMD CPU device |
+//! | `opencl` (feature) | GPUs, found at run time |
 //! | `testing` (feature) | conformance suite and comparing device for authors of devices |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
 //! | [`open_device`], [`device_names`] | devices by name |
 //!
-//! Import order: `arith <- poly <- device <- {ring, reference, cpu}`. Unsafe code lives in
-//! `cpu::isa` only.
+//! Import order: `arith <- poly <- device <- {ring, reference, cpu, opencl}`. Unsafe code lives in
+//! `cpu::isa` and `opencl::sys` only.
 #![deny(unsafe_code)]
 
 pub mod arith;
@@ -23,6 +24,8 @@ pub mod device;
 mod devices;
 mod error;
 pub mod host_fft;
+#[cfg(feature = "opencl")]
+pub mod opencl;
 pub mod poly;
 pub mod reference;
 mod ring;

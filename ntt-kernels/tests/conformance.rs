@@ -18,6 +18,8 @@ const DEVICES: &[(&str, &[usize])] = &[
     ("cpu-scalar", &[1, 3]),
     ("cpu-avx2", &[1, 3]),
     ("cpu-avx512ifma", &[1, 3]),
+    #[cfg(feature = "opencl")]
+    ("opencl", &[1]),
 ];
 
 fn main() -> ExitCode {

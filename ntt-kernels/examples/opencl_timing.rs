@@ -1,0 +1,233 @@
+//! Times transforms and key-switches on a device and checks their residues against the CPU.
+//!
+//! `opencl_timing [DEVICE [LOG_N [LIMBS [DIGITS]]]]` writes one JSON object. Programs are built and
+//! tables uploaded before the clock starts.
+#![allow(clippy::print_stdout)] // a command line
+
+use std::{sync::Arc, time::Instant};
+
+use ringloom_ntt::{
+    Error, Ring,
+    arith::primes_below,
+    open_device,
+    poly::{Cmd, Domain, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, SeedLayout, Shape},
+};
+
+fn main() -> Result<(), Error> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number =
+        |i: usize, default: usize| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
+    let name = args.first().map_or("opencl", String::as_str);
+    let (log_n, limbs, digits) = (number(1, 16) as u32, number(2, 24), number(3, 3));
+    let device = open_device(name, None)?;
+    let capabilities = device.capabilities();
+    let special = limbs.div_ceil(digits);
+    let spec = RingSpec::new(log_n, &primes_below(50, 2 << log_n, limbs + special)?)?;
+    let (ring, cpu) = (
+        Ring::new(&*device, &spec)?,
+        Ring::new(&*open_device("cpu", None)?, &spec)?,
+    );
+    let (mut timed, mut check) = (
+        Work::new(&ring, log_n, limbs, special)?,
+        Work::new(&cpu, log_n, limbs, special)?,
+    );
+    let equal = timed.results()? == check.results()?;
+    drop(check);
+    let batch = Shape::new(64usize.div_ceil(limbs), LimbSet::range(0, limbs), log_n);
+    let rows = (batch.batch * limbs) as f64;
+    let mut buf = ring.alloc(batch, Domain::Coeff)?;
+    fill(&ring, &mut buf)?;
+    let forward = time(&ring, |_| {
+        ring.submit(Cmd::Ntt {
+            buf: buf.view_mut().in_domain(Domain::Coeff),
+            inverse: false,
+        })
+    })?;
+    let inverse = time(&ring, |_| {
+        ring.submit(Cmd::Ntt {
+            buf: buf.view_mut().in_domain(Domain::Eval),
+            inverse: true,
+        })
+    })?;
+    let gadget = time(&ring, |_| timed.gadget())?;
+    let mod_down = time(&ring, |_| timed.mod_down())?;
+    let key_switch = time(&ring, |_| timed.gadget().and_then(|()| timed.mod_down()))?;
+    let rotate = time(&ring, |_| {
+        timed.automorphism()?;
+        timed.gadget()?;
+        timed.mod_down()
+    })?;
+    let multiply = time(&ring, |_| {
+        timed.tensor()?;
+        timed.gadget()?;
+        timed.mod_down()?;
+        timed.rescale()
+    })?;
+    println!("{{");
+    println!(
+        "  \"device\": \"{name}\", \"flavour\": \"{}\",",
+        capabilities.flavour
+    );
+    println!(
+        "  \"log_n\": {log_n}, \"limbs\": {limbs}, \"special\": {special}, \"digits\": {digits}, \"bits\": 50,"
+    );
+    println!(
+        "  \"residues_equal_cpu\": {equal}, \"host_fallbacks\": {},",
+        ring.stats().host_fallback_cmds
+    );
+    println!(
+        "  \"ntt_rows\": {rows}, \"ntt_us\": {forward:.2}, \"ntt_rows_per_s\": {:.0},",
+        rows / forward * 1e6
+    );
+    println!(
+        "  \"intt_us\": {inverse:.2}, \"intt_rows_per_s\": {:.0},",
+        rows / inverse * 1e6
+    );
+    println!(
+        "  \"gadget_product_us\": {gadget:.1}, \"mod_down_us\": {mod_down:.1}, \"key_switch_us\": {key_switch:.1},"
+    );
+    println!("  \"rotate_us\": {rotate:.1}, \"multiply_relinearise_rescale_us\": {multiply:.1}");
+    println!("}}");
+    Ok(())
+}
+
+/// Median microseconds of a command over a few groups of repetitions.
+fn time(ring: &Ring, mut f: impl FnMut(usize) -> Result<(), Error>) -> Result<f64, Error> {
+    f(0)?;
+    ring.wait()?;
+    let start = Instant::now();
+    f(0)?;
+    ring.wait()?;
+    let repetitions = (0.05 / start.elapsed().as_secs_f64()).clamp(1.0, 500.0) as usize;
+    let mut times = Vec::new();
+    for _ in 0..7 {
+        let start = Instant::now();
+        (0..repetitions).try_for_each(&mut f)?;
+        ring.wait()?;
+        times.push(start.elapsed().as_secs_f64() * 1e6 / repetitions as f64);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+/// Random residues made on the device.
+fn fill(ring: &Ring, buf: &mut ringloom_ntt::poly::PolyBuf) -> Result<(), Error> {
+    let seed = SeedLayout {
+        seed: [7; 32],
+        key_index: 0,
+    };
+    ring.submit(Cmd::ExpandSeed {
+        dst: buf.view_mut(),
+        seed,
+    })
+}
+
+struct Work<'a> {
+    ring: &'a Ring,
+    chain: LimbSet,
+    pair: ringloom_ntt::poly::PolyBuf,
+    rotated: ringloom_ntt::poly::PolyBuf,
+    tensor: ringloom_ntt::poly::PolyBuf,
+    acc: ringloom_ntt::poly::PolyBuf,
+    switched: ringloom_ntt::poly::PolyBuf,
+    rescaled: ringloom_ntt::poly::PolyBuf,
+    key: ringloom_ntt::poly::Prepared,
+    gadget: Arc<GadgetPlan>,
+    mod_down: Arc<ModDownPlan>,
+    rescale: Arc<ModDownPlan>,
+}
+
+impl<'a> Work<'a> {
+    fn new(ring: &'a Ring, log_n: u32, limbs: usize, special: usize) -> Result<Self, Error> {
+        let spec = ring.spec();
+        let chain = LimbSet::range(0, limbs);
+        let extra = LimbSet::range(limbs, limbs + special);
+        let groups: Vec<_> = (0..limbs)
+            .step_by(special)
+            .map(|start| LimbSet::range(start, (start + special).min(limbs)))
+            .collect();
+        let alloc = |batch, limbs| -> Result<_, Error> {
+            let mut buf = ring.alloc(Shape::new(batch, limbs, log_n), Domain::Eval)?;
+            fill(ring, &mut buf)?;
+            Ok(buf)
+        };
+        let all = chain.union(extra);
+        let lower = LimbSet::range(0, limbs - 1);
+        Ok(Self {
+            ring,
+            chain,
+            pair: alloc(2, chain)?,
+            rotated: alloc(2, chain)?,
+            tensor: alloc(3, chain)?,
+            acc: alloc(2, all)?,
+            switched: alloc(2, chain)?,
+            rescaled: alloc(2, lower)?,
+            key: ring.prepare(&alloc(2 * groups.len(), all)?, Role::Key)?,
+            gadget: Arc::new(GadgetPlan::new(spec, chain, extra, &groups)?),
+            mod_down: Arc::new(ModDownPlan::new(spec, chain, extra)?),
+            rescale: Arc::new(ModDownPlan::new(spec, lower, chain.difference(lower))?),
+        })
+    }
+
+    fn automorphism(&mut self) -> Result<(), Error> {
+        self.ring.submit(Cmd::Automorphism {
+            dst: self.rotated.view_mut(),
+            src: self.pair.view(),
+            galois: 5,
+        })
+    }
+
+    fn tensor(&mut self) -> Result<(), Error> {
+        self.ring.submit(Cmd::Tensor {
+            dst: self.tensor.view_mut(),
+            a: self.pair.view(),
+            b: self.rotated.view(),
+        })
+    }
+
+    fn gadget(&mut self) -> Result<(), Error> {
+        self.ring.submit(Cmd::GadgetProduct {
+            acc: self.acc.view_mut(),
+            src: self.pair.poly(1)?,
+            key: self.key.view(),
+            plan: self.gadget.clone(),
+            accumulate: false,
+        })
+    }
+
+    fn mod_down(&mut self) -> Result<(), Error> {
+        self.ring.submit(Cmd::ModDown {
+            dst: self.switched.view_mut(),
+            src: self.acc.view(),
+            plan: self.mod_down.clone(),
+        })
+    }
+
+    fn rescale(&mut self) -> Result<(), Error> {
+        self.ring.submit(Cmd::ModDown {
+            dst: self.rescaled.view_mut(),
+            src: self.switched.view(),
+            plan: self.rescale.clone(),
+        })
+    }
+
+    /// Everything once, and all results.
+    fn results(&mut self) -> Result<Vec<Vec<u64>>, Error> {
+        self.automorphism()?;
+        self.tensor()?;
+        self.gadget()?;
+        self.mod_down()?;
+        self.rescale()?;
+        debug_assert!(self.chain.len() > 1);
+        [
+            &self.rotated,
+            &self.tensor,
+            &self.acc,
+            &self.switched,
+            &self.rescaled,
+        ]
+        .map(|buf| self.ring.download(buf))
+        .into_iter()
+        .collect()
+    }
+}

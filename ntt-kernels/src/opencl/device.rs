@@ -1,0 +1,313 @@
+//! Finding and opening devices at run time.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use super::{
+    programs::Programs,
+    ring::OpenClRing,
+    sys::{self, Chip, Fault, Found, Session, SharedSession},
+};
+use crate::{
+    device::{Capabilities, Device, RingBackend},
+    error::{Error, Result},
+    poly::RingSpec,
+};
+
+/// What an OpenCL device of this machine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Name to open it by: `opencl:0` and so on, in the order of the runtime.
+    pub id: String,
+    /// Platform that offers it.
+    pub platform: String,
+    /// Name of the chip.
+    pub name: String,
+    /// Driver version.
+    pub driver: String,
+    /// Whether it is a CPU; such devices run transforms without local memory.
+    pub is_cpu: bool,
+    /// Whether it is a GPU.
+    pub is_gpu: bool,
+    /// Compute units.
+    pub units: usize,
+    /// Device memory in bytes.
+    pub memory_bytes: u64,
+    /// Largest single buffer in bytes.
+    pub buffer_bytes: u64,
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gib = self.memory_bytes as f64 / f64::from(1 << 30);
+        write!(
+            f,
+            "{}: {} ({}, driver {})",
+            self.id, self.name, self.platform, self.driver
+        )?;
+        write!(f, ", {} units, {gib:.1} GiB", self.units)
+    }
+}
+
+/// The OpenCL devices of this machine.
+///
+/// # Errors
+/// [`Error::Unavailable`] when there is no OpenCL runtime or no driver; it says what to install.
+pub fn list() -> Result<Vec<DeviceInfo>> {
+    Ok(found()?
+        .iter()
+        .enumerate()
+        .map(|(i, f)| info(i, f))
+        .collect())
+}
+
+/// How transforms run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Transforms {
+    /// What suits the chip.
+    #[default]
+    Auto,
+    /// Up to four stages at a time in registers, no local memory, no barriers: for CPUs.
+    Flat,
+    /// Two passes over tiles in local memory: for GPUs.
+    Tiled,
+}
+
+/// Options of an [`OpenClDevice`].
+#[derive(Clone, Debug, Default)]
+pub struct OpenClDeviceBuilder {
+    index: Option<usize>,
+    transforms: Transforms,
+    native_high_word: bool,
+    cache: Cache,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Cache {
+    #[default]
+    Default,
+    Folder(PathBuf),
+    Off,
+}
+
+impl OpenClDeviceBuilder {
+    /// Chooses the device with this number in [`list`]. By default the first GPU, and without one
+    /// the first device.
+    #[must_use]
+    pub fn index(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
+    }
+
+    /// Chooses how transforms run.
+    #[must_use]
+    pub fn transforms(mut self, transforms: Transforms) -> Self {
+        self.transforms = transforms;
+        self
+    }
+
+    /// Uses the built-in `mul_hi` on 64-bit words instead of products of 32-bit ones. The results
+    /// are the same; on most chips the compiler makes the same code, on some it makes none that
+    /// works.
+    #[must_use]
+    pub fn native_high_word(mut self, native: bool) -> Self {
+        self.native_high_word = native;
+        self
+    }
+
+    /// Keeps built programs in this folder. The default is `ringloom/opencl` in the user's cache
+    /// folder, and none for CPUs, whose runtime keeps its own. Whoever may write there may choose
+    /// what runs on the device.
+    #[must_use]
+    pub fn program_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = Cache::Folder(folder.into());
+        self
+    }
+
+    /// Keeps no programs on disk.
+    #[must_use]
+    pub fn no_program_cache(mut self) -> Self {
+        self.cache = Cache::Off;
+        self
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without a runtime, a driver or such a device, or for one that cannot
+    /// run the programs of this crate.
+    pub fn build(self) -> Result<OpenClDevice> {
+        let found = found()?;
+        let index = self.index.unwrap_or_else(|| preferred(&found));
+        let name = self
+            .index
+            .map_or("opencl".into(), |i| format!("opencl:{i}"));
+        let Some(chosen) = found.get(index) else {
+            let expected = format!("a device below opencl:{}", found.len());
+            return Err(unavailable(name, expected));
+        };
+        if let Some(expected) = chosen.unusable {
+            return Err(unavailable(
+                format!("{name} ({})", chosen.name),
+                expected.into(),
+            ));
+        }
+        let fits = chosen.local_bytes >= LOCAL_BYTES && chosen.group_items >= GROUP_ITEMS;
+        let tiled = match self.transforms {
+            Transforms::Auto => chosen.chip != Chip::Cpu && fits,
+            Transforms::Flat => false,
+            Transforms::Tiled if fits => true,
+            Transforms::Tiled => {
+                let expected = format!("{LOCAL_BYTES} B of local memory, {GROUP_ITEMS} work items");
+                return Err(unavailable(format!("tiled transforms on {name}"), expected));
+            }
+        };
+        let session = Session::open(chosen).map_err(|fault| {
+            unavailable(
+                format!("{name} ({})", chosen.name),
+                format!("a device that opens ({fault})"),
+            )
+        })?;
+        let session: SharedSession = Arc::new(session);
+        let info = info(index, chosen);
+        let folder = match self.cache {
+            Cache::Default if chosen.chip == Chip::Cpu => None,
+            Cache::Default => cache_folder(),
+            Cache::Folder(folder) => Some(folder),
+            Cache::Off => None,
+        };
+        let programs = Programs::new(session.clone(), &name, &info, self.native_high_word, folder);
+        let shared = Shared {
+            session,
+            programs,
+            name,
+            tiled,
+            // Vectors of work items on a CPU are short; a GPU hides latency with more.
+            items: (chosen.group_items).min(if chosen.chip == Chip::Cpu { 64 } else { 128 }),
+            info,
+        };
+        Ok(OpenClDevice(Arc::new(shared)))
+    }
+}
+
+/// Local memory and group size that the tiled transforms need.
+const LOCAL_BYTES: u64 = 16 << 10;
+const GROUP_ITEMS: usize = 256;
+
+/// An OpenCL device, found when it is opened: data stays in its memory, commands run in order on
+/// one queue per ring.
+///
+/// It is no place for secrets: [`Ring`](crate::Ring) refuses them.
+#[derive(Clone)]
+pub struct OpenClDevice(Arc<Shared>);
+
+/// What the device and its rings share.
+pub(super) struct Shared {
+    pub(super) session: SharedSession,
+    pub(super) programs: Programs,
+    pub(super) name: String,
+    pub(super) info: DeviceInfo,
+    pub(super) tiled: bool,
+    /// Work items of a group of the flat kernels, at most.
+    pub(super) items: usize,
+}
+
+impl OpenClDevice {
+    /// Options for opening a device.
+    pub fn builder() -> OpenClDeviceBuilder {
+        OpenClDeviceBuilder::default()
+    }
+
+    /// What the device is.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.0.info
+    }
+}
+
+impl fmt::Debug for OpenClDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OpenClDevice").field(&self.0.info).finish()
+    }
+}
+
+impl Device for OpenClDevice {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let info = &self.0.info;
+        Capabilities {
+            host_cpu: false,
+            parallelism: info.units,
+            flavour: format!("{}, {}, driver {}", info.name, info.platform, info.driver),
+            memory_bytes: Some(info.memory_bytes),
+        }
+    }
+
+    fn open_ring(&self, spec: &RingSpec) -> Result<Arc<dyn RingBackend>> {
+        Ok(Arc::new(OpenClRing::new(self.0.clone(), spec)?))
+    }
+}
+
+fn found() -> Result<Vec<Found>> {
+    let found = sys::find().map_err(missing)?;
+    if found.is_empty() {
+        return Err(unavailable("an OpenCL device".into(), DRIVER.into()));
+    }
+    Ok(found)
+}
+
+fn missing(fault: Fault) -> Error {
+    let expected = match fault.code {
+        // The loader found no driver.
+        -1001 => DRIVER.into(),
+        // The loader itself is missing or too old.
+        ..-1001 => format!("libOpenCL.so.1 (Debian package ocl-icd-libopencl1) and {DRIVER}"),
+        _ => format!("a working OpenCL runtime ({fault})"),
+    };
+    unavailable("an OpenCL device".into(), expected)
+}
+
+const DRIVER: &str = "an OpenCL driver: the one of the GPU's vendor, or pocl-opencl-icd for CPUs";
+
+fn preferred(found: &[Found]) -> usize {
+    let usable = |chip: Option<Chip>| {
+        (found.iter()).position(|f| f.unusable.is_none() && chip.is_none_or(|chip| f.chip == chip))
+    };
+    usable(Some(Chip::Gpu))
+        .or_else(|| usable(None))
+        .unwrap_or(0)
+}
+
+fn info(index: usize, found: &Found) -> DeviceInfo {
+    DeviceInfo {
+        id: format!("opencl:{index}"),
+        platform: found.platform.clone(),
+        name: found.name.clone(),
+        driver: found.driver.clone(),
+        is_cpu: found.chip == Chip::Cpu,
+        is_gpu: found.chip == Chip::Gpu,
+        units: found.units,
+        memory_bytes: found.memory_bytes,
+        buffer_bytes: found.buffer_bytes,
+    }
+}
+
+fn cache_folder() -> Option<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    base.is_absolute()
+        .then(|| base.join("ringloom").join("opencl"))
+}
+
+fn unavailable(what: String, expected: String) -> Error {
+    Error::Unavailable {
+        op: "OpenClDevice::build",
+        what,
+        expected,
+    }
+}

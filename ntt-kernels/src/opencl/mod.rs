@@ -1,0 +1,26 @@
+//! The OpenCL device: GPUs, and CPUs through PoCL, with data resident in device memory.
+//!
+//! | type or function | one line |
+//! |---|---|
+//! | [`OpenClDevice`] | a device that was found at run time |
+//! | [`OpenClDeviceBuilder`] | which one, and how |
+//! | [`list`], [`DeviceInfo`] | what this machine has |
+//! | [`Transforms`] | two ways to run a transform |
+//!
+//! The OpenCL library is opened when a device is first asked for, so a program starts without one.
+//! Kernels are OpenCL C 1.2 and use no extension. Layout, kernels, bounds and what is not done yet:
+//! docs/notes/opencl.md.
+
+mod convert;
+mod device;
+mod memory;
+mod programs;
+mod ring;
+mod sys;
+mod tables;
+mod transform;
+
+#[cfg(test)]
+mod tests;
+
+pub use device::{DeviceInfo, OpenClDevice, OpenClDeviceBuilder, Transforms, list};

@@ -1,0 +1,277 @@
+//! The programs of the device: which source with which constants, built once.
+
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use super::{
+    device::DeviceInfo,
+    sys::{Program, SharedSession},
+};
+use crate::error::{Error, Result};
+
+/// A program and the constants it is built with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Source {
+    /// Word by word commands.
+    Words { items: usize },
+    /// Sums of products.
+    Products { items: usize },
+    /// Base conversion.
+    Convert { items: usize },
+    /// Seed expansion.
+    Seed { items: usize },
+    /// A few stages of a transform in registers.
+    Flat {
+        log_r: u32,
+        invert: bool,
+        position: u32,
+        items: usize,
+    },
+    /// Half of a transform in local memory.
+    Tile {
+        stages: u32,
+        log_tile: u32,
+        columns: bool,
+        invert: bool,
+        last: bool,
+    },
+}
+
+impl Source {
+    /// The text: definitions, the common part, the kernels.
+    fn text(self, native_high_word: bool) -> String {
+        let mut text = String::new();
+        let mut define = |name: &str, value: &dyn std::fmt::Display| {
+            writeln!(text, "#define {name} {value}").expect("strings take any text");
+        };
+        if native_high_word {
+            define("NATIVE_HIGH_WORD", &1);
+        }
+        let parts: &[&str] = match self {
+            Self::Words { items } => {
+                define("WG", &items);
+                &[include_str!("kernels/words.cl")]
+            }
+            Self::Products { items } => {
+                define("WG", &items);
+                &[include_str!("kernels/products.cl")]
+            }
+            Self::Convert { items } => {
+                define("WG", &items);
+                &[include_str!("kernels/convert.cl")]
+            }
+            Self::Seed { items } => {
+                define("SEED_WG", &items);
+                &[include_str!("kernels/seed.cl")]
+            }
+            Self::Flat {
+                log_r,
+                invert,
+                position,
+                items,
+            } => {
+                define("LOG_R", &log_r);
+                define("INVERT", &u32::from(invert));
+                define("POSITION", &position);
+                define("WG", &items);
+                &[
+                    include_str!("kernels/butterflies.cl"),
+                    include_str!("kernels/ntt_flat.cl"),
+                ]
+            }
+            Self::Tile {
+                stages,
+                log_tile,
+                columns,
+                invert,
+                last,
+            } => {
+                define("STAGES", &stages);
+                define("LOG_TILE", &log_tile);
+                define("TILE", &(1u32 << log_tile));
+                define("COLUMNS", &u32::from(columns));
+                define("INVERT", &u32::from(invert));
+                define("LAST", &u32::from(last));
+                define("ROUNDS", &rounds(stages, columns, invert));
+                &[
+                    include_str!("kernels/butterflies.cl"),
+                    include_str!("kernels/ntt_tile.cl"),
+                ]
+            }
+        };
+        text.push_str(include_str!("kernels/common.cl"));
+        parts.iter().for_each(|part| text.push_str(part));
+        text
+    }
+}
+
+/// The rounds of a pass, in the order in which it runs them, with barriers between them.
+///
+/// Blocks meet global memory one word per item only where a round's items are far apart, so their
+/// last stages go through the tile.
+fn rounds(stages: u32, columns: bool, invert: bool) -> String {
+    // (first stage, stages): rounds of three, what is left at the end.
+    let mut rounds: Vec<(u32, u32)> = (0..stages)
+        .step_by(3)
+        .map(|first| (first, (stages - first).min(3)))
+        .collect();
+    if invert {
+        rounds.reverse();
+    }
+    let count = rounds.len();
+    let mut text = String::new();
+    if invert && !columns {
+        text.push_str("LOAD_TILE BARRIER ");
+    }
+    for (i, (first, log_r)) in rounds.into_iter().enumerate() {
+        let (starts, ends) = (i == 0, i + 1 == count);
+        let get = if starts && (columns || !invert) {
+            "FROM_GLOBAL"
+        } else {
+            "FROM_LOCAL"
+        };
+        let put = if ends && (columns || invert) {
+            "TO_GLOBAL"
+        } else {
+            "TO_LOCAL"
+        };
+        write!(text, "ROUND({first}, {log_r}, {get}, {put}) ").expect("strings take any text");
+        if put == "TO_LOCAL" {
+            text.push_str("BARRIER ");
+        }
+    }
+    if !invert && !columns {
+        text.push_str("STORE_TILE");
+    }
+    text
+}
+
+/// The built programs of one opened device; all its rings share them.
+pub(super) struct Programs {
+    session: SharedSession,
+    device: String,
+    identity: String,
+    native_high_word: bool,
+    folder: Option<PathBuf>,
+    built: Mutex<HashMap<Source, Arc<Program>>>,
+}
+
+impl Programs {
+    pub(super) fn new(
+        session: SharedSession,
+        device: &str,
+        info: &DeviceInfo,
+        native_high_word: bool,
+        folder: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            session,
+            device: device.into(),
+            identity: format!("{}\n{}\n{}", info.platform, info.name, info.driver),
+            native_high_word,
+            folder,
+            built: Mutex::default(),
+        }
+    }
+
+    /// The program, from memory, from disk, or built now.
+    ///
+    /// # Errors
+    /// [`Error::DeviceFailed`] with the first error of the build log.
+    pub(super) fn get(&self, source: Source) -> Result<Arc<Program>> {
+        let mut built = (self.built.lock()).expect("no code panics while it holds the programs");
+        if let Some(program) = built.get(&source) {
+            return Ok(program.clone());
+        }
+        let program = Arc::new(self.make(source)?);
+        built.insert(source, program.clone());
+        Ok(program)
+    }
+
+    fn make(&self, source: Source) -> Result<Program> {
+        let text = source.text(self.native_high_word);
+        let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text)));
+        let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        if let Some(program) = stored.and_then(|binary| self.session.load(&binary, OPTIONS)) {
+            return Ok(program);
+        }
+        let program = self.session.build(&text, OPTIONS).map_err(|failed| {
+            let log = first_error(&failed.log);
+            Error::DeviceFailed {
+                op: "building a program",
+                device: self.device.clone(),
+                cause: format!("{}: {log}", failed.fault),
+            }
+        })?;
+        if let (Some(file), Some(binary)) = (file, program.binary()) {
+            store(&file, &binary);
+        }
+        Ok(program)
+    }
+
+    fn file_name(&self, text: &str) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("ringloom 2026 opencl program");
+        for part in [&self.identity, OPTIONS, text] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        format!("{}.bin", hasher.finalize().to_hex())
+    }
+}
+
+/// Writes beside the place and renames, so that nobody reads half a file. A cache that cannot be
+/// written costs time only.
+fn store(file: &std::path::Path, binary: &[u8]) {
+    let Some(folder) = file.parent() else { return };
+    let part = file.with_extension(format!("{}.part", std::process::id()));
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&part, binary))
+        .and_then(|()| std::fs::rename(&part, file));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+}
+
+/// The line of a build log that says what is wrong.
+fn first_error(log: &str) -> String {
+    let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines()
+        .find(|line| line.contains("error"))
+        .or(lines().next());
+    line.unwrap_or("the driver gave no log").into()
+}
+
+/// No option that changes results: all arithmetic is on integers.
+const OPTIONS: &str = "-cl-std=CL1.2";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_cover_all_stages() {
+        assert_eq!(
+            rounds(8, true, false),
+            "ROUND(0, 3, FROM_GLOBAL, TO_LOCAL) BARRIER ROUND(3, 3, FROM_LOCAL, TO_LOCAL) \
+             BARRIER ROUND(6, 2, FROM_LOCAL, TO_GLOBAL) "
+        );
+        assert_eq!(
+            rounds(4, false, true),
+            "LOAD_TILE BARRIER ROUND(3, 1, FROM_LOCAL, TO_LOCAL) BARRIER \
+             ROUND(0, 3, FROM_LOCAL, TO_GLOBAL) "
+        );
+    }
+
+    #[test]
+    fn the_log_line_that_counts() {
+        assert_eq!(
+            first_error("a warning\n x.cl:3: error: no\nerror: b"),
+            "x.cl:3: error: no"
+        );
+        assert_eq!(first_error("\n"), "the driver gave no log");
+    }
+}
