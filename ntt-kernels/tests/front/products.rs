@@ -1,0 +1,297 @@
+//! Operands of products with prepared data and of fused commands.
+
+use super::*;
+
+#[test]
+fn inner_products() {
+    let ring = ring();
+    let (limbs, op) = (range(0, 3), "inner_product");
+    let submit = |mut acc: PolyBuf, digits: &PolyBuf, key: View| {
+        ring.submit(Cmd::InnerProduct {
+            acc: acc.view_mut(),
+            digits: digits.view(),
+            key,
+            accumulate: true,
+        })
+    };
+    let acc = || eval(&ring, 2, limbs);
+    let digits = eval(&ring, 2, limbs);
+    let key = prepared(&ring, 4, range(0, 6), Role::Key);
+    assert!(submit(acc(), &digits, key.view()).is_ok());
+    refused!(
+        submit(eval(&ring, 3, limbs), &digits, key.view()),
+        op,
+        ShapeMismatch
+    );
+    refused!(
+        submit(coeff(&ring, 2, limbs), &digits, key.view()),
+        op,
+        DomainMismatch
+    );
+    refused!(
+        submit(acc(), &coeff(&ring, 2, limbs), key.view()),
+        op,
+        DomainMismatch
+    );
+    refused!(
+        submit(acc(), &eval(&ring, 2, range(0, 4)), key.view()),
+        op,
+        ShapeMismatch
+    );
+    refused!(
+        submit(acc(), &eval(&ring, 3, limbs), key.view()),
+        op,
+        ShapeMismatch,
+        "3 digits"
+    );
+    let plain = eval(&ring, 4, range(0, 6));
+    refused!(
+        submit(acc(), &digits, plain.view()),
+        op,
+        ShapeMismatch,
+        "prepared key"
+    );
+    let diagonal = prepared(&ring, 4, range(0, 6), Role::Diagonal);
+    refused!(
+        submit(acc(), &digits, diagonal.view()),
+        op,
+        ShapeMismatch,
+        "prepared key"
+    );
+    let narrow = prepared(&ring, 4, range(1, 6), Role::Key);
+    refused!(
+        submit(acc(), &digits, narrow.view()),
+        op,
+        ShapeMismatch,
+        "at least"
+    );
+}
+
+#[test]
+fn sums_over_diagonals() {
+    let ring = ring();
+    let (limbs, op) = (range(0, 3), "diag_mul_acc");
+    let submit = |mut acc: PolyBuf, terms: Vec<(View, View)>| {
+        ring.submit(Cmd::DiagMulAcc {
+            acc: acc.view_mut(),
+            terms,
+            accumulate: false,
+        })
+    };
+    let acc = || eval(&ring, 2, limbs);
+    let rotated = || eval(&ring, 2, limbs).view();
+    let diagonal = prepared(&ring, 1, range(0, 6), Role::Diagonal);
+    let term = |rotated: View| vec![(rotated, diagonal.view())];
+    assert!(submit(acc(), term(rotated())).is_ok());
+    refused!(submit(acc(), vec![]), op, InvalidPlan, "no terms");
+    refused!(
+        submit(coeff(&ring, 2, limbs), term(rotated())),
+        op,
+        DomainMismatch
+    );
+    refused!(
+        submit(acc(), term(coeff(&ring, 2, limbs).view())),
+        op,
+        DomainMismatch
+    );
+    refused!(
+        submit(acc(), term(eval(&ring, 1, limbs).view())),
+        op,
+        ShapeMismatch
+    );
+    refused!(
+        submit(acc(), term(eval(&ring, 2, range(0, 2)).view())),
+        op,
+        ShapeMismatch
+    );
+    let with = |p: Prepared| submit(acc(), vec![(rotated(), p.view())]);
+    refused!(
+        with(prepared(&ring, 2, limbs, Role::Diagonal)),
+        op,
+        ShapeMismatch
+    );
+    refused!(
+        with(prepared(&ring, 1, limbs, Role::Key)),
+        op,
+        ShapeMismatch,
+        "diagonal"
+    );
+    refused!(
+        with(prepared(&ring, 1, range(1, 6), Role::Diagonal)),
+        op,
+        ShapeMismatch
+    );
+    let plain = eval(&ring, 1, limbs).view();
+    refused!(
+        submit(acc(), vec![(rotated(), plain)]),
+        op,
+        ShapeMismatch,
+        "diagonal"
+    );
+    // A wrong term after a right one.
+    let mut terms = term(rotated());
+    terms.extend(term(coeff(&ring, 2, limbs).view()));
+    refused!(submit(acc(), terms), op, DomainMismatch);
+}
+
+#[test]
+fn fused_operands() {
+    let ring = ring();
+    let (all, keep, drop) = (range(0, 6), range(0, 4), range(4, 6));
+    let (c, e) = (Domain::Coeff, Domain::Eval);
+
+    let tensor = |mut dst: PolyBuf, a: PolyBuf, b: PolyBuf| {
+        let (a, b) = (a.view(), b.view());
+        ring.submit(Cmd::Tensor {
+            dst: dst.view_mut(),
+            a,
+            b,
+        })
+    };
+    let buf = |batch, domain| alloc(&ring, batch, all, domain);
+    assert!(tensor(buf(3, e), buf(2, e), buf(2, e)).is_ok());
+    refused!(
+        tensor(buf(2, e), buf(2, e), buf(2, e)),
+        "tensor",
+        ShapeMismatch
+    );
+    refused!(
+        tensor(buf(3, c), buf(2, e), buf(2, e)),
+        "tensor",
+        DomainMismatch
+    );
+    refused!(
+        tensor(buf(3, e), buf(3, e), buf(2, e)),
+        "tensor",
+        ShapeMismatch
+    );
+    refused!(
+        tensor(buf(3, e), buf(2, e), buf(2, c)),
+        "tensor",
+        DomainMismatch
+    );
+    let short = eval(&ring, 2, keep);
+    refused!(tensor(buf(3, e), buf(2, e), short), "tensor", ShapeMismatch);
+
+    let plan = Arc::new(ModDownPlan::new(ring.spec(), keep, drop).unwrap());
+    let down = |mut dst: PolyBuf, src: PolyBuf| {
+        let (src, plan) = (src.view(), plan.clone());
+        ring.submit(Cmd::ModDown {
+            dst: dst.view_mut(),
+            src,
+            plan,
+        })
+    };
+    let op = "mod_down";
+    assert!(down(eval(&ring, 2, keep), buf(2, e)).is_ok());
+    refused!(down(eval(&ring, 2, keep), buf(2, c)), op, DomainMismatch);
+    refused!(down(coeff(&ring, 2, keep), buf(2, e)), op, DomainMismatch);
+    refused!(down(eval(&ring, 1, keep), buf(2, e)), op, ShapeMismatch);
+    refused!(down(eval(&ring, 2, all), buf(2, e)), op, ShapeMismatch);
+    refused!(
+        down(eval(&ring, 2, keep), eval(&ring, 2, range(0, 5))),
+        op,
+        ShapeMismatch
+    );
+
+    let groups = [range(0, 2), range(2, 4)];
+    let plan = Arc::new(GadgetPlan::new(ring.spec(), keep, drop, &groups).unwrap());
+    let decompose = |mut dst: PolyBuf, src: PolyBuf| {
+        let (src, plan) = (src.view(), plan.clone());
+        ring.submit(Cmd::Decompose {
+            dst: dst.view_mut(),
+            src,
+            plan,
+        })
+    };
+    let op = "decompose";
+    let src = |batch, limbs, domain| alloc(&ring, batch, limbs, domain);
+    assert!(decompose(buf(2, e), src(1, keep, e)).is_ok());
+    refused!(decompose(buf(2, e), src(1, keep, c)), op, DomainMismatch);
+    refused!(decompose(buf(2, c), src(1, keep, e)), op, DomainMismatch);
+    refused!(decompose(buf(2, e), src(2, keep, e)), op, ShapeMismatch);
+    refused!(
+        decompose(buf(2, e), src(1, range(0, 3), e)),
+        op,
+        ShapeMismatch
+    );
+    refused!(decompose(buf(3, e), src(1, keep, e)), op, ShapeMismatch);
+    refused!(
+        decompose(src(2, keep, e), src(1, keep, e)),
+        op,
+        ShapeMismatch
+    );
+
+    let product = |mut acc: PolyBuf, src: PolyBuf, key: View| {
+        let (src, plan) = (src.view(), plan.clone());
+        ring.submit(Cmd::GadgetProduct {
+            acc: acc.view_mut(),
+            src,
+            key,
+            plan,
+            accumulate: false,
+        })
+    };
+    let op = "gadget_product";
+    let key = prepared(&ring, 4, all, Role::Key);
+    assert!(product(buf(2, e), src(1, keep, e), key.view()).is_ok());
+    refused!(
+        product(buf(3, e), src(1, keep, e), key.view()),
+        op,
+        ShapeMismatch
+    );
+    refused!(
+        product(buf(2, c), src(1, keep, e), key.view()),
+        op,
+        DomainMismatch
+    );
+    refused!(
+        product(src(2, keep, e), src(1, keep, e), key.view()),
+        op,
+        ShapeMismatch
+    );
+    refused!(
+        product(buf(2, e), src(1, keep, c), key.view()),
+        op,
+        DomainMismatch
+    );
+    refused!(
+        product(buf(2, e), src(2, keep, e), key.view()),
+        op,
+        ShapeMismatch
+    );
+    refused!(
+        product(buf(2, e), src(1, range(0, 3), e), key.view()),
+        op,
+        ShapeMismatch
+    );
+    let short = prepared(&ring, 2, all, Role::Key);
+    refused!(
+        product(buf(2, e), src(1, keep, e), short.view()),
+        op,
+        ShapeMismatch
+    );
+    let narrow = prepared(&ring, 4, keep, Role::Key);
+    refused!(
+        product(buf(2, e), src(1, keep, e), narrow.view()),
+        op,
+        ShapeMismatch
+    );
+    let plain = buf(4, e);
+    refused!(
+        product(buf(2, e), src(1, keep, e), plain.view()),
+        op,
+        ShapeMismatch
+    );
+}
+
+#[test]
+fn preparation() {
+    let ring = ring();
+    let buf = coeff(&ring, 2, range(0, 2));
+    refused!(
+        ring.prepare(&buf, Role::Key),
+        "Ring::prepare",
+        DomainMismatch
+    );
+}
