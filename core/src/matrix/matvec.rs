@@ -31,8 +31,8 @@ impl MatVecPlan {
     /// A plan for a `rows x columns` matrix on vectors of this packing at this level.
     ///
     /// # Errors
-    /// [`Error::Shape`] for an empty matrix, one with other columns than the vectors have entries,
-    /// or rows that the lanes leave no room for; [`Error::LevelExhausted`].
+    /// [`Error::Shape`] for an empty matrix or one with other columns than the vectors have
+    /// entries; [`Error::LevelExhausted`].
     pub fn new(
         params: &Params,
         input: Packing,

@@ -1,16 +1,28 @@
-//! Encrypted vectors and matrix products on them.
+//! Encrypted arrays and vectors, and matrix products on them.
 //!
 //! | type | one line |
 //! |---|---|
 //! | [`Packing`] | how the entries of a batch of vectors sit in slots |
 //! | [`EncryptedVectors`] | a batch of vectors over as many ciphertexts as it needs |
+//! | [`ArrayPacking`], [`Lines`] | how an array is cut into such vectors |
+//! | [`EncryptedArray`] | an array of any size, with entry by entry arithmetic |
+//! | [`RearrangePlan`], [`Rearrange`] | conversions, slices, concatenation |
+//! | [`SumPlan`] | sums along an axis |
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
 
+mod array;
+mod array_packing;
 mod matvec;
 mod packing;
+mod rearrange;
+mod sum;
 mod vectors;
 mod wire;
 
+pub use array::EncryptedArray;
+pub use array_packing::{ArrayPacking, Lines};
 pub use matvec::{MatVec, MatVecPlan};
 pub use packing::Packing;
+pub use rearrange::{Rearrange, RearrangePlan};
+pub use sum::SumPlan;
 pub use vectors::EncryptedVectors;

@@ -16,7 +16,7 @@ use crate::{
 const MAX_LENGTH: usize = 1 << 24;
 
 impl Packing {
-    /// Refuses what [`Packing::new`] would not make for ciphertexts of this many slots.
+    /// Refuses what is no packing into ciphertexts of this many slots.
     pub(crate) fn check_read(&self, reader: &Reader<'_>, slots: usize) -> Result<()> {
         let Self {
             length,
@@ -27,8 +27,8 @@ impl Packing {
         let fits = (1..=MAX_LENGTH).contains(&length)
             && width.is_power_of_two()
             && width.checked_mul(lanes) == Some(slots)
-            && period == length.next_power_of_two().min(width)
-            && (length <= width || lanes == 1);
+            && period.is_power_of_two()
+            && (length.min(width)..=width).contains(&period);
         if fits {
             return Ok(());
         }
