@@ -8,21 +8,26 @@
 //! | [`EncryptedArray`] | an array of any size, with entry by entry arithmetic |
 //! | [`RearrangePlan`], [`Rearrange`] | conversions, slices, concatenation |
 //! | [`SumPlan`] | sums along an axis |
+//! | [`Weights`] | a plaintext matrix, dense or sparse |
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
 
 mod array;
 mod array_packing;
 mod matvec;
+mod matvec_plan;
 mod packing;
 mod rearrange;
 mod sum;
 mod vectors;
+mod weights;
 mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
-pub use matvec::{MatVec, MatVecPlan};
+pub use matvec::MatVec;
+pub use matvec_plan::MatVecPlan;
 pub use packing::Packing;
 pub use rearrange::{Rearrange, RearrangePlan};
 pub use sum::SumPlan;
 pub use vectors::EncryptedVectors;
+pub use weights::Weights;

@@ -58,7 +58,7 @@ impl MatVecPlan {
     /// Rows, and the step between giant rotations; the rest follows from where the plan stands.
     pub(crate) fn write(&self, w: &mut Writer<'_>) -> Result<()> {
         w.size(self.output().length)?;
-        w.size(self.linear().step())
+        w.size(self.step())
     }
 
     /// The plan that was written for vectors of this packing at this level.
@@ -68,9 +68,14 @@ impl MatVecPlan {
         input: Packing,
         level: usize,
     ) -> Result<Self> {
-        let rows = reader.size("a number of rows", MAX_LENGTH)?;
-        let step = reader.size("a step", params.slots())?;
+        let (rows, step) = Self::read_head(reader, params)?;
         Self::with_step(params, input, level, (rows, input.length), Some(step))
+    }
+
+    /// Rows and step of a plan that was written.
+    pub(crate) fn read_head(reader: &mut Reader<'_>, params: &Params) -> Result<(usize, usize)> {
+        let rows = reader.size("a number of rows", MAX_LENGTH)?;
+        Ok((rows, reader.size("a step", params.slots())?))
     }
 }
 
