@@ -178,7 +178,7 @@ fn bad_networks_are_refused() {
         Err(Error::Shape { .. })
     ));
     assert!(matches!(
-        Activation::named("tahn", 7),
+        Activation::named("tanh2", 7),
         Err(Error::UnknownName { .. })
     ));
     assert!(matches!(
