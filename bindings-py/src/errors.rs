@@ -98,6 +98,7 @@ fn class_of(error: &Error) -> &'static str {
         Error::PackingMismatch { .. } => "PackingError",
         Error::Precision { .. } => "PrecisionError",
         Error::Serialization { .. } => "SerializationError",
+        Error::Cancelled { .. } => "CancelledError",
         Error::Randomness { .. } => "RandomnessError",
         Error::File { .. } => "FileError",
         _ => "RingloomError",
