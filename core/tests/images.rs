@@ -113,7 +113,9 @@ fn run(program: &Program, batch: &[Vec<f64>]) -> f64 {
     let mut worst = 0f64;
     for batch in batch.chunks(public.input().lanes) {
         let x = EncryptedVectors::encrypt(&p.encryptor, public.input(), batch, level).unwrap();
-        let y = server.run(&x, &mut |_| ()).unwrap();
+        let y = server
+            .run(&x, &mut |_| std::ops::ControlFlow::Continue(()))
+            .unwrap();
         let got = y.decrypt(&Decryptor::new(&p.secret)).unwrap();
         for (got, x) in got.iter().zip(batch) {
             worst = worst.max(distance(got, &program.clear(x).unwrap()));

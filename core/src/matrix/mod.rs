@@ -10,9 +10,11 @@
 //! | [`SumPlan`] | sums along an axis |
 //! | [`Weights`] | a plaintext matrix, dense or sparse |
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
+//! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
 
 mod array;
 mod array_packing;
+mod encrypted_matvec;
 mod matvec;
 mod matvec_plan;
 mod packing;
@@ -24,6 +26,7 @@ mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
+pub use encrypted_matvec::EncryptedMatVec;
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;
 pub use packing::Packing;

@@ -37,10 +37,12 @@ pub enum Kind {
     PublicProgram,
     /// [`SecretKey`](crate::SecretKey).
     SecretKey,
+    /// [`EncryptedProgram`](crate::model::EncryptedProgram), weights encrypted.
+    EncryptedProgram,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
@@ -49,6 +51,7 @@ impl Kind {
         Self::Program,
         Self::PublicProgram,
         Self::SecretKey,
+        Self::EncryptedProgram,
     ];
 
     /// Its number in the file.
@@ -62,6 +65,7 @@ impl Kind {
             Self::Program => 6,
             Self::PublicProgram => 7,
             Self::SecretKey => 8,
+            Self::EncryptedProgram => 10,
         }
     }
 
@@ -75,7 +79,7 @@ impl Kind {
         match self {
             Self::PublicKey | Self::SeededKeys => "rlk",
             Self::Ciphertext | Self::EncryptedVectors => "rlc",
-            Self::Params | Self::Program | Self::PublicProgram => "rlp",
+            Self::Params | Self::Program | Self::PublicProgram | Self::EncryptedProgram => "rlp",
             Self::SecretKey => "rls",
         }
     }
@@ -101,6 +105,7 @@ impl Kind {
             Self::Program => "Program::read_from",
             Self::PublicProgram => "PublicProgram::read_from",
             Self::SecretKey => "SecretKey::import_secret",
+            Self::EncryptedProgram => "EncryptedProgram::read_from",
         }
     }
 
@@ -114,6 +119,7 @@ impl Kind {
             Self::Program => "Program::write_to",
             Self::PublicProgram => "PublicProgram::write_to",
             Self::SecretKey => "SecretKey::export_secret",
+            Self::EncryptedProgram => "EncryptedProgram::write_to",
         }
     }
 }
@@ -129,6 +135,7 @@ impl fmt::Display for Kind {
             Self::Program => "a program with weights",
             Self::PublicProgram => "a public program",
             Self::SecretKey => "a secret key",
+            Self::EncryptedProgram => "an encrypted program",
         })
     }
 }
