@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Columns of a task.
-const COLUMNS: usize = 64;
+const COLUMNS: usize = 128;
 
 /// The left operand in the forms that kernels ask for.
 pub struct LeftMatrix<'a> {
