@@ -31,11 +31,11 @@ fn main() -> ringloom_ntt::Result<()> {
             let words = (0..shape.words() as u64).map(|i| i * i % prime);
             let src = ring.upload(shape, Domain::Coeff, &words.collect::<Vec<_>>())?;
             let mut dst = ring.alloc(shape, Domain::Coeff)?;
-            let b = bound as i32;
-            let entries: Vec<i32> = (0..size * size)
-                .map(|i| i as i32 % (2 * b + 1) - b)
+            let b = i64::from(bound);
+            let entries: Vec<i64> = (0..size * size)
+                .map(|i| i as i64 % (2 * b + 1) - b)
                 .collect();
-            let left = IntMatrix::new((size, size), bound, entries)?;
+            let left = IntMatrix::new((size, size), bound.into(), entries)?;
             let start = Instant::now();
             ring.submit(Cmd::ModMatMul {
                 dst: dst.view_mut(),

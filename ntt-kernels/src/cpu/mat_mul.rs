@@ -83,7 +83,7 @@ pub(super) fn by_words<K: LimbKernel>(
     let mut factors = Vec::with_capacity(ys.len());
     for (i, out) in out.iter_mut().enumerate() {
         factors.clear();
-        factors.extend(left.row(i).iter().map(|&e| m.from_i64(e.into())));
+        factors.extend(left.row(i).iter().map(|&e| m.from_i64(e)));
         k.combine(m, out, &ys, &factors, 0, m.bits());
     }
 }
@@ -115,7 +115,7 @@ impl BytePanels {
         for i in 0..matrix.rows() {
             let (panel, half, row) = (i / PANEL_ROWS, i / 16 % 2, i % 16);
             for (chunk, entries) in matrix.row(i).chunks(TILE_DEPTH).enumerate() {
-                let mut rest: Cow<'_, [i32]> = entries.into();
+                let mut rest: Cow<'_, [i64]> = entries.into();
                 for t in 0..digits {
                     let tile = ((panel * digits + t) * depth + chunk) * 2 + half;
                     let row = &mut bytes[tile * TILE + row * TILE_DEPTH..][..entries.len()];
@@ -123,7 +123,7 @@ impl BytePanels {
                         // The low byte as a digit in -128..=127; what is left is a multiple of 256.
                         let digit = *rest as i8;
                         *byte = digit as u8;
-                        *rest = ((i64::from(*rest) - i64::from(digit)) >> 8) as i32;
+                        *rest = (*rest - i64::from(digit)) >> 8;
                     }
                 }
             }
@@ -144,9 +144,9 @@ impl BytePanels {
 
 /// Balanced bytes that hold every integer of absolute value `bound` or less: up to
 /// `127 * (1 + 256 + ..)`.
-fn digits_of(bound: u32) -> usize {
-    let largest = std::iter::successors(Some(127u64), |l| Some(l * 256 + 127));
-    1 + largest.take_while(|&l| l < bound.into()).count()
+fn digits_of(bound: u64) -> usize {
+    let largest = std::iter::successors(Some(127u64), |l| l.checked_mul(256)?.checked_add(127));
+    1 + largest.take_while(|&l| l < bound).count()
 }
 
 #[cfg(test)]
@@ -163,10 +163,11 @@ mod tests {
             (32_640, 3),
             (8_355_711, 3),
             (8_355_712, 4),
-            (IntMatrix::MAX_BOUND, 4),
+            (1 << 38, 5),
+            (IntMatrix::MAX_BOUND, 8),
         ] {
-            let b = bound as i32;
-            let entries: Vec<i32> = (0..33 * 65)
+            let b = bound as i64;
+            let entries: Vec<i64> = (0..33 * 65)
                 .map(|i| [b, -b, 0, b - 1, 1 - b, b / 2, -(b / 3)][i % 7])
                 .collect();
             let matrix = IntMatrix::new((33, 65), bound, entries).unwrap();
@@ -178,7 +179,7 @@ mod tests {
                     tiles[i / 16 % 2 * TILE + i % 16 * 64 + j % 64] as i8
                 };
                 let value: i64 = (0..digits).map(|t| i64::from(byte(t)) << (8 * t)).sum();
-                assert_eq!(value, i64::from(matrix.row(i)[j]), "{bound} at {i}, {j}");
+                assert_eq!(value, matrix.row(i)[j], "{bound} at {i}, {j}");
             }
         }
     }

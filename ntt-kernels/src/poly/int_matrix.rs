@@ -12,13 +12,13 @@ use crate::error::{Error, Result};
 pub struct IntMatrix {
     rows: usize,
     columns: usize,
-    bound: u32,
-    entries: Arc<[i32]>,
+    bound: u64,
+    entries: Arc<[i64]>,
 }
 
 impl IntMatrix {
     /// Largest bound.
-    pub const MAX_BOUND: u32 = 1 << 30;
+    pub const MAX_BOUND: u64 = 1 << 61;
 
     /// Most columns: sums of as many products keep the bounds of every kernel.
     pub const MAX_COLUMNS: usize = 1 << 20;
@@ -30,8 +30,8 @@ impl IntMatrix {
     /// of zero or above [`IntMatrix::MAX_BOUND`], or an entry beyond the bound.
     pub fn new(
         (rows, columns): (usize, usize),
-        bound: u32,
-        entries: impl Into<Arc<[i32]>>,
+        bound: u64,
+        entries: impl Into<Arc<[i64]>>,
     ) -> Result<Self> {
         let entries = entries.into();
         let refuse = |reason| {
@@ -78,12 +78,12 @@ impl IntMatrix {
     }
 
     /// No entry is of larger absolute value.
-    pub fn bound(&self) -> u32 {
+    pub fn bound(&self) -> u64 {
         self.bound
     }
 
     /// One row.
-    pub fn row(&self, row: usize) -> &[i32] {
+    pub fn row(&self, row: usize) -> &[i64] {
         &self.entries[row * self.columns..][..self.columns]
     }
 }
@@ -107,9 +107,9 @@ mod tests {
             ((2, 0), 1, vec![], "no shape"),
             ((1, 2), 1, vec![1], "1 entries for 1 x 2"),
             ((1, 1), 0, vec![0], "the bound 0"),
-            ((1, 1), u32::MAX, vec![0], "the bound"),
+            ((1, 1), u64::MAX, vec![0], "the bound"),
             ((2, 2), 5, vec![5, -5, 0, 6], "entry 6 at row 1, column 1"),
-            ((1, 1), 5, vec![i32::MIN], "entry -2147483648"),
+            ((1, 1), 5, vec![i64::MIN], "entry -9223372036854775808"),
         ] {
             let error = IntMatrix::new(shape, bound, entries).unwrap_err();
             assert!(error.to_string().contains(why), "{error}");

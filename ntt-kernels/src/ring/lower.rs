@@ -65,7 +65,7 @@ fn mod_mat_mul(
             ring.submit(Cmd::ScaleLimbs {
                 dst: scaled,
                 src: Some(src.clone().polys(j * lanes, lanes, 1)?),
-                consts: moduli.map(|m| m.from_i64(entry.into())).collect(),
+                consts: moduli.map(|m| m.from_i64(entry)).collect(),
             })?;
             if j > 0 {
                 ring.submit(Cmd::Elementwise {

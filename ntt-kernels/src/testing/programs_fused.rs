@@ -180,8 +180,8 @@ fn mod_mat_mul(run: &mut Run<'_>, s: Setup) -> Result<()> {
         (2, 5, 32_640),
         (5, 3, IntMatrix::MAX_BOUND),
     ] {
-        let largest = bound as i32;
-        let entries: Vec<i32> = (0..rows * columns)
+        let largest = bound as i64;
+        let entries: Vec<i64> = (0..rows * columns)
             .map(|i| [largest, -largest, 0, 1, -1, largest / 3][(i + s.batch) % 6])
             .collect();
         let left = IntMatrix::new((rows, columns), bound, entries)?;

@@ -2,7 +2,7 @@
 //! bytes, the machine's 8-bit units multiply, and the sums of each power of 256 are put together.
 //!
 //! Bounds (docs/notes/matrix-products.md): a sum over one block of columns is below
-//! `4 * 2048 * 128 * 255 < 2^31`; three of them with their powers are below `2^48`.
+//! `7 * 2048 * 128 * 255 < 2^29`; three of them with their powers are below `2^48`.
 
 use std::arch::x86_64::*;
 

@@ -1,4 +1,4 @@
-//! Products of matrices on every instruction set and unit, against sums in 128-bit arithmetic.
+//! Products of matrices on every instruction set and unit, against sums of single products.
 
 use super::*;
 use crate::{
@@ -27,14 +27,9 @@ fn check(k: impl LimbKernel, name: &str, m: &Modulus, matrix: &IntMatrix, len: u
                 continue;
             };
             let terms = matrix.row(i).iter().enumerate();
-            let sum: i128 = terms
-                .map(|(j, &e)| i128::from(e) * i128::from(src[j * len + x]))
-                .sum();
-            assert_eq!(
-                row[x],
-                m.from_i128(sum),
-                "{name}, {m:?}, {matrix:?}, entry {i}, {x}"
-            );
+            let product = |(j, &e): (usize, &i64)| m.mul(m.from_i64(e), src[j * len + x]);
+            let sum = terms.map(product).fold(0, |a, b| m.add(a, b));
+            assert_eq!(row[x], sum, "{name}, {m:?}, {matrix:?}, entry {i}, {x}");
         }
     }
 }
@@ -69,14 +64,14 @@ fn products_at_the_edges() {
             (3, 2049, IntMatrix::MAX_BOUND),
             (32, 64, 8_355_711),
         ] {
-            let b = bound as i32;
+            let b = bound as i64;
             // -128 in every byte but the highest: the most negative sums.
-            let low = -(b.min(0x0080_8080));
-            let extremes: [&dyn Fn(usize) -> i32; 4] = [&|_| b, &|_| -b, &|_| low, &|i| {
+            let low = -(b.min(0x0080_8080_8080_8080));
+            let extremes: [&dyn Fn(usize) -> i64; 4] = [&|_| b, &|_| -b, &|_| low, &|i| {
                 [b, -b, 0, 1, -1, b / 3, low][i % 7]
             }];
             for entry in extremes {
-                let entries: Vec<i32> = (0..rows * columns).map(entry).collect();
+                let entries: Vec<i64> = (0..rows * columns).map(entry).collect();
                 let matrix = IntMatrix::new((rows, columns), bound, entries).unwrap();
                 for (len, src) in [
                     (32, vec![m.value() - 1; columns * 32]),
