@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use common::{Party, distance, values};
 use ringloom::{
-    Error, KeyRequest, Params, ParamsLiteral, SecretKey, Session,
+    Error, KeyRequest, Params, SecretKey, Session,
     matrix::{
         CoeffForm::{self, Columns, Rows},
         CoeffMatrix, PlainMatrix,
     },
-    params::PrimeSpec::Bits,
     serial::{Decode, Encode},
 };
 use ringloom_ntt::{
@@ -143,8 +142,8 @@ fn devices_agree_and_commands_are_counted() {
     let moved = x.to_session(&there).unwrap();
     traced.log().take();
     let y = factor.multiply(&moved).unwrap();
-    // Two blocks; the reference device lowers everything: a product is a scaling for each entry of
-    // the factor, a rescale one for each of its four polynomials' kept limbs.
+    // Two blocks; the reference device lowers everything: a sum for each entry of the factor but
+    // the first of a row, and one in each rescale.
     let log = traced.log();
     assert_eq!(log.count(CmdKind::Elementwise) - 2, 2 * 2 * (k - 1));
     let back = y.to_session(&client).unwrap();
@@ -189,14 +188,7 @@ fn bytes_and_back() {
 /// Parameters of a real product: 128 bits, a factor of 17 bits, scale 2^40.
 #[test]
 fn secure_parameters_for_wide_products() {
-    let params = Params::new(&ParamsLiteral {
-        log_n: 12,
-        chain: vec![vec![Bits(28), Bits(28)], vec![Bits(16)]],
-        special: vec![Bits(28)],
-        log_scale: 16,
-        limbs_per_digit: 1,
-    })
-    .unwrap();
+    let params = Params::for_coeff_product().unwrap();
     assert!(params.security_report().margin_bits() > 0.0);
     let session = Session::new(&params, &*open_device("cpu", None).unwrap()).unwrap();
     let secret = SecretKey::generate(&session).unwrap();

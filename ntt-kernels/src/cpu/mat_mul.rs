@@ -95,12 +95,21 @@ pub(super) const TILE_DEPTH: usize = 64;
 /// Bytes of a tile of 16 rows.
 pub(super) const TILE: usize = 16 * TILE_DEPTH;
 
+/// A cache line: rows of tiles lie on such, since a row on two of them takes twice as long.
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+pub(super) struct Line([u8; 64]);
+
+impl Line {
+    pub(super) const ZERO: Self = Self([0; 64]);
+}
+
 /// An integer matrix as signed bytes: `entry = sum_t digit_t * 256^t`.
 ///
 /// Panels of 32 rows; in a panel digit by digit; of a digit, for every 64 columns, two tiles of 16
 /// rows of 64 bytes. Rows and columns that are missing are zero.
 pub(super) struct BytePanels {
-    bytes: Vec<u8>,
+    bytes: Vec<Line>,
     pub(super) digits: usize,
     /// Tiles along a row.
     pub(super) depth: usize,
@@ -111,7 +120,8 @@ impl BytePanels {
         let digits = digits_of(matrix.bound());
         let depth = matrix.columns().div_ceil(TILE_DEPTH);
         let panels = matrix.rows().div_ceil(PANEL_ROWS);
-        let mut bytes = vec![0; panels * digits * depth * 2 * TILE];
+        let mut lines = vec![Line::ZERO; panels * digits * depth * 2 * TILE / size_of::<Line>()];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut lines);
         for i in 0..matrix.rows() {
             let (panel, half, row) = (i / PANEL_ROWS, i / 16 % 2, i % 16);
             for (chunk, entries) in matrix.row(i).chunks(TILE_DEPTH).enumerate() {
@@ -129,7 +139,7 @@ impl BytePanels {
             }
         }
         Self {
-            bytes,
+            bytes: lines,
             digits,
             depth,
         }
@@ -138,7 +148,7 @@ impl BytePanels {
     /// Tiles `first..` of a digit of a panel.
     pub(super) fn tiles(&self, panel: usize, digit: usize, first: usize) -> &[u8] {
         let tile = ((panel * self.digits + digit) * self.depth + first) * 2;
-        &self.bytes[tile * TILE..]
+        &bytemuck::cast_slice(&self.bytes)[tile * TILE..]
     }
 }
 

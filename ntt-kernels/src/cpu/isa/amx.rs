@@ -84,7 +84,7 @@ impl ByteUnit for Amx {
 
     unsafe fn sums(self, pairs: &[(*const u8, *const u8)], tiles: usize, sums: &mut Sums) {
         if pairs.is_empty() || tiles == 0 {
-            sums.fill(0);
+            sums.0.fill(0);
             return;
         }
         // Tiles 0 to 3 are the sums (rows above, below; columns left, right), 4 and 5 the rows,
@@ -128,7 +128,7 @@ impl ByteUnit for Amx {
                 left = out(reg) _,
                 row = in(reg) 64usize,
                 wide = in(reg) 128usize,
-                sums = in(reg) sums.as_mut_ptr(),
+                sums = in(reg) sums.0.as_mut_ptr(),
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::avx512ifma::{Avx512Ifma, WideSum};
 use crate::arith::Modulus;
-use crate::cpu::mat_mul::{BytePanels, PANEL_ROWS, TILE, TILE_DEPTH};
+use crate::cpu::mat_mul::{BytePanels, Line, PANEL_ROWS, TILE, TILE_DEPTH};
 
 /// Columns of a block of the right operand.
 pub(super) const BLOCK_COLUMNS: usize = 32;
@@ -21,7 +21,9 @@ const DEPTH: usize = 32;
 const GROUP: usize = 3;
 
 /// Sums of one power of 256, row by row.
-pub(super) type Sums = [i32; PANEL_ROWS * BLOCK_COLUMNS];
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Sums(pub(super) [i32; PANEL_ROWS * BLOCK_COLUMNS]);
 
 /// A unit that multiplies tiles of bytes. A value proves that the machine has it.
 pub(super) trait ByteUnit: Copy {
@@ -57,15 +59,17 @@ pub(super) fn mat_mul<U: ByteUnit>(
     assert!(left.depth == rows.div_ceil(TILE_DEPTH));
     let shifts = left.digits + bytes - 1;
     let recombine = Recombine::new(m, shifts);
-    let mut right = vec![0u8; len / BLOCK_COLUMNS * bytes * DEPTH.min(left.depth) * 2 * TILE];
-    let mut sums = vec![[0; PANEL_ROWS * BLOCK_COLUMNS]; shifts];
+    let size = len / BLOCK_COLUMNS * bytes * DEPTH.min(left.depth) * 2 * TILE;
+    let mut right = vec![Line::ZERO; size / size_of::<Line>()];
+    let right: &mut [u8] = bytemuck::cast_slice_mut(&mut right);
+    let mut sums = vec![Sums([0; PANEL_ROWS * BLOCK_COLUMNS]); shifts];
     let mut pairs = Vec::with_capacity(left.digits);
     unit.start();
     for first in (0..left.depth).step_by(DEPTH) {
         let tiles = DEPTH.min(left.depth - first);
         let block = &src[first * TILE_DEPTH * len..rows.min((first + tiles) * TILE_DEPTH) * len];
         // SAFETY: the token proves the instruction set.
-        unsafe { pack(s, block, len, bytes, tiles, &mut right) };
+        unsafe { pack(s, block, len, bytes, tiles, right) };
         for (panel, out) in out.chunks_mut(PANEL_ROWS).enumerate() {
             for column in 0..len / BLOCK_COLUMNS {
                 for (shift, sums) in sums.iter_mut().enumerate() {
@@ -186,7 +190,7 @@ impl Recombine {
             for (group, &weight) in sums.chunks(GROUP).zip(&self.weights) {
                 let mut sum = _mm512_set1_epi64(LIFT as i64);
                 for (t, sums) in group.iter().enumerate() {
-                    let sums = &sums[start..start + 8];
+                    let sums = &sums.0[start..start + 8];
                     // SAFETY: the slice has eight words of 32 bits.
                     let sums = unsafe { _mm256_loadu_si256(sums.as_ptr().cast()) };
                     let shift = _mm512_set1_epi64(8 * t as i64);

@@ -35,7 +35,7 @@ impl ByteUnit for Vnni {
 /// As for [`ByteUnit::sums`].
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn sums_of_rows(pairs: &[(*const u8, *const u8)], tiles: usize, sums: &mut Sums) {
-    for (group, sums) in sums.chunks_exact_mut(ROWS * BLOCK_COLUMNS).enumerate() {
+    for (group, sums) in sums.0.chunks_exact_mut(ROWS * BLOCK_COLUMNS).enumerate() {
         let first = group * ROWS / 16 * TILE + group * ROWS % 16 * TILE_DEPTH;
         let mut acc = [[_mm512_setzero_si512(); 2]; ROWS];
         for &(a, b) in pairs {
