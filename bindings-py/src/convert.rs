@@ -88,6 +88,17 @@ pub fn vectors(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Vectors> {
     reals(op, x)?.into_vectors(op)
 }
 
+/// Inputs of a network: vectors, or images (an image is a 3-D array, several are a 4-D one).
+pub fn samples(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Vectors> {
+    let Reals { shape, values } = reals(op, x)?;
+    let shape = match *shape {
+        [_, _, _] => vec![values.len()],
+        [count, _, _, _] if count > 0 => vec![count, values.len() / count],
+        _ => shape,
+    };
+    Reals { shape, values }.into_vectors(op)
+}
+
 /// A shape as Python writes it.
 pub fn shape_text(shape: &[usize]) -> String {
     match shape {

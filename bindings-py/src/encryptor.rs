@@ -8,7 +8,7 @@ use ringloom::{
 
 use crate::{
     ciphertext::Ciphertext,
-    convert::{Vectors, vectors},
+    convert::{Vectors, samples, vectors},
     device,
     errors::{Failure, Result},
     keys::PublicKey,
@@ -118,7 +118,7 @@ impl Encryptor {
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Ciphertext> {
         let op = "encrypt_for";
-        let x = vectors(op, x)?;
+        let x = samples(op, x)?;
         check_program(op, self.0.session(), public)?;
         let (packing, level) = (public.inner.input(), public.inner.input_level());
         self.seal(py, x, packing, level, progress)

@@ -95,6 +95,7 @@ fn class_of(error: &Error) -> &'static str {
         Error::ValueOutOfRange { .. } => "ValueRangeError",
         Error::NotFinite { .. } => "NotFiniteError",
         Error::Shape { .. } => "ShapeError",
+        Error::PackingMismatch { .. } => "PackingError",
         Error::Precision { .. } => "PrecisionError",
         Error::Serialization { .. } => "SerializationError",
         Error::Cancelled { .. } => "CancelledError",

@@ -10,7 +10,7 @@
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor` | what computes on ciphertexts |
-//! | `network`, `program`, `model` | networks: written, compiled, run |
+//! | `network`, `image`, `program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
 mod ciphertext;
@@ -19,6 +19,7 @@ mod convert;
 mod device;
 mod encryptor;
 mod errors;
+mod image;
 mod keys;
 mod model;
 mod network;
@@ -40,6 +41,7 @@ mod _native {
         client::Client,
         device::{DeviceInfo, devices},
         encryptor::Encryptor,
+        image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
         keys::{EvaluationKeys, PublicKey},
         model::{ModelServer, StepReport},
         network::{Activation, Linear, Sequential},

@@ -7,8 +7,9 @@ use pyo3::{exceptions::PyException, prelude::*};
 use ringloom::model as core;
 
 use crate::{
-    convert::{Vectors, reals, vectors},
+    convert::{Vectors, reals, samples},
     errors::{Failure, Result, exception},
+    image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
     params::Params,
     program::Program,
 };
@@ -159,9 +160,11 @@ fn call(function: &Py<PyAny>, raised: &Raised, x: f64) -> f64 {
 
 #[pymethods]
 impl Sequential {
-    /// A network of `Linear` and `Activation` layers, a `Linear` first.
+    /// A network of layers: on vectors with a `Linear` first, or on images of the shape `image`
+    /// (channels, height, width).
     #[new]
-    fn new(layers: Vec<Bound<'_, PyAny>>) -> Result<Self> {
+    #[pyo3(signature = (layers, *, image=None))]
+    fn new(layers: Vec<Bound<'_, PyAny>>, image: Option<(usize, usize, usize)>) -> Result<Self> {
         let (mut inner, mut raised) = (Vec::<core::Layer>::new(), Vec::new());
         for (index, layer) in layers.iter().enumerate() {
             if let Ok(linear) = layer.cast::<Linear>() {
@@ -173,17 +176,34 @@ impl Sequential {
                     activation.inner.name().to_owned(),
                     activation.raised.clone(),
                 ));
+            } else if let Ok(conv) = layer.cast::<Conv2d>() {
+                inner.push(conv.get().0.clone().into());
+            } else if let Ok(pool) = layer.cast::<AvgPool2d>() {
+                inner.push(pool.get().0.into());
+            } else if let Ok(norm) = layer.cast::<BatchNorm>() {
+                inner.push(norm.get().0.clone().into());
+            } else if layer.cast::<Flatten>().is_ok() {
+                inner.push(core::Layer::Flatten);
             } else {
                 let got = layer.get_type().name()?;
                 return Err(Failure::type_error(format!(
-                    "Sequential: layer {index} is no layer, expected Linear or Activation, got {got}; wrap it"
+                    "Sequential: layer {index} is no layer, expected Linear, Conv2d, AvgPool2d, BatchNorm, \
+                     Flatten or Activation, got {got}; wrap it"
                 )));
             }
         }
-        Ok(Self {
-            inner: core::Sequential::new(inner)?,
-            raised,
-        })
+        let inner = match image {
+            None => core::Sequential::new(inner)?,
+            Some((channels, height, width)) => {
+                let image = core::ImageShape {
+                    channels,
+                    height,
+                    width,
+                };
+                core::Sequential::on_images(image, inner)?
+            }
+        };
+        Ok(Self { inner, raised })
     }
 
     /// Entries of an input and of an output.
@@ -192,16 +212,16 @@ impl Sequential {
         self.inner.widths()
     }
 
-    /// The network in floating point with its true activations, for one vector or for rows.
+    /// The network in floating point with its true activations, for one vector or for rows, or for
+    /// one image or several.
     fn forward<'py>(
         &self,
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
-        let Vectors { ndim, rows } = vectors("Sequential.forward", x)?;
-        let rows = py.detach(|| rows.iter().map(|x| self.inner.forward(x)).collect());
+        let Vectors { ndim, rows } = samples("Sequential.forward", x)?;
+        let rows = py.detach(|| self.inner.forward_all(&rows));
         self.check_raised(py)?;
-        let rows: ringloom::Result<_> = rows;
         Ok(Vectors { ndim, rows: rows? }.into_numpy(py))
     }
 
@@ -229,7 +249,7 @@ impl Sequential {
         max_model_error: f64,
         range_margin: f64,
     ) -> Result<Program> {
-        let calibration = vectors("Sequential.compile", calibration)?.rows;
+        let calibration = samples("Sequential.compile", calibration)?.rows;
         let options = core::CompileOptions {
             params: params.map(|p| p.0.clone()),
             range_margin,
@@ -248,6 +268,13 @@ impl Sequential {
     fn __repr__(&self) -> String {
         let layer = |layer: &core::Layer| match layer {
             core::Layer::Linear(l) => format!("Linear({} -> {})", l.shape().1, l.shape().0),
+            core::Layer::Conv2d(c) => {
+                let [outputs, inputs, rows, columns] = c.shape();
+                format!("Conv2d({inputs} -> {outputs}, {rows} x {columns})")
+            }
+            core::Layer::AvgPool2d(p) => format!("AvgPool2d({})", p.window().0),
+            core::Layer::BatchNorm(n) => format!("BatchNorm({})", n.channels()),
+            core::Layer::Flatten => "Flatten()".into(),
             core::Layer::Activation(a) => {
                 format!("Activation('{}', degree={})", a.name(), a.degree())
             }

@@ -10,7 +10,7 @@ use ringloom::{
 };
 
 use crate::{
-    convert::{Reduced, Vectors, reduce, vectors},
+    convert::{Reduced, Vectors, reduce, samples},
     errors::Result,
     params::{KeyRequest, Params, is_secure},
     wire,
@@ -61,7 +61,7 @@ impl Program {
         x: &Bound<'py, PyAny>,
         f: impl Fn(usize, &[f64]) -> ringloom::Result<Vec<f64>> + Send,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
-        let Vectors { ndim, rows } = vectors(op, x)?;
+        let Vectors { ndim, rows } = samples(op, x)?;
         let rows = py.detach(move || {
             rows.iter()
                 .enumerate()

@@ -27,6 +27,12 @@ def test_first_example() -> None:
     assert "Tensor(shape=(4,)" in run("01_encrypt_matmul.py")
 
 
+def test_convolutional_network() -> None:
+    printed = run("digits_conv.py", "--images", 40)
+    assert "average pooling 2, linear 128 -> 10" in printed
+    assert "encrypted and clear agree: 100.00%" in printed
+
+
 def test_readmes_show_the_same_lines() -> None:
     """Those of the repository's page run in the wheel's check, too."""
     root = EXAMPLES.parents[1]

@@ -175,6 +175,18 @@ pub enum Error {
         /// What was there.
         got: String,
     },
+    /// Encrypted arrays whose entries lie in other slots than the operation needs.
+    #[error(
+        "{op}: packings do not fit, expected {expected}, got {got}; convert one first, with a plan of RearrangePlan::convert"
+    )]
+    PackingMismatch {
+        /// Operation that failed.
+        op: &'static str,
+        /// Packing needed.
+        expected: String,
+        /// Packing given.
+        got: String,
+    },
     /// A program whose predicted error is too large.
     #[error(
         "{op}: the predicted {what} is too large, expected at most {limit:.1e}, got {predicted:.1e}; \

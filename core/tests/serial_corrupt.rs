@@ -265,8 +265,9 @@ fn ciphertexts_are_checked() {
     let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
     for (at, value) in [
         (0, 0u64),
-        (0, 9),
         (8, 2),
+        (8, 3),
+        (8, 8),
         (16, 8),
         (16, 3),
         (24, 1),
@@ -274,6 +275,7 @@ fn ciphertexts_are_checked() {
     ] {
         expect_serialization(patch(at, &value.to_le_bytes()), "a packing into 8 slots");
     }
+    expect_serialization(patch(0, &9u64.to_le_bytes()), "more bytes in the body");
     expect_serialization(patch(0, &u64::MAX.to_le_bytes()), "a length of at most");
     expect_serialization(
         patch(32, &3u64.to_le_bytes()),
@@ -302,7 +304,7 @@ fn public_programs_are_checked() {
         ("{\"params\"", "{ \"params\"", "in its one form"),
         ("{\"params\"", "{\"x\":1,\"params\"", "in its one form"),
         ("{\"params\"", "[\"params\"", "a public program"),
-        ("\"length\":3", "\"length\":5", "a packing into 8 slots"),
+        ("\"period\":4", "\"period\":3", "a packing into 8 slots"),
         (
             "\"length\":3",
             "\"length\":1152921504606846976",
@@ -335,7 +337,7 @@ fn programs_fit_together() {
     // After the public part: kind (1), rows (8), step (8), weights.
     let first = 8 + public;
     let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
-    expect_serialization(patch(first, &[3]), "a known kind of step");
+    expect_serialization(patch(first, &[4]), "a known kind of step");
     assert!(patch(first, &[2]).is_err(), "a matrix read as a polynomial");
     expect_serialization(
         patch(first + 1, &u64::MAX.to_le_bytes()),

@@ -11,7 +11,8 @@ use ringloom::{
 
 fn main() -> ringloom::Result<()> {
     let (outputs, inputs, samples) = (48, 64, 300);
-    let wave = |n: usize, step: f64| -> Vec<f64> { (0..n).map(|i| (i as f64 * step).sin()).collect() };
+    let wave =
+        |n: usize, step: f64| -> Vec<f64> { (0..n).map(|i| (i as f64 * step).sin()).collect() };
     let (weights, bias, batch) = (
         wave(outputs * inputs, 0.7),
         wave(outputs, 0.3),
@@ -36,7 +37,10 @@ fn main() -> ringloom::Result<()> {
     for i in 0..outputs {
         for j in 0..samples {
             let row = &weights[i * inputs..][..inputs];
-            let products = row.iter().enumerate().map(|(t, w)| w * batch[t * samples + j]);
+            let products = row
+                .iter()
+                .enumerate()
+                .map(|(t, w)| w * batch[t * samples + j]);
             let want = products.sum::<f64>() + bias[i];
             assert!((got[i * samples + j] - want).abs() < 1e-3);
         }

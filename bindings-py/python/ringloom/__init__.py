@@ -7,7 +7,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `ModelServer` |
-| the model's owner | `Linear`, `Activation`, `Sequential`, `from_sklearn`, `Program` |
+| the model's owner | `Linear`, `Conv2d`, `AvgPool2d`, `BatchNorm`, `Flatten`, `Activation`, `Sequential`, `from_sklearn`, `Program` |
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from __future__ import annotations
 from ringloom import errors
 from ringloom._native import (
     Activation,
+    AvgPool2d,
+    BatchNorm,
     Ciphertext,
     Client,
+    Conv2d,
     DeviceInfo,
     Encryptor,
     EvaluationKeys,
     FitReport,
+    Flatten,
     KeyRequest,
     Linear,
     MatVecPlan,
@@ -45,12 +49,16 @@ from ringloom.sklearn import from_sklearn
 
 __all__ = [
     "Activation",
+    "AvgPool2d",
+    "BatchNorm",
     "Ciphertext",
     "Client",
+    "Conv2d",
     "DeviceInfo",
     "Encryptor",
     "EvaluationKeys",
     "FitReport",
+    "Flatten",
     "KeyRequest",
     "Linear",
     "MatVecPlan",

@@ -307,6 +307,44 @@ class Linear:
     def shape(self) -> tuple[int, int]: ...
 
 @final
+class Conv2d:
+    def __new__(
+        cls,
+        weights: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+    ) -> Conv2d: ...
+    @property
+    def shape(self) -> tuple[int, int, int, int]: ...
+
+@final
+class AvgPool2d:
+    def __new__(cls, size: int, *, stride: int | None = None) -> AvgPool2d: ...
+    @property
+    def window(self) -> tuple[int, int]: ...
+
+@final
+class BatchNorm:
+    def __new__(
+        cls,
+        mean: ArrayLike,
+        variance: ArrayLike,
+        gain: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        *,
+        epsilon: float = ...,
+    ) -> BatchNorm: ...
+    @property
+    def channels(self) -> int: ...
+
+@final
+class Flatten:
+    def __new__(cls) -> Flatten: ...
+
+@final
 class Activation:
     def __new__(
         cls,
@@ -325,7 +363,12 @@ class Activation:
 
 @final
 class Sequential:
-    def __new__(cls, layers: Sequence[Linear | Activation]) -> Sequential: ...
+    def __new__(
+        cls,
+        layers: Sequence[Linear | Conv2d | AvgPool2d | BatchNorm | Flatten | Activation],
+        *,
+        image: tuple[int, int, int] | None = None,
+    ) -> Sequential: ...
     @property
     def widths(self) -> tuple[int, int]: ...
     def forward(self, x: ArrayLike) -> _Floats: ...

@@ -87,6 +87,10 @@ class TooManyValuesError(ShapeError):
     """More values than slots."""
 
 
+class PackingError(ShapeError):
+    """Encrypted arrays whose entries lie in other slots than the operation needs."""
+
+
 class ValueRangeError(RingloomError, ValueError):
     """A value too large for the modulus."""
 

@@ -1,6 +1,6 @@
 //! Linear transforms of slots: diagonals, baby steps and giant steps, double hoisting.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref};
 
 use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Prepared, Shape, View};
 
@@ -119,7 +119,7 @@ impl LinearPlan {
                 got: format!("{indices:?}"),
             });
         }
-        let stride = indices.iter().fold(slots, |a, &b| gcd(a, b));
+        let stride = Self::stride_of(params, indices);
         let split = |step: usize| {
             let mut giants = BTreeMap::<usize, Vec<usize>>::new();
             for &k in indices {
@@ -177,6 +177,50 @@ impl LinearPlan {
         self.level
     }
 
+    /// Distance of diagonals: what divides all their indices, and the slots.
+    pub(crate) fn stride_of(params: &Params, indices: &[usize]) -> usize {
+        indices.iter().fold(params.slots(), |a, &b| gcd(a, b))
+    }
+
+    /// Whether there is a diagonal at this index.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        let (giant, baby) = (index / self.step * self.step, index % self.step);
+        self.giants
+            .get(&giant)
+            .is_some_and(|babies| babies.contains(&baby))
+    }
+
+    /// Indices of the diagonals.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
+        let row = |(&giant, babies): (&usize, &Vec<usize>)| {
+            babies.clone().into_iter().map(move |baby| giant + baby)
+        };
+        self.giants.iter().flat_map(row)
+    }
+
+    /// Encodes the diagonals of one giant step, rotated back by it, with their baby steps.
+    fn encode<'m>(
+        &self,
+        session: &Session,
+        giant: usize,
+        diagonal: &impl Fn(usize) -> Cow<'m, [f64]>,
+    ) -> Result<Vec<(usize, Prepared)>> {
+        let encoder = Encoder::new(session);
+        let slots = session.params().slots();
+        let mut shifted = vec![0.0; slots];
+        let encode = |&baby: &usize| {
+            let values = diagonal(giant + baby);
+            for (j, slot) in shifted.iter_mut().enumerate() {
+                *slot = values[(j + slots - giant) % values.len()];
+            }
+            Ok((
+                baby,
+                encoder.encode_diagonal(Slots::Real(&shifted), self.level)?,
+            ))
+        };
+        self.giants[&giant].iter().map(encode).collect()
+    }
+
     /// Baby steps other than 0, ascending.
     pub fn babies(&self) -> Vec<usize> {
         let mut all: Vec<usize> = self.giants.values().flatten().copied().collect();
@@ -216,34 +260,28 @@ impl LinearTransform {
     /// not have; [`Error::ValueOutOfRange`]; device failures.
     pub fn new(session: &Session, plan: LinearPlan, matrix: &Diagonals) -> Result<Self> {
         let op = "LinearTransform::new";
-        let slots = session.params().slots();
         let planned: usize = plan.giants.values().map(Vec::len).sum();
         if planned != matrix.map.len() {
             let (expected, got) = (format!("{planned} diagonals"), matrix.map.len().to_string());
             return Err(Error::Shape { op, expected, got });
         }
-        let encoder = Encoder::new(session);
-        let mut diagonals = Vec::with_capacity(plan.giants.len());
-        let mut shifted = vec![0.0; slots];
-        for (&giant, babies) in &plan.giants {
-            let mut row = Vec::with_capacity(babies.len());
-            for &baby in babies {
-                let values = matrix
-                    .map
-                    .get(&(giant + baby))
-                    .ok_or_else(|| Error::Shape {
-                        op,
-                        expected: format!("diagonal {}", giant + baby),
-                        got: "none there".into(),
-                    })?;
-                for (j, slot) in shifted.iter_mut().enumerate() {
-                    *slot = values[(j + slots - giant) % values.len()];
-                }
-                let diagonal = encoder.encode_diagonal(Slots::Real(&shifted), plan.level)?;
-                row.push((baby, diagonal));
-            }
-            diagonals.push((giant, row));
+        let missing = plan.indices().find(|index| !matrix.map.contains_key(index));
+        if let Some(index) = missing {
+            let (expected, got) = (format!("diagonal {index}"), "none there".into());
+            return Err(Error::Shape { op, expected, got });
         }
+        Self::from_fn(session, plan, |index| Cow::Borrowed(&*matrix.map[&index]))
+    }
+
+    /// Encodes the diagonals of a plan one after the other, as they are asked for: no more than
+    /// one of them is in memory before it is encoded. Lengths divide the number of slots.
+    pub(crate) fn from_fn<'m>(
+        session: &Session,
+        plan: LinearPlan,
+        diagonal: impl Fn(usize) -> Cow<'m, [f64]>,
+    ) -> Result<Self> {
+        let encode = |&giant: &usize| Ok((giant, plan.encode(session, giant, &diagonal)?));
+        let diagonals = plan.giants.keys().map(encode).collect::<Result<_>>()?;
         Ok(Self {
             plan,
             session: session.clone(),
@@ -274,31 +312,81 @@ impl LinearTransform {
     /// [`Error::LevelMismatch`], [`Error::PowerMismatch`], [`Error::KeyMismatch`],
     /// [`Error::ParamsMismatch`], [`Error::KeyMissing`].
     pub fn apply(&self, evaluator: &Evaluator, x: &Ciphertext) -> Result<Ciphertext> {
+        let rows = self
+            .diagonals
+            .iter()
+            .map(|(g, row)| Ok((*g, Row::Resident(row))));
+        self.plan.run(&self.session, evaluator, x, rows)
+    }
+}
+
+/// The encoded diagonals of one giant step.
+enum Row<'t> {
+    Resident(&'t [(usize, Prepared)]),
+    Streamed(Vec<(usize, Prepared)>),
+}
+
+impl Deref for Row<'_> {
+    type Target = [(usize, Prepared)];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Resident(row) => row,
+            Self::Streamed(row) => row,
+        }
+    }
+}
+
+impl LinearPlan {
+    /// As [`LinearTransform::apply`], with diagonals that are encoded one giant step after the
+    /// other, used and forgotten: memory for one row of them, time for encoding all.
+    pub(crate) fn apply_streamed<'m>(
+        &self,
+        evaluator: &Evaluator,
+        x: &Ciphertext,
+        diagonal: impl Fn(usize) -> Cow<'m, [f64]>,
+    ) -> Result<Ciphertext> {
+        let session = evaluator.session();
+        let rows = self.giants.keys().map(|&giant| {
+            let row = self.encode(session, giant, &diagonal)?;
+            Ok((giant, Row::Streamed(row)))
+        });
+        self.run(session, evaluator, x, rows)
+    }
+
+    fn run<'t>(
+        &self,
+        session: &Session,
+        evaluator: &Evaluator,
+        x: &Ciphertext,
+        rows: impl Iterator<Item = Result<(usize, Row<'t>)>>,
+    ) -> Result<Ciphertext> {
         let op = "LinearTransform::apply";
         evaluator.check(op, x)?;
         x.expect_power(op, 1)?;
-        if x.level() != self.plan.level {
-            let (expected, got) = (self.plan.level, x.level());
+        if x.level() != self.level {
+            let (expected, got) = (self.level, x.level());
             return Err(Error::LevelMismatch { op, expected, got });
         }
         let run = Run {
             op,
             evaluator,
             x,
-            spec: self.session.params().level(self.plan.level)?,
+            spec: session.params().level(self.level)?,
         };
-        let rotated = run.baby_steps(&self.plan)?;
+        let rotated = run.baby_steps(self)?;
         let mut total: Option<PolyBuf> = None;
-        for (giant, row) in &self.diagonals {
+        for row in rows {
+            let (giant, row) = row?;
             let terms: Vec<(View, View)> = row
                 .iter()
                 .map(|(baby, d)| (rotated[baby].view(), d.view()))
                 .collect();
             let inner = run.multiply(terms)?;
-            let part = if *giant == 0 {
+            let part = if giant == 0 {
                 inner
             } else {
-                run.giant_step(&inner, *giant)?
+                run.giant_step(&inner, giant)?
             };
             total = Some(match total {
                 None => part,
@@ -313,7 +401,7 @@ impl LinearTransform {
             .spec
             .mod_down_rescale()
             .expect("the plan's level is above 0");
-        let buf = mod_down(self.session.ring(), &total, plan)?;
+        let buf = mod_down(session.ring(), &total, plan)?;
         Ok(x.rescaled(buf))
     }
 }

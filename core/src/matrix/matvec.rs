@@ -1,166 +1,40 @@
 //! A plaintext matrix times encrypted vectors.
 
-use crate::{
-    circuits::{Diagonals, LinearPlan, LinearTransform},
-    ckks::{Ciphertext, Encoder, Evaluator, Plaintext},
-    error::{Error, Result},
-    matrix::{EncryptedVectors, Packing},
-    params::{KeyRequest, Params},
-    session::Session,
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
 };
 
-/// How a matrix of a given shape is multiplied with packed vectors: which diagonals, which
-/// rotations, which tiles. Depends on shapes only, never on weights.
-///
-/// One tile covers up to `width` rows and columns. With `r` rows and `c` columns of a tile padded
-/// to powers of two, it has `min(r, c)` diagonals; when `c > r` the products are folded together
-/// with `log2(c / r)` rotations one level below.
-///
-/// # Reference
-/// \[HS18\] section 4 for diagonals; the rectangular form is the hybrid method of \[JVC18\].
-#[derive(Clone, Debug, PartialEq)]
-pub struct MatVecPlan {
-    input: Packing,
-    output: Packing,
-    linear: LinearPlan,
-    /// Rows and columns of a tile, padded.
-    tile: (usize, usize),
-}
-
-impl MatVecPlan {
-    /// A plan for a `rows x columns` matrix on vectors of this packing at this level.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for an empty matrix, one with other columns than the vectors have entries,
-    /// or rows that the lanes leave no room for; [`Error::LevelExhausted`].
-    pub fn new(
-        params: &Params,
-        input: Packing,
-        level: usize,
-        shape: (usize, usize),
-    ) -> Result<Self> {
-        Self::with_step(params, input, level, shape, None)
-    }
-
-    /// The same with a given distance of the giant steps.
-    pub(crate) fn with_step(
-        params: &Params,
-        input: Packing,
-        level: usize,
-        (rows, columns): (usize, usize),
-        step: Option<usize>,
-    ) -> Result<Self> {
-        let op = "MatVecPlan::new";
-        if rows == 0 || columns != input.length {
-            let expected = format!(
-                "a matrix with {} columns and at least one row",
-                input.length
-            );
-            return Err(Error::Shape {
-                op,
-                expected,
-                got: format!("{rows} x {columns}"),
-            });
-        }
-        let output = input.with_length(rows)?;
-        let (r, c) = (output.period, input.period);
-        let indices: Vec<usize> = (0..r.min(c)).map(|k| k * input.lanes).collect();
-        let linear = LinearPlan::with_step(params, level, &indices, step)?;
-        Ok(Self {
-            input,
-            output,
-            linear,
-            tile: (r, c),
-        })
-    }
-
-    /// A plan for a matrix of this shape alone, for vectors at the top level.
-    ///
-    /// # Errors
-    /// As [`MatVecPlan::new`].
-    pub fn for_shape(params: &Params, (rows, columns): (usize, usize)) -> Result<Self> {
-        let input = Packing::new(params.slots(), columns, rows.max(columns))?;
-        Self::new(params, input, params.max_level(), (rows, columns))
-    }
-
-    /// Packing of the vectors it takes.
-    pub fn input(&self) -> Packing {
-        self.input
-    }
-
-    /// Packing of the products.
-    pub fn output(&self) -> Packing {
-        self.output
-    }
-
-    /// Level of the input; the output is one below.
-    pub fn level(&self) -> usize {
-        self.linear.level()
-    }
-
-    /// The rotations of one tile.
-    pub fn linear(&self) -> &LinearPlan {
-        &self.linear
-    }
-
-    /// Rotations that fold the products of a wide tile, in slots.
-    pub fn folds(&self) -> Vec<usize> {
-        let (r, c) = self.tile;
-        let folds = std::iter::successors(Some(c / 2), |f| Some(f / 2)).take_while(|&f| f >= r);
-        folds
-            .filter(|&f| f > 0)
-            .map(|f| f * self.input.lanes)
-            .collect()
-    }
-
-    /// The rotation keys it needs.
-    pub fn key_request(&self) -> KeyRequest {
-        self.folds()
-            .into_iter()
-            .fold(self.linear.key_request(), |request, steps| {
-                request.with_rotation(steps as i64, self.level() - 1)
-            })
-    }
-
-    /// The diagonals of tile `(i, j)` of a row-major matrix.
-    fn diagonals(&self, weights: &[f64], (i, j): (usize, usize)) -> Result<Diagonals> {
-        let (rows, columns) = (self.output.length, self.input.length);
-        let (r, c) = self.tile;
-        let (row0, column0) = (i * self.output.width, j * self.input.width);
-        let entry = |row: usize, column: usize| {
-            let (row, column) = (row0 + row, column0 + column);
-            if row < rows && column < columns {
-                weights[row * columns + column]
-            } else {
-                0.0
-            }
-        };
-        let lanes = self.input.lanes;
-        let span = r.max(c);
-        let mut diagonals = Diagonals::new();
-        for k in 0..r.min(c) {
-            // Position p holds row p mod r and meets entry p + k of the vector.
-            let at = |p: usize| entry(p % r, (p + k) % c);
-            let values = (0..span)
-                .flat_map(|p| std::iter::repeat_n(at(p), lanes))
-                .collect();
-            diagonals.insert(self.input.slots(), k * lanes, values)?;
-        }
-        Ok(diagonals)
-    }
-}
+use crate::{
+    circuits::LinearTransform,
+    ckks::{Ciphertext, Encoder, Evaluator, Plaintext},
+    error::{Error, Result},
+    matrix::{
+        ArrayPacking, EncryptedArray, EncryptedVectors, Lines, MatVecPlan, Weights,
+        array_packing::mismatch,
+    },
+    session::Session,
+};
 
 /// A matrix with a bias, encoded on a device.
 #[derive(Debug)]
 pub struct MatVec {
     plan: MatVecPlan,
-    /// Row of tiles by row of tiles.
-    tiles: Vec<Vec<LinearTransform>>,
+    tiles: Tiles,
     bias: Option<Vec<Plaintext>>,
 }
 
+#[derive(Debug)]
+enum Tiles {
+    /// Encoded, by row and column of tiles.
+    Resident(BTreeMap<(usize, usize), LinearTransform>),
+    /// To be encoded by every application.
+    Streamed(Tiled<'static>),
+}
+
 impl MatVec {
-    /// Encodes a row-major matrix and an optional bias for a plan.
+    /// Encodes a row-major matrix and an optional bias for a plan. One diagonal after the other is
+    /// made and encoded: beyond the result, memory is for one.
     ///
     /// # Errors
     /// [`Error::Shape`] for weights or bias of another size; [`Error::NotFinite`],
@@ -172,27 +46,72 @@ impl MatVec {
         bias: Option<&[f64]>,
     ) -> Result<Self> {
         let op = "MatVec::new";
-        let (rows, columns) = (plan.output.length, plan.input.length);
-        if weights.len() != rows * columns || bias.is_some_and(|b| b.len() != rows) {
-            let expected = format!("{rows} x {columns} weights and {rows} biases");
-            let got = format!("{} and {}", weights.len(), bias.map_or(0, <[f64]>::len));
-            return Err(Error::Shape { op, expected, got });
+        let (rows, columns) = (plan.output().length, plan.input().length);
+        if weights.len() != rows * columns {
+            let (expected, got) = (format!("{rows} x {columns} weights"), weights.len());
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: got.to_string(),
+            });
         }
-        let row = |i| {
-            let tile = |j| {
-                let diagonals = plan.diagonals(weights, (i, j))?;
-                LinearTransform::new(session, plan.linear.clone(), &diagonals)
-            };
-            (0..plan.input.ciphertexts())
-                .map(tile)
-                .collect::<Result<Vec<_>>>()
+        if let Some(index) = weights.iter().position(|w| !w.is_finite()) {
+            return Err(Error::NotFinite { op, index });
+        }
+        Self::resident(session, plan, &Tiled::Dense(weights.into()), bias)
+    }
+
+    /// Encodes a matrix and an optional bias for a plan of its pattern.
+    ///
+    /// # Errors
+    /// As [`MatVec::new`], and [`Error::Shape`] for an entry that the plan has no place for.
+    pub fn from_weights(
+        session: &Session,
+        plan: &MatVecPlan,
+        weights: &Weights,
+        bias: Option<&[f64]>,
+    ) -> Result<Self> {
+        Self::resident(session, plan, &Tiled::new(plan, weights)?, bias)
+    }
+
+    /// The same matrix, kept as it is: every application encodes the diagonals of one giant step
+    /// after the other. For matrices whose encoding is larger than memory.
+    ///
+    /// # Errors
+    /// As [`MatVec::from_weights`]; values that are out of range are found when it is applied.
+    pub fn streamed(
+        session: &Session,
+        plan: &MatVecPlan,
+        weights: &Weights,
+        bias: Option<&[f64]>,
+    ) -> Result<Self> {
+        let tiles = Tiles::Streamed(Tiled::new(plan, weights)?.into_owned());
+        Self::with_tiles(session, plan, tiles, bias)
+    }
+
+    fn resident(
+        session: &Session,
+        plan: &MatVecPlan,
+        tiled: &Tiled<'_>,
+        bias: Option<&[f64]>,
+    ) -> Result<Self> {
+        let tile = |(at, linear): ((usize, usize), &_)| {
+            let linear: &crate::circuits::LinearPlan = linear;
+            let diagonal = |index| Cow::Owned(tiled.diagonal(plan, at, index));
+            let transform = LinearTransform::from_fn(session, linear.clone(), diagonal)?;
+            Ok((at, transform))
         };
-        let tiles = (0..plan.output.ciphertexts())
-            .map(row)
-            .collect::<Result<Vec<_>>>()?;
-        let bias = bias
-            .map(|b| Self::encode_bias(session, plan, b))
-            .transpose()?;
+        let tiles = plan.tiles().map(tile).collect::<Result<_>>()?;
+        Self::with_tiles(session, plan, Tiles::Resident(tiles), bias)
+    }
+
+    fn with_tiles(
+        session: &Session,
+        plan: &MatVecPlan,
+        tiles: Tiles,
+        bias: Option<&[f64]>,
+    ) -> Result<Self> {
+        let bias = bias.map(|b| encode_bias(session, plan, b)).transpose()?;
         Ok(Self {
             plan: plan.clone(),
             tiles,
@@ -200,29 +119,17 @@ impl MatVec {
         })
     }
 
-    /// The bias goes to every lane, so that results do not depend on how many are in use.
-    fn encode_bias(session: &Session, plan: &MatVecPlan, bias: &[f64]) -> Result<Vec<Plaintext>> {
-        let copies = vec![bias; plan.output.lanes];
-        let encoder = Encoder::new(session);
-        let slots = plan.output.pack(&copies)?;
-        slots
-            .iter()
-            .map(|s| encoder.encode(s, plan.level() - 1))
-            .collect()
-    }
-
     /// The plan.
     pub fn plan(&self) -> &MatVecPlan {
         &self.plan
     }
 
-    /// Device memory of the encoded matrix.
+    /// Device memory of the encoded matrix between applications.
     pub fn bytes(&self) -> u64 {
-        self.tiles
-            .iter()
-            .flatten()
-            .map(LinearTransform::bytes)
-            .sum()
+        match &self.tiles {
+            Tiles::Resident(tiles) => tiles.values().map(LinearTransform::bytes).sum(),
+            Tiles::Streamed(_) => 0,
+        }
     }
 
     /// `W x + b` for every vector of the batch: from the plan's level to the one below, power 1.
@@ -231,33 +138,184 @@ impl MatVec {
     /// [`Error::Shape`] for another packing; [`Error::LevelMismatch`], [`Error::PowerMismatch`],
     /// [`Error::KeyMissing`], [`Error::KeyMismatch`], [`Error::ParamsMismatch`].
     pub fn apply(&self, evaluator: &Evaluator, x: &EncryptedVectors) -> Result<EncryptedVectors> {
-        if x.packing() != self.plan.input {
+        let product = |at, part: &Ciphertext| match &self.tiles {
+            Tiles::Resident(tiles) => tiles[&at].apply(evaluator, part),
+            Tiles::Streamed(tiled) => {
+                let linear = self.plan.tile_at(at).expect("asked for tiles of the plan");
+                let diagonal = |index| Cow::Owned(tiled.diagonal(&self.plan, at, index));
+                linear.apply_streamed(evaluator, part, diagonal)
+            }
+        };
+        self.plan
+            .sum_tiles(evaluator, x, product, |sum, i| match &self.bias {
+                Some(bias) => evaluator.add_plain(&sum, &bias[i]),
+                None => Ok(sum),
+            })
+    }
+
+    /// The product with every line of an array: `A W^T + b` for an array by rows, `W A + b` (the
+    /// bias added to every column) for one by columns. Level as [`MatVec::apply`].
+    ///
+    /// # Errors
+    /// As [`MatVec::apply`]; [`Error::PackingMismatch`] for other lines.
+    pub fn apply_array(&self, evaluator: &Evaluator, a: &EncryptedArray) -> Result<EncryptedArray> {
+        let packing = a.packing();
+        let rows = self.plan.output().length;
+        let shape = match (packing.lines(), packing.shape()) {
+            (Lines::Rows, &[count, _]) => vec![count, rows],
+            (Lines::Columns, &[_, count]) => vec![rows, count],
+            (Lines::Rows, _) => vec![rows],
+            _ => {
+                let expected = "lines that are rows or columns";
+                return Err(mismatch("MatVec::apply_array", expected, packing));
+            }
+        };
+        let batches = a.batches().iter().map(|batch| self.apply(evaluator, batch));
+        let batches = batches.collect::<Result<_>>()?;
+        let target = ArrayPacking::with_line(&shape, packing.lines(), self.plan.output())?;
+        EncryptedArray::from_batches(target, batches)
+    }
+}
+
+impl MatVecPlan {
+    /// Adds up the products of tiles with the parts of a vector, folds them, and finishes every
+    /// ciphertext of the result.
+    pub(super) fn sum_tiles(
+        &self,
+        evaluator: &Evaluator,
+        x: &EncryptedVectors,
+        product: impl Fn((usize, usize), &Ciphertext) -> Result<Ciphertext>,
+        finish: impl Fn(Ciphertext, usize) -> Result<Ciphertext>,
+    ) -> Result<EncryptedVectors> {
+        if x.packing() != self.input() {
             return Err(Error::Shape {
                 op: "MatVec::apply",
-                expected: format!("{:?}", self.plan.input),
+                expected: format!("{:?}", self.input()),
                 got: format!("{:?}", x.packing()),
             });
         }
-        let mut parts = Vec::with_capacity(self.tiles.len());
-        for (i, row) in self.tiles.iter().enumerate() {
-            let mut sum: Option<Ciphertext> = None;
-            for (tile, part) in row.iter().zip(x.parts()) {
-                let product = tile.apply(evaluator, part)?;
-                match &mut sum {
-                    None => sum = Some(product),
-                    Some(sum) => evaluator.add_assign(sum, &product)?,
-                }
+        let mut sums = BTreeMap::<usize, Ciphertext>::new();
+        for ((i, j), _) in self.tiles() {
+            let product = product((i, j), &x.parts()[j])?;
+            match sums.get_mut(&i) {
+                None => drop(sums.insert(i, product)),
+                Some(sum) => evaluator.add_assign(sum, &product)?,
             }
-            let mut sum = sum.expect("a vector has at least one ciphertext");
-            for steps in self.plan.folds() {
+        }
+        let folds = self.folds();
+        let finish = |(i, mut sum): (usize, Ciphertext)| {
+            for &steps in &folds {
                 let rotated = evaluator.rotate(&sum, steps as i64)?;
                 evaluator.add_assign(&mut sum, &rotated)?;
             }
-            if let Some(bias) = &self.bias {
-                sum = evaluator.add_plain(&sum, &bias[i])?;
-            }
-            parts.push(sum);
+            finish(sum, i)
+        };
+        let parts = sums.into_iter().map(finish).collect::<Result<_>>()?;
+        EncryptedVectors::from_parts(self.output(), x.count(), parts)
+    }
+}
+
+/// Slot values of a bias: it goes to every lane, so that results do not depend on how many are in
+/// use.
+pub(super) fn bias_slots(plan: &MatVecPlan, bias: &[f64]) -> Result<Vec<Vec<f64>>> {
+    let rows = plan.output().length;
+    if bias.len() != rows {
+        let (expected, got) = (format!("{rows} biases"), bias.len().to_string());
+        return Err(Error::Shape {
+            op: "MatVec::new",
+            expected,
+            got,
+        });
+    }
+    plan.output().pack(&vec![bias; plan.output().lanes])
+}
+
+fn encode_bias(session: &Session, plan: &MatVecPlan, bias: &[f64]) -> Result<Vec<Plaintext>> {
+    let encoder = Encoder::new(session);
+    bias_slots(plan, bias)?
+        .iter()
+        .map(|s| encoder.encode(s, plan.level() - 1))
+        .collect()
+}
+
+/// A matrix, ready to be read by diagonals.
+#[derive(Debug)]
+pub(super) enum Tiled<'w> {
+    /// Row-major.
+    Dense(Cow<'w, [f64]>),
+    /// By tile and diagonal, positions with values.
+    Sparse(Buckets),
+}
+
+type Buckets = HashMap<((usize, usize), usize), Vec<(usize, f64)>>;
+
+impl<'w> Tiled<'w> {
+    /// Checks that the plan has a place for every entry.
+    pub(super) fn new(plan: &MatVecPlan, weights: &'w Weights) -> Result<Self> {
+        let op = "MatVec::from_weights";
+        let shape = (plan.output().length, plan.input().length);
+        if weights.shape() != shape {
+            let (expected, got) = (format!("{shape:?}"), format!("{:?}", weights.shape()));
+            return Err(Error::Shape { op, expected, got });
         }
-        EncryptedVectors::from_parts(self.plan.output, x.count(), parts)
+        if let Some(dense) = weights.as_dense() {
+            let full = plan.tile_shape().0.min(plan.tile_shape().1);
+            if plan
+                .tiles()
+                .all(|(_, linear)| linear.indices().count() == full)
+                && plan.tiles().count() == plan.output().ciphertexts() * plan.input().ciphertexts()
+            {
+                return Ok(Self::Dense(dense.into()));
+            }
+        }
+        let mut buckets = Buckets::new();
+        for row in 0..shape.0 {
+            for (column, w) in weights.row(row) {
+                let (at, k, position) = plan.place(row, column);
+                buckets.entry((at, k)).or_default().push((position, w));
+            }
+        }
+        let planned = |&&(at, k): &&((usize, usize), usize)| {
+            plan.tile_at(at).is_some_and(|linear| linear.has(k))
+        };
+        match buckets.keys().find(|key| !planned(key)) {
+            None => Ok(Self::Sparse(buckets)),
+            Some((at, k)) => Err(Error::Shape {
+                op,
+                expected: "a matrix of the plan's pattern".into(),
+                got: format!("entries on diagonal {k} of tile {at:?}"),
+            }),
+        }
+    }
+
+    fn into_owned(self) -> Tiled<'static> {
+        match self {
+            Self::Dense(entries) => Tiled::Dense(Cow::Owned(entries.into_owned())),
+            Self::Sparse(buckets) => Tiled::Sparse(buckets),
+        }
+    }
+
+    /// The values of a diagonal of tile `at`.
+    pub(super) fn diagonal(&self, plan: &MatVecPlan, at: (usize, usize), index: usize) -> Vec<f64> {
+        let (input, output) = (plan.input(), plan.output());
+        let ((r, c), lanes) = (plan.tile_shape(), input.lanes);
+        let mut values = vec![0.0; r.max(c) * lanes];
+        match self {
+            Self::Dense(entries) => {
+                let (row0, column0) = (at.0 * output.width, at.1 * input.width);
+                for (p, slots) in values.chunks_exact_mut(lanes).enumerate() {
+                    let (row, column) = (row0 + p % r, column0 + (p + index / lanes) % c);
+                    if row < output.length && column < input.length {
+                        slots.fill(entries[row * input.length + column]);
+                    }
+                }
+            }
+            Self::Sparse(buckets) => {
+                for &(p, w) in buckets.get(&(at, index)).into_iter().flatten() {
+                    values[p * lanes..(p + 1) * lanes].fill(w);
+                }
+            }
+        }
+        values
     }
 }

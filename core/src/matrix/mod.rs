@@ -1,19 +1,36 @@
-//! Encrypted vectors and matrix products on them.
+//! Encrypted arrays and vectors, and matrix products on them.
 //!
 //! | type | one line |
 //! |---|---|
 //! | [`Packing`] | how the entries of a batch of vectors sit in slots |
 //! | [`EncryptedVectors`] | a batch of vectors over as many ciphertexts as it needs |
-//! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
+//! | [`ArrayPacking`], [`Lines`] | how an array is cut into such vectors |
+//! | [`EncryptedArray`] | an array of any size, with entry by entry arithmetic |
+//! | [`RearrangePlan`], [`Rearrange`] | conversions, slices, concatenation |
+//! | [`SumPlan`] | sums along an axis |
+//! | [`Weights`] | a plaintext matrix, dense or sparse |
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
+//! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 
+mod array;
+mod array_packing;
 mod coeff;
 mod matvec;
+mod matvec_plan;
 mod packing;
+mod rearrange;
+mod sum;
 mod vectors;
+mod weights;
 mod wire;
 
+pub use array::EncryptedArray;
+pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{CoeffForm, CoeffMatrix, PlainMatrix};
-pub use matvec::{MatVec, MatVecPlan};
+pub use matvec::MatVec;
+pub use matvec_plan::MatVecPlan;
 pub use packing::Packing;
+pub use rearrange::{Rearrange, RearrangePlan};
+pub use sum::SumPlan;
 pub use vectors::EncryptedVectors;
+pub use weights::Weights;

@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 /// `period * lanes` over the slots.
 ///
 /// `width * lanes` is the number of slots, so a cyclic rotation of the slots by `k * lanes` is a
-/// cyclic rotation of the entries by `k`, in all lanes at once. A vector longer than the slots has
-/// one lane and several ciphertexts; a vector shorter than the slots leaves lanes for others.
+/// cyclic rotation of the entries by `k`, in all lanes at once. A vector shorter than the width
+/// repeats; one that is longer takes several ciphertexts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Packing {
     /// Entries of one vector.
     pub length: usize,
-    /// Distance, in entries, after which a ciphertext repeats: a power of two, at least `length`
-    /// unless there are several ciphertexts.
+    /// Distance, in entries, after which a ciphertext repeats: a power of two up to `width`, at
+    /// least `length` unless there are several ciphertexts.
     pub period: usize,
     /// Entries that fit one ciphertext per lane: a power of two.
     pub width: usize,
@@ -38,27 +38,50 @@ impl Packing {
                 got: length.to_string(),
             });
         }
-        let width = widest.next_power_of_two().min(slots);
-        let period = length.next_power_of_two().min(width);
+        Self::tiled(slots, length, widest.next_power_of_two().min(slots))
+    }
+
+    /// The packing of vectors of `length` entries, `width` of them per ciphertext and lane.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty vector, or a width that is no power of two up to `slots`.
+    pub fn tiled(slots: usize, length: usize, width: usize) -> Result<Self> {
+        if length == 0 || !width.is_power_of_two() || width > slots {
+            return Err(Error::Shape {
+                op: "Packing::tiled",
+                expected: format!("at least 1 entry and a power of two up to {slots} as width"),
+                got: format!("{length} entries, width {width}"),
+            });
+        }
         Ok(Self {
             length,
-            period,
+            period: length.next_power_of_two().min(width),
             width,
             lanes: slots / width,
         })
     }
 
-    /// The same slots for vectors of another length.
+    /// One ciphertext per entry, one slot per vector: what a batch of samples with few features
+    /// is best packed as.
     ///
     /// # Errors
-    /// As [`Packing::new`]: a vector longer than the width needs lanes of its own.
+    /// [`Error::Shape`] for an empty vector.
+    pub fn feature_major(slots: usize, length: usize) -> Result<Self> {
+        Self::tiled(slots, length, 1)
+    }
+
+    /// The same tiles for vectors of another length.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty vector.
     pub fn with_length(&self, length: usize) -> Result<Self> {
-        let widest = if self.lanes == 1 {
-            length.max(self.width)
-        } else {
-            self.width
-        };
-        Self::new(self.slots(), length, widest)
+        Self::tiled(self.slots(), length, self.width)
+    }
+
+    /// Ciphertext and slot of the first copy of entry `j` of a lane; the others follow at
+    /// distances of `period * lanes` slots.
+    pub(super) const fn locate(&self, lane: usize, j: usize) -> (usize, usize) {
+        (j / self.width, j % self.width * self.lanes + lane)
     }
 
     /// Slots of one ciphertext.
@@ -163,7 +186,12 @@ mod tests {
         assert!(packing.pack(&vec![vec![0.0; 5]; 9]).is_err());
         assert!(packing.pack(&[vec![0.0; 4]]).is_err());
         assert!(packing.unpack(&[vec![0.0; 64]], 9).is_err());
-        assert!(packing.with_length(9).is_err());
+        assert_eq!(packing.with_length(9).unwrap().ciphertexts(), 2);
+        assert!(packing.with_length(0).is_err());
+        assert!(Packing::tiled(64, 4, 3).is_err());
+        assert!(Packing::tiled(64, 4, 128).is_err());
+        let features = Packing::feature_major(64, 3).unwrap();
+        assert_eq!((features.ciphertexts(), features.lanes), (3, 64));
         assert_eq!(packing.with_length(2).unwrap().period, 2);
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 const MAX_LENGTH: usize = 1 << 24;
 
 impl Packing {
-    /// Refuses what [`Packing::new`] would not make for ciphertexts of this many slots.
+    /// Refuses what is no packing into ciphertexts of this many slots.
     pub(crate) fn check_read(&self, reader: &Reader<'_>, slots: usize) -> Result<()> {
         let Self {
             length,
@@ -27,8 +27,8 @@ impl Packing {
         let fits = (1..=MAX_LENGTH).contains(&length)
             && width.is_power_of_two()
             && width.checked_mul(lanes) == Some(slots)
-            && period == length.next_power_of_two().min(width)
-            && (length <= width || lanes == 1);
+            && period.is_power_of_two()
+            && (length.min(width)..=width).contains(&period);
         if fits {
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl MatVecPlan {
     /// Rows, and the step between giant rotations; the rest follows from where the plan stands.
     pub(crate) fn write(&self, w: &mut Writer<'_>) -> Result<()> {
         w.size(self.output().length)?;
-        w.size(self.linear().step())
+        w.size(self.step())
     }
 
     /// The plan that was written for vectors of this packing at this level.
@@ -68,9 +68,14 @@ impl MatVecPlan {
         input: Packing,
         level: usize,
     ) -> Result<Self> {
-        let rows = reader.size("a number of rows", MAX_LENGTH)?;
-        let step = reader.size("a step", params.slots())?;
+        let (rows, step) = Self::read_head(reader, params)?;
         Self::with_step(params, input, level, (rows, input.length), Some(step))
+    }
+
+    /// Rows and step of a plan that was written.
+    pub(crate) fn read_head(reader: &mut Reader<'_>, params: &Params) -> Result<(usize, usize)> {
+        let rows = reader.size("a number of rows", MAX_LENGTH)?;
+        Ok((rows, reader.size("a step", params.slots())?))
     }
 }
 

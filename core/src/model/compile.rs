@@ -1,14 +1,15 @@
 //! Compilation: ranges, polynomials, levels, packing, keys, prediction.
 
 use super::{
-    Layer, Sequential,
+    DataShape, Layer, Sequential,
     activation::FitReport,
+    image::Grid,
     program::{Prediction, Program, PublicProgram, Step, StepInfo},
 };
 use crate::{
     circuits::PolyPlan,
     error::{Error, Result},
-    matrix::{MatVecPlan, Packing},
+    matrix::{MatVecPlan, Packing, Weights},
     params::{KeyRequest, Params},
 };
 
@@ -46,9 +47,10 @@ impl Sequential {
     /// Fixes polynomials, levels, packing and keys. Calibration inputs decide the ranges of the
     /// activations; values far outside them at run time leave the polynomials' domain.
     ///
-    /// Every matrix and every affine map takes one level, a polynomial of degree `d` takes
-    /// `ceil(log2(d + 1))`. The map of an activation's range to `[-1, 1]` is folded into the
-    /// matrix before it.
+    /// Every matrix (convolutions and pooling are matrices) and every affine map takes one level, a
+    /// polynomial of degree `d` takes `ceil(log2(d + 1))`. The map of an activation's range to
+    /// `[-1, 1]` and a normalisation are folded into the matrix before them, pooling into the dense
+    /// matrix after it; flattening costs nothing.
     ///
     /// # Errors
     /// [`Error::Shape`] for calibration inputs of another length, or none;
@@ -106,7 +108,8 @@ impl Sequential {
         Ok(program)
     }
 
-    /// Replaces activations by polynomials and folds their range maps.
+    /// Turns layers into maps: activations become polynomials whose range maps are folded,
+    /// images lie in vectors.
     fn fit(
         &self,
         inputs: &[&[f64]],
@@ -114,22 +117,20 @@ impl Sequential {
     ) -> Result<(Vec<Map>, Vec<FitReport>)> {
         let mut values: Vec<Vec<f64>> = inputs.iter().map(|x| x.to_vec()).collect();
         let (mut maps, mut fits) = (Vec::<Map>::new(), Vec::new());
-        for layer in self.layers() {
+        let mut place = Place::of(self.shapes()[0]);
+        let moves =
+            |l: &Layer| matches!(l, Layer::Linear(_) | Layer::Conv2d(_) | Layer::AvgPool2d(_));
+        for (index, (layer, shape)) in self.layers().iter().zip(self.shapes()).enumerate() {
+            // What nothing moves any more is the output: without gaps.
+            let last = !self.layers()[index + 1..].iter().any(moves);
             match layer {
-                Layer::Linear(l) => maps.push(Map::Linear {
-                    name: format!("linear {} -> {}", l.columns, l.rows),
-                    shape: l.shape(),
-                    weights: l.weights.clone(),
-                    bias: l.bias.clone(),
-                }),
                 Layer::Activation(a) => {
                     let (poly, report) = a.fit(widened(&values, options.range_margin))?;
                     let plan = PolyPlan::from_chebyshev(&poly)?;
                     let (factor, offset) = plan.domain_map();
                     match maps.last_mut() {
-                        Some(Map::Linear { weights, bias, .. }) => {
-                            weights.iter_mut().for_each(|w| *w *= factor);
-                            bias.iter_mut().for_each(|b| *b = *b * factor + offset);
+                        Some(Map::Matrix(matrix)) => {
+                            matrix.then(&place, |_| factor, |_| offset);
                         }
                         _ => maps.push(Map::Affine { factor, offset }),
                     }
@@ -140,8 +141,65 @@ impl Sequential {
                     });
                     fits.push(report);
                 }
+                Layer::BatchNorm(norm) => {
+                    if !matches!(maps.last(), Some(Map::Matrix(_))) {
+                        let length = place.length();
+                        let rows = (0..length).map(|i| vec![(i, 1.0)]).collect();
+                        maps.push(Map::Matrix(Matrix {
+                            name: "normalisation".into(),
+                            weights: Weights::sparse(length, rows)?,
+                            bias: vec![0.0; length],
+                            pools: false,
+                        }));
+                    }
+                    if let Some(Map::Matrix(matrix)) = maps.last_mut() {
+                        matrix.then(&place, |c| norm.factor[c], |c| norm.term[c]);
+                    }
+                }
+                Layer::Flatten => {}
+                Layer::Linear(l) => {
+                    let (rows, columns) = l.shape();
+                    let dense = l.weights.as_dense().expect("linear layers are dense");
+                    let mut matrix = Matrix {
+                        name: format!("linear {columns} -> {rows}"),
+                        weights: match &place {
+                            Place::Grid(grid) => {
+                                Weights::dense(rows, grid.length(), grid.spread(rows, dense))?
+                            }
+                            Place::Vector(_) => l.weights.clone(),
+                        },
+                        bias: l.bias.clone(),
+                        pools: false,
+                    };
+                    if let Some(Map::Matrix(pool)) = maps.pop_if(|map| map.pools()) {
+                        matrix = matrix.after(&pool)?;
+                    }
+                    maps.push(Map::Matrix(matrix));
+                    place = Place::Vector(rows);
+                }
+                Layer::Conv2d(conv) => {
+                    let (weights, bias, to) = conv.matrix(place.grid(), last)?;
+                    let [outputs, inputs, rows, columns] = conv.shape();
+                    maps.push(Map::Matrix(Matrix {
+                        name: format!("conv2d {inputs} -> {outputs}, {rows} x {columns}"),
+                        weights,
+                        bias,
+                        pools: false,
+                    }));
+                    place = Place::Grid(to);
+                }
+                Layer::AvgPool2d(pool) => {
+                    let (weights, to) = pool.matrix(place.grid(), last)?;
+                    maps.push(Map::Matrix(Matrix {
+                        name: format!("average pooling {}", pool.window().0),
+                        bias: vec![0.0; to.length()],
+                        weights,
+                        pools: true,
+                    }));
+                    place = Place::Grid(to);
+                }
             }
-            values = values.into_iter().map(|x| layer.forward(x)).collect();
+            values = layer.forward(*shape, values)?;
         }
         Ok((maps, fits))
     }
@@ -161,23 +219,21 @@ impl Sequential {
             let level_in = level;
             level -= map.depth();
             let (name, step) = match map {
-                Map::Linear {
+                Map::Matrix(Matrix {
                     name,
-                    shape,
                     weights,
                     bias,
-                } => {
-                    let plan = MatVecPlan::new(&params, packing, level_in, shape)?;
+                    ..
+                }) => {
+                    let plan = MatVecPlan::for_weights(&params, packing, level_in, &weights)?;
                     packing = plan.output();
                     keys = keys.union(&plan.key_request());
-                    (
-                        name,
-                        Step::MatVec {
-                            plan,
-                            weights,
-                            bias,
-                        },
-                    )
+                    let step = Step::MatVec {
+                        plan,
+                        weights,
+                        bias,
+                    };
+                    (name, step)
                 }
                 Map::Affine { factor, offset } => (
                     "range map".to_owned(),
@@ -235,9 +291,10 @@ impl Sequential {
 
     fn predict(&self, program: &Program, inputs: &[&[f64]]) -> Result<Prediction> {
         let (mut error, mut model_error) = (0f64, 0f64);
-        for (i, x) in inputs.iter().enumerate() {
+        let forward = self.forward_all(inputs)?;
+        for (i, (x, forward)) in inputs.iter().zip(&forward).enumerate() {
             let clear = program.clear(x)?;
-            model_error = model_error.max(distance(&clear, &self.forward(x)?));
+            model_error = model_error.max(distance(&clear, forward));
             if i < PREDICTION_INPUTS {
                 for run in 0..PREDICTION_RUNS {
                     let seed = i as u64 * PREDICTION_RUNS + run;
@@ -255,12 +312,7 @@ impl Sequential {
 
 /// A step before it has a level.
 enum Map {
-    Linear {
-        name: String,
-        shape: (usize, usize),
-        weights: Vec<f64>,
-        bias: Vec<f64>,
-    },
+    Matrix(Matrix),
     Affine {
         factor: f64,
         offset: f64,
@@ -272,21 +324,100 @@ enum Map {
     },
 }
 
+/// `W x + b` on vectors that may hold images.
+struct Matrix {
+    name: String,
+    weights: Weights,
+    bias: Vec<f64>,
+    /// Average pooling, which a dense matrix after it takes in: one level less.
+    pools: bool,
+}
+
+/// Where the entries of the data lie in a vector.
+enum Place {
+    Vector(usize),
+    Grid(Grid),
+}
+
 impl Map {
     fn depth(&self) -> usize {
         match self {
-            Self::Linear { .. } | Self::Affine { .. } => 1,
+            Self::Matrix(_) | Self::Affine { .. } => 1,
             Self::Poly { depth, .. } => *depth,
         }
     }
 
     fn widest(&self) -> Option<usize> {
         match self {
-            Self::Linear {
-                shape: (rows, columns),
-                ..
-            } => Some(*rows.max(columns)),
+            Self::Matrix(Matrix { weights, .. }) => {
+                let (rows, columns) = weights.shape();
+                Some(rows.max(columns))
+            }
             _ => None,
+        }
+    }
+
+    fn pools(&self) -> bool {
+        matches!(self, Self::Matrix(matrix) if matrix.pools)
+    }
+}
+
+impl Matrix {
+    /// A factor and a term per channel afterwards, on the entries and not on the gaps: those stay
+    /// zero, in the range of any polynomial.
+    fn then(&mut self, place: &Place, factor: impl Fn(usize) -> f64, term: impl Fn(usize) -> f64) {
+        let mut channels = vec![None; self.bias.len()];
+        match place {
+            Place::Vector(n) => (0..*n).for_each(|i| channels[i] = Some(i)),
+            Place::Grid(grid) => grid.positions().for_each(|(c, p)| channels[p] = Some(c)),
+        }
+        self.weights
+            .scale_rows(|row| channels[row].map_or(0.0, &factor));
+        for (b, channel) in self.bias.iter_mut().zip(&channels) {
+            *b = channel.map_or(0.0, |c| *b * factor(c) + term(c));
+        }
+    }
+
+    /// `self (pool x)` as one matrix.
+    fn after(self, pool: &Self) -> Result<Self> {
+        let ((rows, _), (_, columns)) = (self.weights.shape(), pool.weights.shape());
+        let (mut weights, mut bias) = (vec![0.0; rows * columns], self.bias);
+        for (row, (out, b)) in weights.chunks_exact_mut(columns).zip(&mut bias).enumerate() {
+            for (middle, w) in self.weights.row(row).filter(|(_, w)| *w != 0.0) {
+                *b += w * pool.bias[middle];
+                for (column, p) in pool.weights.row(middle) {
+                    out[column] += w * p;
+                }
+            }
+        }
+        Ok(Self {
+            name: format!("{}, {}", pool.name, self.name),
+            weights: Weights::dense(rows, columns, weights)?,
+            bias,
+            pools: false,
+        })
+    }
+}
+
+impl Place {
+    fn of(shape: DataShape) -> Self {
+        match shape {
+            DataShape::Vector(n) => Self::Vector(n),
+            DataShape::Image(image) => Self::Grid(Grid::compact(image)),
+        }
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Self::Vector(n) => *n,
+            Self::Grid(grid) => grid.length(),
+        }
+    }
+
+    fn grid(&self) -> &Grid {
+        match self {
+            Self::Grid(grid) => grid,
+            Self::Vector(_) => unreachable!("layers were checked to fit their shapes"),
         }
     }
 }

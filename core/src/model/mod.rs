@@ -3,6 +3,7 @@
 //! | type | one line |
 //! |---|---|
 //! | [`Sequential`], [`Layer`], [`Linear`], [`Activation`] | a network as the user writes it |
+//! | [`Conv2d`], [`AvgPool2d`], [`BatchNorm`] | layers on images |
 //! | [`Program`] | the network compiled: levels, packing, polynomials; holds the weights |
 //! | [`PublicProgram`] | the client's part: no trace of the weights |
 //! | [`Prediction`] | error, depth and bytes before any key is made |
@@ -13,6 +14,7 @@
 
 mod activation;
 mod compile;
+mod image;
 mod layers;
 mod noise;
 mod program;
@@ -21,6 +23,7 @@ mod wire;
 
 pub use activation::{Activation, FitReport};
 pub use compile::CompileOptions;
-pub use layers::{Layer, Linear, Sequential};
+pub use image::{AvgPool2d, Conv2d, ImageShape};
+pub use layers::{BatchNorm, DataShape, Layer, Linear, Sequential};
 pub use program::{Prediction, Program, PublicProgram, StepInfo};
 pub use server::{Server, StepReport};

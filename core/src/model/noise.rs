@@ -10,7 +10,7 @@ use rand_core::Rng;
 
 use crate::{
     circuits::{PolyOp, PolyPlan},
-    matrix::MatVecPlan,
+    matrix::{MatVecPlan, Weights},
     params::Params,
     rlwe::BINOMIAL_PAIRS,
 };
@@ -52,7 +52,7 @@ impl NoiseModel {
     pub(super) fn matvec(
         &mut self,
         plan: &MatVecPlan,
-        weights: &[f64],
+        weights: &Weights,
         x: &[f64],
         out: &mut [f64],
     ) {
@@ -61,15 +61,23 @@ impl NoiseModel {
             .slot_deviation(self.switch_variance(level), level)
             .powi(2);
         let encoding = self.slot_deviation(ROUNDING, level).powi(2);
-        let energy: f64 = x.iter().map(|x| x * x).sum();
+        // Every diagonal meets one entry of the vector per slot.
+        let met = plan
+            .tiles()
+            .map(|(_, tile)| tile.indices().count())
+            .sum::<usize>() as f64
+            / (plan.output().ciphertexts() * plan.input().period * plan.input().ciphertexts())
+                as f64;
+        let energy: f64 =
+            x.iter().map(|x| x * x).sum::<f64>() * (met * (1u64 << plan.folds().len()) as f64);
         let rescale = self.rescale_deviation(level).powi(2);
         let folds = plan.folds().len();
         // A fold doubles the number of independent contributions and adds a full key-switch.
         let mod_down = self.switch_variance(level - 1) + self.division_variance(self.special());
         let fold = self.slot_deviation(mod_down, level - 1).powi(2);
         let terms = (1u64 << folds) as f64;
-        for (row, out) in weights.chunks_exact(x.len()).zip(out) {
-            let norm: f64 = row.iter().map(|w| w * w).sum();
+        for (row, out) in out.iter_mut().enumerate() {
+            let norm: f64 = weights.row(row).map(|(_, w)| w * w).sum();
             let variance =
                 norm * rotation + energy * encoding + terms * rescale + (terms - 1.0) * fold;
             *out += variance.sqrt() * self.gaussian();

@@ -9,7 +9,7 @@ use super::{FitReport, noise::NoiseModel};
 use crate::{
     circuits::PolyPlan,
     error::{Error, Result},
-    matrix::{MatVecPlan, Packing},
+    matrix::{MatVecPlan, Packing, Weights},
     params::{KeyRequest, Params, ParamsLiteral},
 };
 
@@ -67,7 +67,7 @@ pub struct Prediction {
 pub(super) enum Step {
     MatVec {
         plan: MatVecPlan,
-        weights: Vec<f64>,
+        weights: Weights,
         bias: Vec<f64>,
     },
     Affine {
@@ -149,10 +149,8 @@ impl Step {
                 weights,
                 bias,
             } => {
-                let rows = weights.chunks_exact(x.len()).zip(bias);
-                let mut out: Vec<f64> = rows
-                    .map(|(row, b)| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() + b)
-                    .collect();
+                let products = weights.apply(&x);
+                let mut out: Vec<f64> = products.iter().zip(bias).map(|(y, b)| y + b).collect();
                 if let Some(noise) = noise {
                     noise.matvec(plan, weights, &x, &mut out);
                 }

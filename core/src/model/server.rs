@@ -73,7 +73,9 @@ impl Server {
                     plan,
                     weights,
                     bias,
-                } => PreparedStep::MatVec(MatVec::new(session, plan, weights, Some(bias))?),
+                } => {
+                    PreparedStep::MatVec(MatVec::from_weights(session, plan, weights, Some(bias))?)
+                }
                 Step::Affine { factor, offset, .. } => PreparedStep::Affine {
                     factor: *factor,
                     offset: *offset,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     circuits::PolyPlan,
     error::{Error, Result},
-    matrix::{MatVecPlan, Packing},
+    matrix::{MatVecPlan, Packing, Weights},
     params::{KeyRequest, Params},
     serial::{Decode, Encode, Kind, NO_KEY, Reader, Security, Writer, json, write_frame},
 };
@@ -17,6 +17,7 @@ use crate::{
 const MATVEC: u8 = 0;
 const AFFINE: u8 = 1;
 const POLY: u8 = 2;
+const SPARSE: u8 = 3;
 
 /// Longest name of an activation, in bytes.
 const MAX_NAME: usize = 1 << 16;
@@ -189,9 +190,15 @@ impl Step {
                 weights,
                 bias,
             } => {
-                w.u8(MATVEC)?;
-                plan.write(w)?;
-                w.floats(weights)?;
+                if let Some(dense) = weights.as_dense() {
+                    w.u8(MATVEC)?;
+                    plan.write(w)?;
+                    w.floats(dense)?;
+                } else {
+                    w.u8(SPARSE)?;
+                    plan.write(w)?;
+                    write_sparse(w, weights)?;
+                }
                 w.floats(bias)
             }
             Self::Affine { factor, offset, .. } => {
@@ -216,8 +223,21 @@ impl Step {
             MATVEC => {
                 let plan = MatVecPlan::read(reader, params, packing, level)?;
                 let (rows, columns) = (plan.output().length, packing.length);
+                let weights = reader.floats(rows.saturating_mul(columns))?;
                 let step = Self::MatVec {
-                    weights: reader.floats(rows.saturating_mul(columns))?,
+                    weights: Weights::dense(rows, columns, weights)?,
+                    bias: reader.floats(rows)?,
+                    plan: plan.clone(),
+                };
+                Ok((step, plan.output(), plan.key_request()))
+            }
+            SPARSE => {
+                let (rows, step) = MatVecPlan::read_head(reader, params)?;
+                let weights = read_sparse(reader, rows, packing.length)?;
+                let plan =
+                    MatVecPlan::for_weights_with(params, packing, level, &weights, Some(step))?;
+                let step = Self::MatVec {
+                    weights,
                     bias: reader.floats(rows)?,
                     plan: plan.clone(),
                 };
@@ -244,6 +264,30 @@ impl Step {
             other => Err(reader.refuse("a known kind of step", other)),
         }
     }
+}
+
+/// Per row the number of its entries; then the columns, then the values of all.
+fn write_sparse(w: &mut Writer<'_>, weights: &Weights) -> Result<()> {
+    let rows = weights.shape().0;
+    (0..rows).try_for_each(|row| w.size(weights.row(row).count()))?;
+    let entries = || (0..rows).flat_map(|row| weights.row(row));
+    entries().try_for_each(|(column, _)| w.size(column))?;
+    entries().try_for_each(|(_, value)| w.f64(value))
+}
+
+fn read_sparse(reader: &mut Reader<'_>, rows: usize, columns: usize) -> Result<Weights> {
+    let (mut ends, mut total) = (Vec::new(), 0usize);
+    for _ in 0..rows {
+        total = total.saturating_add(reader.size("entries of a row", columns)?);
+        ends.push(total);
+    }
+    let mut at = Vec::new();
+    for _ in 0..total {
+        at.push(reader.size("a column", columns - 1)?);
+    }
+    let values = reader.floats(total)?;
+    let ordered = Weights::from_entries(columns, at.into_iter().zip(values).collect(), ends);
+    ordered.map_err(|_| reader.refuse("rows with ascending columns", "others"))
 }
 
 fn write_fit(w: &mut Writer<'_>, fit: &FitReport) -> Result<()> {

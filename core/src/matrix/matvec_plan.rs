@@ -1,0 +1,222 @@
+//! How a plaintext matrix is multiplied with packed vectors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    circuits::LinearPlan,
+    error::{Error, Result},
+    matrix::{Packing, Weights},
+    params::{KeyRequest, Params},
+};
+
+/// How a matrix of a given shape is multiplied with packed vectors: which diagonals, which
+/// rotations, which tiles. Depends on shapes and patterns only, never on weights.
+///
+/// One tile covers up to `width` rows and columns. With `r` rows and `c` columns of a tile padded
+/// to powers of two, it has at most `min(r, c)` diagonals, of a sparse matrix those that hold an
+/// entry; when `c > r` the products are folded together with `log2(c / r)` rotations one level
+/// below.
+///
+/// # Reference
+/// \[HS18\] section 4 for diagonals; the rectangular form is the hybrid method of \[JVC18\].
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatVecPlan {
+    input: Packing,
+    output: Packing,
+    level: usize,
+    step: usize,
+    /// By row and column of tiles; every row has at least one.
+    tiles: BTreeMap<(usize, usize), LinearPlan>,
+    /// Rows and columns of a tile, padded.
+    tile: (usize, usize),
+}
+
+impl MatVecPlan {
+    /// A plan for a `rows x columns` matrix on vectors of this packing at this level.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty matrix or one with other columns than the vectors have
+    /// entries; [`Error::LevelExhausted`].
+    pub fn new(
+        params: &Params,
+        input: Packing,
+        level: usize,
+        shape: (usize, usize),
+    ) -> Result<Self> {
+        Self::with_step(params, input, level, shape, None)
+    }
+
+    /// The same with a given distance of the giant steps.
+    pub(crate) fn with_step(
+        params: &Params,
+        input: Packing,
+        level: usize,
+        shape: (usize, usize),
+        step: Option<usize>,
+    ) -> Result<Self> {
+        let (output, (r, c)) = Self::tile(input, shape)?;
+        let indices: Vec<usize> = (0..r.min(c)).map(|k| k * input.lanes).collect();
+        let linear = LinearPlan::with_step(params, level, &indices, step)?;
+        let grid =
+            (0..output.ciphertexts()).flat_map(|i| (0..input.ciphertexts()).map(move |j| (i, j)));
+        Ok(Self {
+            input,
+            output,
+            level,
+            step: linear.step(),
+            tiles: grid.map(|at| (at, linear.clone())).collect(),
+            tile: (r, c),
+        })
+    }
+
+    /// A plan for the pattern of a matrix: that of its shape when it is dense.
+    ///
+    /// # Errors
+    /// As [`MatVecPlan::new`].
+    pub fn for_weights(
+        params: &Params,
+        input: Packing,
+        level: usize,
+        weights: &Weights,
+    ) -> Result<Self> {
+        Self::for_weights_with(params, input, level, weights, None)
+    }
+
+    /// The same with a given distance of the giant steps.
+    pub(crate) fn for_weights_with(
+        params: &Params,
+        input: Packing,
+        level: usize,
+        weights: &Weights,
+        step: Option<usize>,
+    ) -> Result<Self> {
+        if weights.as_dense().is_some() {
+            return Self::with_step(params, input, level, weights.shape(), step);
+        }
+        let (output, tile) = Self::tile(input, weights.shape())?;
+        let mut plan = Self {
+            input,
+            output,
+            level,
+            step: 0,
+            tiles: BTreeMap::new(),
+            tile,
+        };
+        let mut indices = BTreeMap::<(usize, usize), BTreeSet<usize>>::new();
+        for row in 0..output.length {
+            for (column, _) in weights.row(row) {
+                let (at, k, _) = plan.place(row, column);
+                indices.entry(at).or_default().insert(k);
+            }
+        }
+        for i in 0..output.ciphertexts() {
+            if indices.range((i, 0)..(i + 1, 0)).next().is_none() {
+                indices.insert((i, 0), BTreeSet::from([0]));
+            }
+        }
+        // One distance of giant steps for all tiles, so that they share keys.
+        let all: BTreeSet<usize> = indices.values().flatten().copied().collect();
+        let all: Vec<usize> = all.into_iter().collect();
+        plan.step = LinearPlan::with_step(params, level, &all, step)?.step();
+        for (at, indices) in indices {
+            let indices: Vec<usize> = indices.into_iter().collect();
+            let stride = LinearPlan::stride_of(params, &indices);
+            let step = Some(plan.step.max(stride));
+            let linear = LinearPlan::with_step(params, level, &indices, step)?;
+            plan.tiles.insert(at, linear);
+        }
+        Ok(plan)
+    }
+
+    /// A plan for a matrix of this shape alone, for vectors at the top level.
+    ///
+    /// # Errors
+    /// As [`MatVecPlan::new`].
+    pub fn for_shape(params: &Params, (rows, columns): (usize, usize)) -> Result<Self> {
+        let input = Packing::new(params.slots(), columns, rows.max(columns))?;
+        Self::new(params, input, params.max_level(), (rows, columns))
+    }
+
+    /// Packing of the products, and the padded size of a tile.
+    fn tile(input: Packing, (rows, columns): (usize, usize)) -> Result<(Packing, (usize, usize))> {
+        if rows == 0 || columns != input.length {
+            let expected = format!(
+                "a matrix with {} columns and at least one row",
+                input.length
+            );
+            return Err(Error::Shape {
+                op: "MatVecPlan::new",
+                expected,
+                got: format!("{rows} x {columns}"),
+            });
+        }
+        let output = input.with_length(rows)?;
+        Ok((output, (output.period, input.period)))
+    }
+
+    /// Packing of the vectors it takes.
+    pub fn input(&self) -> Packing {
+        self.input
+    }
+
+    /// Packing of the products.
+    pub fn output(&self) -> Packing {
+        self.output
+    }
+
+    /// Level of the input; the output is one below.
+    pub fn level(&self) -> usize {
+        self.level
+    }
+
+    /// Distance of the giant steps.
+    pub(crate) fn step(&self) -> usize {
+        self.step
+    }
+
+    /// The rotations of the tiles, by row and column of tiles.
+    pub fn tiles(&self) -> impl Iterator<Item = ((usize, usize), &LinearPlan)> {
+        self.tiles.iter().map(|(&at, linear)| (at, linear))
+    }
+
+    /// The rotations of a tile, if the matrix has entries there.
+    pub(super) fn tile_at(&self, at: (usize, usize)) -> Option<&LinearPlan> {
+        self.tiles.get(&at)
+    }
+
+    /// Rows and columns of a tile, padded.
+    pub(super) fn tile_shape(&self) -> (usize, usize) {
+        self.tile
+    }
+
+    /// Rotations that fold the products of a wide tile, in slots.
+    pub fn folds(&self) -> Vec<usize> {
+        let (r, c) = self.tile;
+        let folds = std::iter::successors(Some(c / 2), |f| Some(f / 2)).take_while(|&f| f >= r);
+        folds
+            .filter(|&f| f > 0)
+            .map(|f| f * self.input.lanes)
+            .collect()
+    }
+
+    /// The rotation keys it needs.
+    pub fn key_request(&self) -> KeyRequest {
+        let tiles = self.tiles.values().map(LinearPlan::key_request);
+        let tiles = tiles.fold(KeyRequest::new(), |all, keys| all.union(&keys));
+        self.folds().into_iter().fold(tiles, |request, steps| {
+            request.with_rotation(steps as i64, self.level - 1)
+        })
+    }
+
+    /// Tile, diagonal and position there of an entry: position `p` holds row `p mod r` of the tile
+    /// and meets entry `p + k` of the vector.
+    pub(super) fn place(&self, row: usize, column: usize) -> ((usize, usize), usize, usize) {
+        let (r, c) = self.tile;
+        let at = (row / self.output.width, column / self.input.width);
+        let (row, column) = (row % self.output.width, column % self.input.width);
+        let m = r.min(c);
+        let k = (column + m - row % m) % m;
+        let position = if c >= r { (column + c - k) % c } else { row };
+        (at, k * self.input.lanes, position)
+    }
+}
