@@ -1,0 +1,1 @@
+//! The simulated kernels against the reference device.
