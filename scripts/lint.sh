@@ -23,14 +23,11 @@ folders=(bindings-py examples/python scripts ntt-kernels/tests/data benches)
 "${ruff[@]}" check --quiet --config bindings-py/pyproject.toml "${folders[@]}"
 "${ruff[@]}" format --quiet --check --config bindings-py/pyproject.toml "${folders[@]}"
 
+.venv/bin/typos
+
 # Not on every machine: say so rather than pass in silence.
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --locked check licenses bans sources
 else
     echo "lint: cargo-deny: not run here (install it with: cargo install cargo-deny)"
-fi
-if command -v typos >/dev/null; then
-    typos
-else
-    echo "lint: typos: not run here (install it with: cargo install typos-cli)"
 fi

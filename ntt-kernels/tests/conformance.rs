@@ -5,11 +5,13 @@
 
 #![allow(clippy::print_stdout)] // a test harness of its own
 
-use std::{process::ExitCode, time::Instant};
+use std::{process::ExitCode, sync::Arc, thread};
 
 use ringloom_ntt::{
-    Error, open_device,
-    testing::{Dual, Report, conformance, conformance_quick},
+    Error,
+    device::Device,
+    open_device,
+    testing::{Dual, Report, conformance_of_all, conformance_quick},
 };
 
 /// One line per device: its name, and the numbers of threads to run it with.
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         };
         outcomes.note(name, "not run here: this suite has no such device", outcome);
     }
+    let mut found = Vec::new();
     for (name, threads) in DEVICES {
         if !filters.is_empty() && !filters.iter().any(|f| name.contains(f.as_str())) {
             continue;
@@ -62,11 +65,26 @@ fn main() -> ExitCode {
             outcomes.note(name, "not asked for", Outcome::Ignored);
             continue;
         }
-        for (i, &threads) in threads.iter().enumerate() {
-            device(name, threads, i == 0, by_name, &mut outcomes);
+        for &threads in *threads {
+            found.extend(open(name, threads, by_name, &mut outcomes));
         }
     }
+    // The pairs, which take as long as everything else, on a thread of their own.
+    thread::scope(|scope| {
+        let pairs = scope.spawn(|| pairs(&found));
+        outcomes.report_all(&found);
+        for (label, report) in pairs.join().expect("a pair reports its failures") {
+            outcomes.report(&label, &report);
+        }
+    });
     outcomes.finish()
+}
+
+/// A device and what it is called here.
+struct Found {
+    name: &'static str,
+    threads: usize,
+    device: Arc<dyn Device>,
 }
 
 /// The arguments that select devices by a part of their name.
@@ -91,26 +109,43 @@ fn filters(args: &[String]) -> Vec<&String> {
     filters
 }
 
-fn device(name: &str, threads: usize, pair: bool, required: bool, outcomes: &mut Outcomes) {
+fn open(
+    name: &'static str,
+    threads: usize,
+    required: bool,
+    outcomes: &mut Outcomes,
+) -> Option<Found> {
     let label = format!("{name}, threads {threads}");
-    let device = match open_device(name, Some(threads)) {
-        Ok(device) => device,
-        Err(error @ Error::Unavailable { .. }) if !required => {
-            return outcomes.note(&label, &format!("not run here: {error}"), Outcome::Ignored);
+    match open_device(name, Some(threads)) {
+        Ok(device) => {
+            return Some(Found {
+                name,
+                threads,
+                device,
+            });
         }
-        Err(error) => return outcomes.note(&label, &error.to_string(), Outcome::Failed),
-    };
-    if name == "reference" {
-        // Against itself: shows no more than that the suite repeats itself.
-        return outcomes.report(&label, || conformance_quick(&*device));
+        Err(error @ Error::Unavailable { .. }) if !required => {
+            outcomes.note(&label, &format!("not run here: {error}"), Outcome::Ignored);
+        }
+        Err(error) => outcomes.note(&label, &error.to_string(), Outcome::Failed),
     }
-    outcomes.report(&label, || conformance(&*device));
-    if pair {
-        // The same programs with a comparison after every command, lowerings included.
+    None
+}
+
+/// The same programs with a comparison after every command, lowerings included; the reference
+/// device against itself shows no more than that the suite repeats itself.
+fn pairs(found: &[Found]) -> Vec<(String, Report)> {
+    let mut reports = Vec::new();
+    for (i, f) in found.iter().enumerate() {
         let reference = open_device("reference", None).expect("the reference device always opens");
-        let pair = Dual::new(reference, device);
-        outcomes.report(&format!("{label}, paired"), || conformance_quick(&pair));
+        if f.name == "reference" {
+            reports.push((f.name.into(), conformance_quick(&*reference)));
+        } else if i == 0 || found[i - 1].name != f.name {
+            let pair = Dual::new(reference, f.device.clone());
+            reports.push((format!("{}, paired", f.name), conformance_quick(&pair)));
+        }
     }
+    reports
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,10 +163,17 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    fn report(&mut self, label: &str, run: impl FnOnce() -> Report) {
-        let start = Instant::now();
-        let report = run();
-        let seconds = start.elapsed().as_secs_f32();
+    /// Runs the suite on every device but the reference.
+    fn report_all(&mut self, found: &[Found]) {
+        let found: Vec<&Found> = found.iter().filter(|f| f.name != "reference").collect();
+        let devices: Vec<&dyn Device> = found.iter().map(|f| &*f.device).collect();
+        for (f, report) in found.iter().zip(conformance_of_all(&devices)) {
+            self.report(&format!("{}, threads {}", f.name, f.threads), &report);
+        }
+    }
+
+    fn report(&mut self, label: &str, report: &Report) {
+        let seconds = report.time.as_secs_f32();
         let outcome = if report.passed() {
             Outcome::Passed
         } else {

@@ -8,7 +8,7 @@ use rand_chacha::{
 use crate::poly::{RingSpec, Shape};
 
 /// What the words of a buffer are, limb by limb.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Input {
     /// All 0.
     Zeros,
@@ -64,14 +64,5 @@ impl Input {
             }));
         }
         words
-    }
-
-    /// One residue per limb of the shape: constants for scaling and offsets.
-    pub fn constants(self, spec: &RingSpec, shape: Shape) -> Vec<u64> {
-        let words = self.words(spec, Shape { batch: 1, ..shape });
-        words
-            .chunks(shape.n())
-            .map(|row| row[shape.n() - 1])
-            .collect()
     }
 }

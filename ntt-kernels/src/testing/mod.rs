@@ -3,6 +3,7 @@
 //! | type or function | one line |
 //! |---|---|
 //! | [`conformance`] | every command against the reference device, bit for bit |
+//! | [`conformance_of_all`] | the same for several devices; the reference device runs once |
 //! | [`conformance_quick`] | the same on small rings only |
 //! | [`Report`] | what was checked and what failed |
 //! | [`Dual`] | runs a program on two devices and compares after every command |
@@ -29,4 +30,4 @@ mod tests;
 
 pub use dual::Dual;
 pub use inputs::Input;
-pub use suite::{Failure, Report, conformance, conformance_quick};
+pub use suite::{Failure, Report, conformance, conformance_of_all, conformance_quick};

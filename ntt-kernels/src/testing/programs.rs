@@ -49,7 +49,7 @@ fn transfer(run: &mut Run<'_>, s: Setup) -> Result<()> {
 /// Secrets take the same paths on the host.
 fn secret(run: &mut Run<'_>, s: Setup) -> Result<()> {
     let shape = s.shape(s.batch);
-    let words = s.input.words(run.ring.spec(), shape);
+    let words = run.words(shape, s.input);
     let mut secret = run.ring.upload_secret(shape, Domain::Coeff, &words)?;
     run.ring.ntt(&mut secret)?;
     let mut product = run.ring.alloc_secret(shape, Domain::Eval)?;
@@ -163,9 +163,9 @@ fn windowed_elementwise(
 fn constants(run: &mut Run<'_>, s: Setup) -> Result<()> {
     for (scale, domain) in [(true, Domain::Coeff), (false, Domain::Eval)] {
         for factor in [Input::Zeros, Input::Ones, Input::Maximal, OTHER] {
-            let (limbs, spec) = (s.some_limbs(), run.ring.spec());
-            let consts = factor.constants(spec, s.shape(1)).into();
-            let some = factor.constants(spec, Shape::new(1, limbs, s.log_n)).into();
+            let limbs = s.some_limbs();
+            let consts = run.constants(s.shape(1), factor);
+            let some = run.constants(Shape::new(1, limbs, s.log_n), factor);
             let src = run.buffer(s.shape(2 * s.batch), domain, s.input)?;
             let mut dst = run.buffer(s.shape(2 * s.batch + 1), domain, OTHER)?;
             let cmd = |dst, src, consts: &Arc<[u64]>| {

@@ -16,6 +16,16 @@ pub(super) struct TestRing {
     pub(super) inputs: Vec<Input>,
 }
 
+impl TestRing {
+    /// Every degree with every batch and every input.
+    pub(super) fn setups(&self) -> impl Iterator<Item = (&u32, &usize, &Input)> {
+        self.degrees.iter().flat_map(move |log_n| {
+            let inputs = move |batch| self.inputs.iter().map(move |input| (log_n, batch, input));
+            self.batches.iter().flat_map(inputs)
+        })
+    }
+}
+
 const ALL: [Input; 8] = [
     Input::Zeros,
     Input::Ones,

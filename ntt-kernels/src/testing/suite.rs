@@ -1,6 +1,12 @@
 //! Runs the programs on a device, on the reference, and compares.
 
-use std::{fmt, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Input,
@@ -11,7 +17,7 @@ use super::{
 use crate::{
     Ring,
     device::{Capabilities, Device, RingBackend, Trace},
-    error::Result,
+    error::{Error, Result},
     poly::{Domain, LimbSet, PolyBuf, RingSpec, Shape, View},
     reference::ReferenceDevice,
 };
@@ -23,6 +29,8 @@ pub struct Report {
     pub device: String,
     /// Programs run, each of them at least twice.
     pub checks: usize,
+    /// Time in this device's runs, without those of the reference device.
+    pub time: Duration,
     /// What went wrong, in order.
     pub failures: Vec<Failure>,
 }
@@ -50,35 +58,62 @@ impl Report {
 ///
 /// Sources and the surroundings of destinations are compared too.
 ///
-/// Cost: about a minute, most of it on the reference device.
+/// Cost: half a minute, most of it on the reference device.
 pub fn conformance(device: &dyn Device) -> Report {
-    run(device, specs::full())
+    conformance_of_all(&[device]).remove(0)
+}
+
+/// [`conformance`] of several devices, in their order; the reference device runs once for all.
+pub fn conformance_of_all(devices: &[&dyn Device]) -> Vec<Report> {
+    run(devices, specs::full())
 }
 
 /// The part of [`conformance`] on degrees up to `2^6`.
 ///
 /// Cost: seconds.
 pub fn conformance_quick(device: &dyn Device) -> Report {
-    run(device, specs::quick())
+    run(&[device], specs::quick()).remove(0)
 }
 
-pub(super) fn run(device: &dyn Device, rings: Result<Vec<TestRing>>) -> Report {
-    let mut report = Report {
+pub(super) fn run(devices: &[&dyn Device], rings: Result<Vec<TestRing>>) -> Vec<Report> {
+    let report = |device: &&dyn Device| Report {
         device: device.name().to_owned(),
         checks: 0,
+        time: Duration::ZERO,
         failures: Vec::new(),
     };
-    let result = rings.and_then(|rings| {
-        rings.iter().try_for_each(|ring| {
-            let mut suite = Suite::new(device, ring, &mut report)?;
-            suite.all(ring);
-            Ok(())
-        })
-    });
-    if let Err(error) = result {
-        report.fail("opening the rings".into(), error.to_string());
+    let mut reports: Vec<Report> = devices.iter().map(report).collect();
+    let rings = match rings {
+        Ok(rings) => rings,
+        Err(error) => {
+            for report in &mut reports {
+                report.fail("choosing the rings".into(), error.to_string());
+            }
+            return reports;
+        }
+    };
+    for ring in &rings {
+        let reference = match Ring::new(&ReferenceDevice::new(), &ring.spec) {
+            Ok(reference) => reference,
+            Err(error) => {
+                for report in &mut reports {
+                    report.fail(format!("opening {}", ring.name), error.to_string());
+                }
+                continue;
+            }
+        };
+        let mut candidates = Vec::with_capacity(devices.len());
+        for (device, report) in devices.iter().zip(&mut reports) {
+            match Candidate::new(*device, ring, report) {
+                Ok(candidate) => candidates.push(candidate),
+                Err((report, error)) => {
+                    report.fail(format!("opening {}", ring.name), error.to_string());
+                }
+            }
+        }
+        check_ring(ring, &reference, &mut candidates);
     }
-    report
+    reports
 }
 
 impl Report {
@@ -132,14 +167,28 @@ impl Setup {
 /// One execution of a program: what it read back.
 pub(super) struct Run<'a> {
     pub(super) ring: &'a Ring,
+    inputs: &'a Inputs,
     seen: Vec<(String, Shape, Vec<u64>)>,
 }
 
 impl Run<'_> {
     /// A buffer with known contents.
     pub(super) fn buffer(&self, shape: Shape, domain: Domain, input: Input) -> Result<PolyBuf> {
-        let words = input.words(self.ring.spec(), shape);
-        self.ring.upload(shape, domain, &words)
+        self.ring.upload(shape, domain, &self.words(shape, input))
+    }
+
+    /// The words of an input.
+    pub(super) fn words(&self, shape: Shape, input: Input) -> Words {
+        self.inputs.words(self.ring.spec(), shape, input)
+    }
+
+    /// One residue per limb of the shape: the last word of each limb of an input.
+    pub(super) fn constants(&self, shape: Shape, input: Input) -> Words {
+        let words = self.words(shape, input);
+        words
+            .chunks(shape.n())
+            .map(|row| row[row.len() - 1])
+            .collect()
     }
 
     /// Reads a window back for comparison.
@@ -152,84 +201,127 @@ impl Run<'_> {
 
 pub(super) type Program = fn(&mut Run<'_>, Setup) -> Result<()>;
 
-struct Suite<'a> {
-    reference: Ring,
-    candidate: Ring,
+/// The inputs of one ring, each made once.
+#[derive(Default)]
+struct Inputs(RefCell<HashMap<InputOf, Words>>);
+
+type InputOf = (Shape, Input);
+type Words = Arc<[u64]>;
+
+impl Inputs {
+    fn words(&self, spec: &RingSpec, shape: Shape, input: Input) -> Words {
+        let mut made = self.0.borrow_mut();
+        let words = made.entry((shape, input));
+        words
+            .or_insert_with(|| input.words(spec, shape).into())
+            .clone()
+    }
+}
+
+/// A device under test on one ring.
+struct Candidate<'a> {
+    ring: Ring,
     lowered: Ring,
     report: &'a mut Report,
 }
 
-impl<'a> Suite<'a> {
-    fn new(device: &dyn Device, ring: &TestRing, report: &'a mut Report) -> Result<Self> {
-        Ok(Self {
-            reference: Ring::new(&ReferenceDevice::new(), &ring.spec)?,
-            candidate: Ring::new(device, &ring.spec)?,
-            lowered: Ring::new(&Lowered(device), &ring.spec)?,
-            report,
-        })
-    }
-
-    fn all(&mut self, ring: &TestRing) {
-        for &log_n in &ring.degrees {
-            for &batch in &ring.batches {
-                for &input in &ring.inputs {
-                    let setup = Setup {
-                        log_n,
-                        limbs: ring.spec.all_limbs(),
-                        batch,
-                        input,
-                    };
-                    for (kind, program) in programs::ALL {
-                        if kind == programs::SECRET && !self.candidate.capabilities().host_cpu {
-                            // Refused there, which the tests of the ring cover.
-                            continue;
-                        }
-                        self.check(ring.name, kind, program, setup, false);
-                    }
-                    for (kind, program) in programs_fused::ALL {
-                        self.check(ring.name, kind, program, setup, true);
-                    }
-                }
-            }
+impl<'a> Candidate<'a> {
+    fn new(
+        device: &dyn Device,
+        ring: &TestRing,
+        report: &'a mut Report,
+    ) -> std::result::Result<Self, (&'a mut Report, Error)> {
+        let open = || {
+            Ok((
+                Ring::new(device, &ring.spec)?,
+                Ring::new(&Lowered(device), &ring.spec)?,
+            ))
+        };
+        match open() {
+            Ok((ring, lowered)) => Ok(Self {
+                ring,
+                lowered,
+                report,
+            }),
+            Err(error) => Err((report, error)),
         }
     }
 
-    fn check(&mut self, ring: &str, kind: &str, program: Program, setup: Setup, fused: bool) {
+    /// Runs a program twice, because equal inputs must give equal outputs; fused kinds also as
+    /// their lowerings.
+    fn check(&mut self, name: &dyn Fn(&str) -> String, want: &Seen, case: Case, inputs: &Inputs) {
         self.report.checks += 1;
-        let name = |how: &str| {
-            let Setup {
-                log_n,
-                batch,
-                input,
-                ..
-            } = setup;
-            format!("{kind}{how} ({ring}, N 2^{log_n}, batch {batch}, {input:?})")
-        };
-        let run = |ring: &Ring| {
-            let seen = Vec::new();
-            let mut run = Run { ring, seen };
-            program(&mut run, setup).map(|()| run.seen)
-        };
-        let want = match run(&self.reference) {
-            Ok(want) => want,
-            Err(error) => {
-                return self
-                    .report
-                    .fail(name(" on the reference"), error.to_string());
-            }
-        };
-        // Twice, because equal inputs must give equal outputs; fused kinds also as lowerings.
-        let mut runs = vec![("", &self.candidate), (", again", &self.candidate)];
-        if fused {
+        let mut runs = vec![("", &self.ring), (", again", &self.ring)];
+        if case.fused {
             runs.push((", lowered", &self.lowered));
         }
-        for (how, ring) in runs {
-            let cause = match run(ring) {
-                Ok(got) => difference(&want, &got),
-                Err(error) => Some(error.to_string()),
+        let start = Instant::now();
+        let failed = runs.into_iter().find_map(|(how, ring)| {
+            let cause = match case.run(ring, inputs) {
+                Ok(got) => difference(want, &got)?,
+                Err(error) => error.to_string(),
             };
-            if let Some(cause) = cause {
-                return self.report.fail(name(how), cause);
+            Some((name(how), cause))
+        });
+        self.report.time += start.elapsed();
+        if let Some((check, cause)) = failed {
+            self.report.fail(check, cause);
+        }
+    }
+}
+
+/// A program and what it works with.
+#[derive(Clone, Copy)]
+struct Case {
+    program: Program,
+    setup: Setup,
+    fused: bool,
+}
+
+impl Case {
+    fn run(self, ring: &Ring, inputs: &Inputs) -> Result<Vec<(String, Shape, Vec<u64>)>> {
+        let seen = Vec::new();
+        let mut run = Run { ring, inputs, seen };
+        (self.program)(&mut run, self.setup).map(|()| run.seen)
+    }
+}
+
+/// Every program on every degree, batch and input of a ring.
+fn check_ring(ring: &TestRing, reference: &Ring, candidates: &mut [Candidate<'_>]) {
+    let primitives = programs::ALL.map(|(kind, program)| (kind, program, false));
+    let fused = programs_fused::ALL.map(|(kind, program)| (kind, program, true));
+    let inputs = Inputs::default();
+    for (&log_n, &batch, &input) in ring.setups() {
+        let setup = Setup {
+            log_n,
+            limbs: ring.spec.all_limbs(),
+            batch,
+            input,
+        };
+        for &(kind, program, fused) in primitives.iter().chain(&fused) {
+            let case = Case {
+                program,
+                setup,
+                fused,
+            };
+            let name = |how: &str| {
+                format!(
+                    "{kind}{how} ({}, N 2^{log_n}, batch {batch}, {input:?})",
+                    ring.name
+                )
+            };
+            let want = case.run(reference, &inputs);
+            for candidate in candidates.iter_mut() {
+                if kind == programs::SECRET && !candidate.ring.capabilities().host_cpu {
+                    // Refused there, which the tests of the ring cover.
+                    continue;
+                }
+                match &want {
+                    Ok(want) => candidate.check(&name, want, case, &inputs),
+                    Err(error) => candidate
+                        .report
+                        .fail(name(" on the reference"), error.to_string()),
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn tiny(device: &dyn Device) -> Report {
-    suite::run(device, specs::tiny())
+    suite::run(&[device], specs::tiny()).remove(0)
 }
 
 fn dual(fault: Fault) -> Dual {
@@ -29,6 +29,18 @@ fn a_correct_device_with_fused_kinds_passes() {
         2 * 15,
         "two inputs, one batch, every program"
     );
+}
+
+#[test]
+fn devices_of_one_run_have_reports_of_their_own() {
+    let good = Faulty(Fault::None);
+    let bad = Faulty(Fault::LastWord(CmdKind::Copy));
+    let reports = suite::run(&[&bad, &good], specs::tiny());
+    assert_eq!(
+        reports.iter().map(Report::passed).collect::<Vec<_>>(),
+        [false, true]
+    );
+    assert_eq!(reports[0].checks, reports[1].checks);
 }
 
 #[test]
