@@ -82,14 +82,18 @@ impl FpgaDeviceBuilder {
     /// [`Error::Unavailable`] for kernels that were not built, in a build without the cargo feature
     /// `csim`, or for kernels of another layout.
     pub fn csim(self) -> Result<FpgaDevice> {
+        self.connected("fpga-csim", csim)
+    }
+
+    pub(crate) fn connected(self, name: &str, connect: Connect) -> Result<FpgaDevice> {
         let device = FpgaDevice(Arc::new(Shared {
-            name: "fpga-csim".into(),
+            name: name.into(),
             butterflies: self.butterflies,
             memory_bytes: self.memory_bytes,
             time_limit: self.time_limit,
             any_ring: self.any_ring,
             host: open_device("cpu", self.threads)?,
-            connect: csim,
+            connect,
         }));
         device.connect()?;
         Ok(device)
@@ -114,7 +118,7 @@ pub(crate) struct Shared {
 }
 
 /// Reaches the kernels with this many butterflies per cycle.
-type Connect = fn(usize) -> Result<Box<dyn Transport>>;
+pub(crate) type Connect = fn(usize) -> Result<Box<dyn Transport>>;
 
 impl FpgaDevice {
     /// Options for opening a device.

@@ -19,6 +19,8 @@ mod memory;
 mod ring;
 pub mod schedule;
 mod tables;
+#[cfg(all(test, feature = "csim"))]
+mod tests;
 #[allow(unsafe_code)]
 mod transport;
 
