@@ -1,6 +1,10 @@
 //! Opening devices.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ringloom_ntt::{
     Error, Result,
@@ -13,6 +17,7 @@ use crate::{
     layout::{
         BUTTERFLIES, Identity, Kernel, MAX_LOG_N, MIN_LOG_N, REDUCTION_BITS, VERSION, WORD_BITS,
     },
+    memory::lock,
     ring::{FpgaRing, failed},
     transport::{self, Call, Fault, Transport},
 };
@@ -85,6 +90,16 @@ impl FpgaDeviceBuilder {
         self.connected("fpga-csim", csim)
     }
 
+    /// Opens the simulation of the RTL twin: transforms run on the SystemVerilog core and count its
+    /// cycles, the other kernels are those of [`FpgaDeviceBuilder::csim`]. 4, 8 or 16 butterflies.
+    ///
+    /// # Errors
+    /// As [`FpgaDeviceBuilder::csim`], with the cargo feature `rtl`; Verilator must have been there
+    /// when the crate was built.
+    pub fn rtl(self) -> Result<FpgaDevice> {
+        self.connected("fpga-rtl", rtl)
+    }
+
     pub(crate) fn connected(self, name: &str, connect: Connect) -> Result<FpgaDevice> {
         let device = FpgaDevice(Arc::new(Shared {
             name: name.into(),
@@ -94,6 +109,7 @@ impl FpgaDeviceBuilder {
             any_ring: self.any_ring,
             host: open_device("cpu", self.threads)?,
             connect,
+            counters: Mutex::default(),
         }));
         device.connect()?;
         Ok(device)
@@ -112,9 +128,21 @@ pub(crate) struct Shared {
     pub(crate) butterflies: usize,
     pub(crate) memory_bytes: u64,
     pub(crate) time_limit: Duration,
+    pub(crate) counters: Mutex<Counters>,
     any_ring: bool,
     host: Arc<dyn Device>,
     connect: Connect,
+}
+
+/// What the kernels of a device have done since it was opened, over all rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls of kernels.
+    pub calls: u64,
+    /// Jobs in these calls: rows, or limbs of a result.
+    pub jobs: u64,
+    /// Cycles of the transform core in the RTL twin; 0 on devices that do not count them.
+    pub cycles: u64,
 }
 
 /// Reaches the kernels with this many butterflies per cycle.
@@ -124,6 +152,11 @@ impl FpgaDevice {
     /// Options for opening a device.
     pub fn builder() -> FpgaDeviceBuilder {
         FpgaDeviceBuilder::default()
+    }
+
+    /// What the kernels have done so far.
+    pub fn counters(&self) -> Counters {
+        *lock(&self.0.counters)
     }
 
     /// A transport whose kernels have said that this crate can drive them.
@@ -177,7 +210,7 @@ impl Device for FpgaDevice {
             host_cpu: false,
             parallelism: self.0.butterflies,
             flavour: format!(
-                "HLS kernels compiled for the host, {} butterflies, words of {WORD_BITS} bits",
+                "simulated kernels, {} butterflies, words of {WORD_BITS} bits",
                 self.0.butterflies
             ),
             memory_bytes: Some(self.0.memory_bytes),
@@ -255,5 +288,27 @@ fn csim(_butterflies: usize) -> Result<Box<dyn Transport>> {
         op: OPEN,
         what: "fpga-csim".into(),
         expected: "a build with the cargo feature `csim` of ringloom-fpga".into(),
+    })
+}
+
+#[cfg(rtl_built)]
+fn rtl(butterflies: usize) -> Result<Box<dyn Transport>> {
+    let opened = transport::rtl::Rtl::new(butterflies, 0).ok_or_else(|| Error::Unavailable {
+        op: OPEN,
+        what: format!("{butterflies} butterflies"),
+        expected: "4, 8 or 16 butterflies".into(),
+    })?;
+    let card = opened.map_err(|fault| failed(OPEN, "fpga-rtl", &fault))?;
+    Ok(Box::new(card))
+}
+
+#[cfg(not(rtl_built))]
+fn rtl(_butterflies: usize) -> Result<Box<dyn Transport>> {
+    Err(Error::Unavailable {
+        op: OPEN,
+        what: "fpga-rtl".into(),
+        expected: "a build with the cargo feature `rtl` of ringloom-fpga and Verilator (Debian \
+                   package verilator)"
+            .into(),
     })
 }

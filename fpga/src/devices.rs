@@ -11,7 +11,8 @@ use crate::FpgaDevice;
 /// | name | device |
 /// |---|---|
 /// | `fpga-csim` | the HLS kernels, compiled for the host (cargo feature `csim`) |
-/// | `fpga-rtl`, `fpga-xrt` | not built yet: an error says so |
+/// | `fpga-rtl` | the same with transforms on the simulated RTL twin (cargo feature `rtl`) |
+/// | `fpga-xrt` | not built here: an error says so |
 /// | any other | see [`ringloom_ntt::open_device`] |
 ///
 /// `threads` is the number of CPU threads, also for the commands that have no kernel.
@@ -22,14 +23,19 @@ use crate::FpgaDevice;
 pub fn open_device(name: &str, threads: Option<usize>) -> Result<Arc<dyn Device>> {
     let op = "open_device";
     match name {
-        "fpga-csim" => {
+        "fpga-csim" | "fpga-rtl" => {
             let mut builder = FpgaDevice::builder();
             if let Some(threads) = threads {
                 builder = builder.threads(threads);
             }
-            Ok(Arc::new(builder.csim()?))
+            let device = if name == "fpga-csim" {
+                builder.csim()
+            } else {
+                builder.rtl()
+            };
+            Ok(Arc::new(device?))
         }
-        "fpga-rtl" | "fpga-xrt" => Err(Error::Unavailable {
+        "fpga-xrt" => Err(Error::Unavailable {
             op,
             what: name.into(),
             expected: "a device of this build (docs/notes/fpga.md says what is not there yet)"
@@ -52,6 +58,9 @@ pub fn device_names() -> Vec<&'static str> {
     if cfg!(feature = "csim") {
         names.push("fpga-csim");
     }
+    if cfg!(rtl_built) {
+        names.push("fpga-rtl");
+    }
     names
 }
 
@@ -72,12 +81,14 @@ mod tests {
 
     #[test]
     fn what_is_not_there_says_so() {
-        for name in ["fpga-rtl", "fpga-xrt"] {
-            let error = open_device(name, None).err();
-            assert!(
-                matches!(error, Some(Error::Unavailable { .. })),
-                "{name}: {error:?}"
-            );
+        let error = open_device("fpga-xrt", None).err();
+        assert!(
+            matches!(error, Some(Error::Unavailable { .. })),
+            "{error:?}"
+        );
+        if !cfg!(rtl_built) {
+            let error = open_device("fpga-rtl", None).err().map(|e| e.to_string());
+            assert!(error.is_some_and(|e| e.contains("verilator")));
         }
         if !cfg!(feature = "csim") {
             let error = open_device("fpga-csim", None).err().map(|e| e.to_string());

@@ -5,6 +5,7 @@
 //! | [`layout`] | parameters, registers, jobs and tables: the one description |
 //! | [`schedule`] | which word a cycle takes, in which bank, how many cycles |
 //! | [`FpgaDevice`] | a device of kernels; commands without one run on the host, counted |
+//! | [`Counters`] | calls, jobs and, from the RTL twin, cycles |
 //! | [`open_device`], [`device_names`] | devices by name, those of `ringloom-ntt` too |
 //!
 //! Transforms, products of rows and the gadget product have kernels, for primes below `2^50` that
@@ -24,5 +25,5 @@ mod tests;
 #[allow(unsafe_code)]
 mod transport;
 
-pub use device::{FpgaDevice, FpgaDeviceBuilder};
+pub use device::{Counters, FpgaDevice, FpgaDeviceBuilder};
 pub use devices::{device_names, open_device};

@@ -162,7 +162,14 @@ impl FpgaRing {
             table_log_n: self.table_log_n,
             flags,
         };
+        let before = card.cycles();
         let answer = transport::run(card, call, self.shared.time_limit);
+        {
+            let mut counters = lock(&self.shared.counters);
+            counters.calls += 1;
+            counters.jobs += u64::from(jobs.count());
+            counters.cycles += card.cycles() - before;
+        }
         answer.map(|_| ()).map_err(|fault| self.failed(op, &fault))
     }
 

@@ -167,3 +167,40 @@ fn seeded_faults_are_caught() {
     let dual = Dual::new(Arc::new(ReferenceDevice::new()), Arc::new(sound));
     assert!(transform(&dual).is_ok());
 }
+
+#[cfg(rtl_built)]
+mod twin {
+    use super::*;
+    use crate::transport::rtl::Rtl;
+
+    /// The drain between stages is as short as it can be: one cycle less gives wrong words.
+    #[test]
+    fn a_drain_too_short_is_caught() {
+        let device = (FpgaDevice::builder().butterflies(4))
+            .connected("fpga-wrong", |_| Ok(Box::new(Rtl::faulty().unwrap())));
+        let dual = Dual::new(Arc::new(ReferenceDevice::new()), Arc::new(device.unwrap()));
+        let error = transform(&dual).err();
+        assert!(
+            matches!(error, Some(Error::DeviceFailed { .. })),
+            "{error:?}"
+        );
+    }
+
+    /// Streams that stall at random change neither words nor cycles.
+    #[test]
+    fn back_pressure() {
+        let connects: [(usize, Connect); 3] = [
+            (4, |p| Ok(Box::new(Rtl::new(p, 11).unwrap().unwrap()))),
+            (8, |p| Ok(Box::new(Rtl::new(p, 12).unwrap().unwrap()))),
+            (16, |p| Ok(Box::new(Rtl::new(p, 13).unwrap().unwrap()))),
+        ];
+        let (_, want) = transform(&ReferenceDevice::new()).unwrap();
+        for (p, connect) in connects {
+            let device = (FpgaDevice::builder().butterflies(p)).connected("fpga-rtl", connect);
+            let device = device.unwrap();
+            assert!(transform(&device).unwrap().1 == want, "P {p}");
+            let cycles = crate::schedule::cycle_model(MIN_LOG_N, p);
+            assert_eq!(device.counters().cycles, cycles);
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "csim")]
 pub(crate) mod csim;
+#[cfg(rtl_built)]
+pub(crate) mod rtl;
 
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,11 @@ pub(crate) trait Transport: Send {
 
     /// The registers of a kernel as they are.
     fn registers(&self, kernel: Kernel) -> RegisterFile;
+
+    /// Cycles that its transform core has counted; 0 where nothing counts.
+    fn cycles(&self) -> u64 {
+        0
+    }
 }
 
 /// The registers of one kernel.
