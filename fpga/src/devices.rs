@@ -97,6 +97,6 @@ mod tests {
         let Some(Error::UnknownDevice { expected, .. }) = open_device("fpga", None).err() else {
             panic!("a device called fpga")
         };
-        assert!(expected.contains("cpu") && !expected.contains("rtl"));
+        assert!(expected.contains("cpu") && !expected.contains("xrt"));
     }
 }

@@ -15,6 +15,7 @@ pub(crate) enum Fault {
     /// The kernel has not answered in time.
     TimeOut(Duration),
     /// The memory is too small.
+    #[cfg_attr(not(feature = "csim"), allow(dead_code))] // only a transport knows
     Memory,
 }
 

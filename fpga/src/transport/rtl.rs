@@ -89,7 +89,7 @@ impl Rtl {
         Some(Self::with(functions, butterflies, stalls))
     }
 
-    /// A core with 4 butterflies whose pipeline drains a cycle too short between stages.
+    /// A core with 16 butterflies that does not wait for its pipeline between stages.
     #[cfg(test)]
     pub(crate) fn faulty() -> Result<Self, Fault> {
         let functions = functions!(
@@ -97,7 +97,7 @@ impl Rtl {
             ringloom_rtl_faulty_delete,
             ringloom_rtl_faulty_run
         );
-        Self::with(functions, 4, 0)
+        Self::with(functions, 16, 0)
     }
 
     fn with(functions: Functions, butterflies: usize, stalls: u32) -> Result<Self, Fault> {
