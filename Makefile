@@ -5,7 +5,7 @@ DEVICE ?= cpu
 IDS ?= '*'
 PY := .venv/bin/python
 STAMP := .venv/.stamp
-RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing,ringloom-fpga/csim
+RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing,ringloom-fpga/rtl
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers doc py py-test package clean
 

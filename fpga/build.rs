@@ -55,7 +55,7 @@ fn rtl() {
     ];
     let include = format!("{root}/include");
     let mut runtime = cc::Build::new();
-    runtime.cpp(true).std("c++17").warnings(false).opt_level(2);
+    runtime.cpp(true).std("c++17").warnings(false).opt_level(1);
     runtime
         .include(&include)
         .include(format!("{include}/vltstd"));

@@ -54,8 +54,7 @@ module ringloom_mulmod #(
     );
 endmodule
 
-// r = t / R mod q for t < q 2^W: ROUNDS times (t + m q) / 2^STEP with m = -t mod 2^STEP, where q is
-// h 2^STEP + 1; then one correction.
+// r = t / R mod q for t < q 2^W: ROUNDS rounds, then one correction.
 module ringloom_reduce #(
     parameter W = 50,
     parameter STEP = 17,
@@ -64,41 +63,85 @@ module ringloom_reduce #(
     input wire clk,
     input wire [2*W-1:0] t,
     input wire [W-1:0] q,
-    output reg [W-1:0] r
+    output wire [W-1:0] r
+);
+    wire [2*W:0] value[0:ROUNDS] /* verilator split_var */;
+    assign value[0] = {1'b0, t};
+    genvar i;
+    generate
+        for (i = 0; i < ROUNDS; i = i + 1) begin : round
+            // Below 2^(W + max(0, W - STEP (i + 1))) + 2^W.
+            localparam LEFT = 2 * W - STEP * (i + 1);
+            localparam BITS = (LEFT > W ? LEFT : W) + 1;
+            wire [BITS-1:0] next;
+            ringloom_round #(
+                .W(W),
+                .STEP(STEP),
+                .BITS(BITS)
+            ) round (
+                .clk(clk),
+                .t(value[i]),
+                .q(q),
+                .next(next)
+            );
+            assign value[i+1] = next;
+        end
+    endgenerate
+    ringloom_correct #(
+        .W(W)
+    ) correct (
+        .clk(clk),
+        .t(value[ROUNDS][W:0]),
+        .q(q),
+        .r(r)
+    );
+endmodule
+
+// next = (t + m q) / 2^STEP with m = -t mod 2^STEP, where q = h 2^STEP + 1: three cycles.
+module ringloom_round #(
+    parameter W = 50,
+    parameter STEP = 17,
+    parameter BITS = 84
+) (
+    input wire clk,
+    input wire [2*W:0] t,
+    input wire [W-1:0] q,
+    output reg [BITS-1:0] next
 );
     localparam H = W - STEP, NH = (H + 25) / 26;
 
-    wire [2*W:0] value[0:ROUNDS] /* verilator split_var */;
-    assign value[0] = {1'b0, t};
     wire [26*NH-1:0] h = q >> STEP;
-    genvar i, j;
+    reg [STEP-1:0] m;
+    reg some, some_2;
+    reg [2*W-STEP:0] high, high_2;
+    always @(posedge clk) begin
+        m <= -t[STEP-1:0];
+        some <= |t[STEP-1:0];
+        high <= t >> STEP;
+        some_2 <= some;
+        high_2 <= high;
+    end
+    wire [2*W:0] sums[0:NH] /* verilator split_var */;
+    assign sums[0] = high_2 + some_2;
+    genvar j;
     generate
-        for (i = 0; i < ROUNDS; i = i + 1) begin : round
-            reg [STEP-1:0] m;
-            reg some, some_2;
-            reg [2*W-STEP:0] high, high_2;
-            wire [2*W:0] sums[0:NH] /* verilator split_var */;
-            reg [2*W:0] next;
-            always @(posedge clk) begin
-                m <= -value[i][STEP-1:0];
-                some <= |value[i][STEP-1:0];
-                high <= value[i] >> STEP;
-                some_2 <= some;
-                high_2 <= high;
-            end
-            assign sums[0] = high_2 + some_2;
-            for (j = 0; j < NH; j = j + 1) begin : tile
-                reg [STEP+25:0] p;
-                always @(posedge clk) p <= m * h[26*j+:26];
-                assign sums[j+1] = sums[j] + ({{(2*W){1'b0}}, p} << (26 * j));
-            end
-            always @(posedge clk) next <= sums[NH];
-            // (t + m q) / 2^STEP is below 2^(W + max(0, W - STEP (i + 1))) + 2^W.
-            localparam int LEFT = 2 * W - STEP * (i + 1);
-            localparam int BITS = (LEFT > W ? LEFT : W) + 1;
-            assign value[i+1] = next[BITS-1:0];
+        for (j = 0; j < NH; j = j + 1) begin : tile
+            reg [STEP+25:0] p;
+            always @(posedge clk) p <= m * h[26*j+:26];
+            assign sums[j+1] = sums[j] + ({{(2*W){1'b0}}, p} << (26 * j));
         end
     endgenerate
-    wire [W:0] last = value[ROUNDS][W:0];
-    always @(posedge clk) r <= last >= {1'b0, q} ? last - q : last;
+    always @(posedge clk) next <= sums[NH];
+endmodule
+
+// r = t mod q for t < 2q.
+module ringloom_correct #(
+    parameter W = 50
+) (
+    input wire clk,
+    input wire [W:0] t,
+    input wire [W-1:0] q,
+    output reg [W-1:0] r
+);
+    always @(posedge clk) r <= t >= {1'b0, q} ? t - q : t;
 endmodule
