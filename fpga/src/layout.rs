@@ -275,6 +275,19 @@ mod tests {
         );
     }
 
+    /// Pragmas cannot name constants.
+    #[test]
+    fn the_tops_for_vitis_have_these_offsets() {
+        let tops = include_str!("../vitis/tops.cpp");
+        for Register { name, offset, .. } in &REGISTERS[1..] {
+            let pragma = format!("s_axilite port = {name} offset = {offset:#04x}\n");
+            assert_eq!(tops.matches(&pragma).count(), Kernel::ALL.len(), "{name}");
+        }
+        for kernel in Kernel::ALL {
+            assert!(tops.contains(&format!("void {}(", kernel.top())));
+        }
+    }
+
     #[test]
     fn registers_and_fields_do_not_overlap() {
         let mut end = 0;
