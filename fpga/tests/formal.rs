@@ -92,7 +92,7 @@ impl Sources {
 /// `V_0 .. V_ROUNDS` of rtl/formal/reduce.sv.
 fn bounds(q: u64) -> Vec<u128> {
     let q = u128::from(q);
-    let next = |&v: &u128| Some((v - 1 + ((1 << REDUCTION_BITS) - 1) * q >> REDUCTION_BITS) + 1);
+    let next = |&v: &u128| Some(((v - 1 + ((1 << REDUCTION_BITS) - 1) * q) >> REDUCTION_BITS) + 1);
     let all = std::iter::successors(Some(q << WORD_BITS), next);
     all.take(ROUNDS as usize + 1).collect()
 }
