@@ -142,7 +142,10 @@ def main() -> None:
     args = parser.parse_args()
     old = json.loads(args.out.read_text("utf-8")) if args.out.exists() else {}
     new = dict(old)
-    new["what"] = "RTL twin; simulated cycles, yosys estimate for xcup, ECP5-85F-8 routed"
+    new["what"] = (
+        "RTL twin: simulated cycles; yosys estimate for xcup (W=32 never simulated); "
+        "ECP5-85F-8, routed"
+    )
     wanted = (args.only,) if args.only else ("cycles", "area", "clock")
     if "cycles" in wanted:
         new["cycles"] = cycles()
