@@ -20,7 +20,7 @@ apt_install() {
         fi
     fi
     "${prefix[@]}" apt-get update -qq || true # a stale list may still do
-    DEBIAN_FRONTEND=noninteractive "${prefix[@]}" apt-get install -y -qq "$@" </dev/null \
+    DEBIAN_FRONTEND=noninteractive "${prefix[@]}" apt-get install -y -qq --no-install-recommends "$@" </dev/null \
         || fail "apt-get failed; run: sudo apt-get install -y $*"
 }
 
@@ -41,12 +41,15 @@ for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
 done
 [ -n "$python" ] || fail "expected Python 3.11 or newer, got $(python3 --version 2>&1); install one"
 
-# 3. System packages, only the missing ones.
+# 3. System packages, only the missing ones. The last three simulate and prove the FPGA core.
 missing=()
 { command -v cc && command -v c++; } >/dev/null || missing+=(build-essential)
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
 fi
+for tool in verilator yosys z3; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
+done
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 
 # 4. Python packages: the names from pyproject.toml, the versions from constraints.txt.
