@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what is missing: a C linker and Python's venv through apt, Python packages into .venv.
+# Installs what is missing: a C linker, Python's venv and OpenCL for CPUs through apt, Python packages
+# into .venv.
 # Quick when there is nothing to do. Needs Rust (rustup), Python 3.11+ and make to be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,6 +48,10 @@ missing=()
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
 fi
+# OpenCL: the loader, and PoCL, which the tests run on. A vendor's driver beside it does no harm.
+libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
+[[ $libraries == *libOpenCL.so.1* ]] || missing+=(ocl-icd-libopencl1)
+[[ $libraries == *libpocl.so* ]] || missing+=(pocl-opencl-icd)
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 
 # 4. Python packages: the names from pyproject.toml, the versions from constraints.txt.
