@@ -27,9 +27,10 @@ NTT = {
     "testing": {"arith", "poly", "device", "ring", "reference", "cpu", "opencl", "devices"},
 }
 CORE = {"params": set()}
+CORE["progress"] = set()
 CORE["serial"] = {"params"}
 CORE["session"] = {"params"}
-CORE["rlwe"] = {"params", "serial", "session"}
+CORE["rlwe"] = {"params", "progress", "serial", "session"}
 CORE["ckks"] = CORE["rlwe"] | {"rlwe"}
 CORE["tfhe"] = CORE["rlwe"] | {"rlwe"}
 CORE["bridge"] = CORE["rlwe"] | {"rlwe", "ckks", "tfhe"}

@@ -1,6 +1,6 @@
 //! Networks on encrypted inputs.
 
-use std::fs;
+use std::{fs, ops::ControlFlow};
 
 use ringloom::{
     Decryptor, Params,
@@ -77,7 +77,7 @@ pub fn digits(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let secret = ringloom::SecretKey::generate_with(&session, &mut random)?;
     let public = secret.public_key_with(&mut random)?;
     let request = program.public().key_request();
-    let keys = secret.evaluation_keys_with(request, &mut random, &mut |_, _| ())?;
+    let keys = secret.evaluation_keys_with(request, &mut random, &mut ringloom::no_progress)?;
     let server = Server::new(&session, &program, &keys)?;
     drop(keys);
     let encryptor = ringloom::Encryptor::new(&session, &public)?;
@@ -97,7 +97,7 @@ pub fn digits(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
         note: Some(format!("64-32-10, tanh as a polynomial of degree {DEGREE}")),
     };
     let ring = session.ring().clone();
-    let call = move || Ok(server.run(&input, &mut |_| ())?);
+    let call = move || Ok(server.run(&input, &mut |_| ControlFlow::Continue(()))?);
     let check = move |y: &EncryptedVectors| {
         let got = y.decrypt(&Decryptor::new(&secret))?;
         Ok(distance(&got.concat(), &want))

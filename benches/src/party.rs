@@ -35,7 +35,8 @@ impl Party {
         let secret = SecretKey::generate_with(&session, &mut random)?;
         let public = secret.public_key_with(&mut random)?;
         let encryptor = Encryptor::new(&session, &public)?;
-        let seeded = secret.evaluation_keys_with(request, &mut random, &mut |_, _| ())?;
+        let seeded =
+            secret.evaluation_keys_with(request, &mut random, &mut ringloom::no_progress)?;
         let keys = EvaluationKeys::load(&session, &seeded)?;
         let evaluator = Evaluator::new(Arc::new(keys));
         Ok(Arc::new(Self {

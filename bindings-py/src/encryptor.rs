@@ -45,7 +45,9 @@ impl Encryptor {
             let mut batches = Vec::with_capacity(total);
             for rows in x.rows.chunks(packing.lanes) {
                 batches.push(EncryptedVectors::encrypt(&self.0, packing, rows, level)?);
-                progress.report(batches.len(), total);
+                if progress.report(batches.len(), total).is_break() {
+                    break; // `finish` raises the reason
+                }
             }
             Ciphertext::close(&batches, x.ndim, Vec::new())
         });

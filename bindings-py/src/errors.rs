@@ -97,6 +97,7 @@ fn class_of(error: &Error) -> &'static str {
         Error::Shape { .. } => "ShapeError",
         Error::Precision { .. } => "PrecisionError",
         Error::Serialization { .. } => "SerializationError",
+        Error::Cancelled { .. } => "CancelledError",
         Error::Randomness { .. } => "RandomnessError",
         Error::File { .. } => "FileError",
         _ => "RingloomError",

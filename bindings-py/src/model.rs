@@ -174,7 +174,7 @@ impl ModelServer {
         for (batch, input) in inputs.iter().enumerate() {
             outputs.push(self.inner.run(input, &mut |report| {
                 reports.push(StepReport::new(batch, report));
-                progress.report(reports.len(), total);
+                progress.report(reports.len(), total)
             })?);
         }
         Ciphertext::close(&outputs, ciphertext.meta.ndim, reports)

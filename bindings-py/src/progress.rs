@@ -1,5 +1,7 @@
 //! Progress of long work, shown by `ringloom._progress`.
 
+use std::ops::ControlFlow;
+
 use pyo3::prelude::*;
 
 /// Reports steps to a bar or a callable, from code that has released the interpreter.
@@ -20,20 +22,27 @@ impl Progress {
         })
     }
 
-    /// Calls `report(done, total)`. What it raises is kept for [`Progress::finish`].
-    pub fn report(&mut self, done: usize, total: usize) {
-        if self.error.is_some() {
-            return;
-        }
-        let Some(report) = &self.report else { return };
+    /// Calls `report(done, total)`. What it raises, or a signal such as Ctrl-C, ends the work and
+    /// is kept for [`Progress::finish`].
+    pub fn report(&mut self, done: usize, total: usize) -> ControlFlow<()> {
         let called = Python::attach(|py| {
             py.check_signals()?;
+            let Some(report) = &self.report else {
+                return Ok(());
+            };
             report.call1(py, (done, total)).map(drop)
         });
-        self.error = called.err();
+        match called {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.error = Some(error);
+                ControlFlow::Break(())
+            }
+        }
     }
 
-    /// Closes the bar; raises what the callable raised.
+    /// Closes the bar; raises what ended the work. To be called before the work's own result is
+    /// looked at.
     pub fn finish(self, py: Python<'_>) -> PyResult<()> {
         if let Some(report) = self.report {
             let report = report.bind(py);

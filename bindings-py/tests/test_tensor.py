@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -147,6 +148,17 @@ def test_properties(client: rl.Client, server: rl.Session) -> None:
     assert x.params == client.params
     assert x.key_id == client.key_id == server.key_id
     assert x.device == "cpu"
+
+
+def test_an_interrupt_ends_long_work(client: rl.Client, params: rl.Params) -> None:
+    request = rl.KeyRequest()
+    for steps in range(1, 2000):
+        request = request.with_rotation(steps, params.max_level)
+    keyboard = threading.Timer(0.02, signal.raise_signal, [signal.SIGINT])
+    keyboard.start()
+    with pytest.raises(KeyboardInterrupt):
+        client.keygen(request, progress=False)
+    keyboard.join()
 
 
 def test_threads_make_progress(client: rl.Client, params: rl.Params) -> None:

@@ -202,6 +202,16 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// Work that its caller ended.
+    #[error("{op}: cancelled, expected {total} parts, got {done}; call again to start anew")]
+    Cancelled {
+        /// Operation that was cancelled.
+        op: &'static str,
+        /// Parts that were done.
+        done: usize,
+        /// Parts of the whole.
+        total: usize,
+    },
     /// The operating system gave no randomness.
     #[error(
         "{op}: no randomness, expected bytes of the operating system, got {cause}; check the system's random device"

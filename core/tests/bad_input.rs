@@ -2,14 +2,15 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use common::{Party, values};
 use ringloom::{
-    Encoder, Error, KeyRequest, Params, ParamsLiteral, Session,
+    Encoder, Error, EvaluationKeys, KeyRequest, Params, ParamsLiteral, Session,
     circuits::{Basis, Diagonals, LinearPlan, LinearTransform, PolyPlan},
     matrix::{EncryptedVectors, MatVec, MatVecPlan, Packing},
     params::PrimeSpec::Bits,
+    rlwe::SecureRandom,
 };
 use ringloom_ntt::{
     device::{Capabilities, Device, RingBackend},
@@ -126,6 +127,32 @@ fn levels_and_powers_that_do_not_fit() {
         "Evaluator::align_to",
         Error::PowerMismatch { .. },
         e.align_to(&product, 0)
+    );
+}
+
+#[test]
+fn cancelled_work() {
+    let p = party(2, &KeyRequest::new());
+    let request = KeyRequest::new()
+        .with_rotation(1, 1)
+        .with_relinearisation(1);
+    let mut random = SecureRandom::insecure_from_seed([1; 32]);
+    let mut stop = |_, _| ControlFlow::Break(());
+    refused!(
+        "SecretKey::evaluation_keys",
+        Error::Cancelled {
+            done: 1,
+            total: 2,
+            ..
+        },
+        p.secret
+            .evaluation_keys_with(&request, &mut random, &mut stop)
+    );
+    let keys = p.secret.evaluation_keys(&request).unwrap();
+    refused!(
+        "EvaluationKeys::load",
+        Error::Cancelled { .. },
+        EvaluationKeys::load_with(p.secret.session(), &keys, &mut stop)
     );
 }
 

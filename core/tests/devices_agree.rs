@@ -26,7 +26,7 @@ fn run(device: &dyn Device, params: &Params) -> Vec<u64> {
         .with_relinearisation(4)
         .with_conjugation(2);
     let keys = secret
-        .evaluation_keys_with(&request, &mut random, &mut |_, _| ())
+        .evaluation_keys_with(&request, &mut random, &mut ringloom::no_progress)
         .unwrap();
     let evaluator = Evaluator::new(Arc::new(EvaluationKeys::load(&session, &keys).unwrap()));
     let encryptor = Encryptor::new(&session, &public).unwrap();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use common::{distance, values};
 use ringloom::{
@@ -57,7 +57,7 @@ fn run(program: &Program, batch: &[Vec<f64>]) -> f64 {
     let public = secret.public_key_with(&mut random).unwrap();
     let request = program.public().key_request();
     let keys = secret
-        .evaluation_keys_with(request, &mut random, &mut |_, _| ())
+        .evaluation_keys_with(request, &mut random, &mut ringloom::no_progress)
         .unwrap();
     let framing = keys.to_bytes().unwrap().len() as u64 - program.prediction().key_bytes;
     assert!(
@@ -72,7 +72,10 @@ fn run(program: &Program, batch: &[Vec<f64>]) -> f64 {
     assert!(framing < 1024, "{framing}");
     let mut seen = Vec::new();
     let y = server
-        .run(&x, &mut |report| seen.push(report.info.clone()))
+        .run(&x, &mut |report| {
+            seen.push(report.info.clone());
+            ControlFlow::Continue(())
+        })
         .unwrap();
     assert_eq!(seen, program.public().steps());
     let got = y.decrypt(&Decryptor::new(&secret)).unwrap();

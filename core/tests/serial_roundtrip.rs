@@ -105,7 +105,9 @@ fn a_program_out_of_bytes_runs_as_before() {
     let host = Session::new(program.params(), &ReferenceDevice::new()).unwrap();
     let input = EncryptedVectors::from_bytes(&input.to_bytes().unwrap(), &host, LIMIT).unwrap();
     let server = Server::new(&host, &program, &keys).unwrap();
-    let output = server.run(&input, &mut |_| ()).unwrap();
+    let output = server
+        .run(&input, &mut |_| std::ops::ControlFlow::Continue(()))
+        .unwrap();
     let output = EncryptedVectors::from_bytes(&output.to_bytes().unwrap(), client, LIMIT).unwrap();
     let decrypted = output.decrypt(&Decryptor::new(secret)).unwrap();
     for (x, got) in VECTORS.iter().zip(&decrypted) {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout)]
 
+use std::ops::ControlFlow;
+
 use ringloom::{
     Decryptor, Encryptor, SecretKey, Session,
     matrix::EncryptedVectors,
@@ -46,6 +48,7 @@ fn main() -> ringloom::Result<()> {
             "{:24} level {} -> {}  {ms:8.1} ms",
             info.name, info.level_in, info.level_out
         );
+        ControlFlow::Continue(()) // `Break` would end the run
     })?;
 
     for (y, x) in y.decrypt(&Decryptor::new(&secret))?.iter().zip(&inputs) {

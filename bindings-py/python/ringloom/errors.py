@@ -149,6 +149,10 @@ class FileError(RingloomError, OSError):
     """A file that cannot be read or written."""
 
 
+class CancelledError(RingloomError):
+    """Work that a progress callable ended."""
+
+
 class RandomnessError(RingloomError, OSError):
     """An operating system that gave no randomness."""
 

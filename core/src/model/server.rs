@@ -1,6 +1,6 @@
 //! Running a program on ciphertexts.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, ops::ControlFlow, sync::Arc, time::Instant};
 
 use super::program::{Program, PublicProgram, Step, StepInfo};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     ckks::Evaluator,
     error::{Error, Result},
     matrix::{EncryptedVectors, MatVec},
+    progress::{Progress, no_progress, report},
     rlwe::{EvaluationKeys, SeededKeys},
     session::Session,
 };
@@ -46,10 +47,10 @@ impl Server {
     /// [`Error::ParamsMismatch`] when session or keys are for other parameters;
     /// [`Error::KeyMissing`] when the keys do not answer the program's request; device failures.
     pub fn new(session: &Session, program: &Program, keys: &SeededKeys) -> Result<Self> {
-        Self::new_with(session, program, keys, &mut |_, _| ())
+        Self::new_with(session, program, keys, &mut no_progress)
     }
 
-    /// The same; `progress(done, total)` is called after each key and each step.
+    /// The same; `progress` is called after each key and each step.
     ///
     /// # Errors
     /// As [`Server::new`].
@@ -57,7 +58,7 @@ impl Server {
         session: &Session,
         program: &Program,
         keys: &SeededKeys,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let op = "Server::new";
         session.check_params(op, program.params.id())?;
@@ -79,7 +80,7 @@ impl Server {
                 },
                 Step::Poly { plan, .. } => PreparedStep::Poly(plan.clone()),
             });
-            progress(key_count + steps.len(), total);
+            report(op, progress, key_count + steps.len(), total)?;
         }
         let (public, evaluator) = (program.public.clone(), Evaluator::new(Arc::new(keys)));
         Ok(Self {
@@ -99,15 +100,16 @@ impl Server {
         &self.evaluator
     }
 
-    /// Runs every step on a batch of encrypted inputs; `observe` is called after each.
+    /// Runs every step on a batch of encrypted inputs; `observe` is called after each, and ends
+    /// the run with `Break`.
     ///
     /// # Errors
     /// [`Error::Shape`] for another packing; [`Error::LevelMismatch`], [`Error::PowerMismatch`],
-    /// [`Error::KeyMismatch`], [`Error::ParamsMismatch`]; device failures.
+    /// [`Error::KeyMismatch`], [`Error::ParamsMismatch`]; [`Error::Cancelled`]; device failures.
     pub fn run(
         &self,
         input: &EncryptedVectors,
-        observe: &mut dyn FnMut(&StepReport),
+        observe: &mut dyn FnMut(&StepReport) -> ControlFlow<()>,
     ) -> Result<EncryptedVectors> {
         let op = "Server::run";
         if input.packing() != self.public.input {
@@ -123,18 +125,19 @@ impl Server {
             return Err(Error::LevelMismatch { op, expected, got });
         }
         let mut current: Option<EncryptedVectors> = None;
-        for (step, info) in self.steps.iter().zip(&self.public.steps) {
+        for (i, (step, info)) in self.steps.iter().zip(&self.public.steps).enumerate() {
             let before = current.as_ref().unwrap_or(input);
             let start = Instant::now();
             let after = self.step(step, info, before)?;
             self.evaluator.session().ring().wait()?;
             let wall_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            observe(&StepReport {
+            let done = StepReport {
                 info: info.clone(),
                 wall_ns,
                 scale_log2_in: before.parts()[0].scale_log2()?,
                 scale_log2_out: after.parts()[0].scale_log2()?,
-            });
+            };
+            report(op, &mut |_, _| observe(&done), i + 1, self.steps.len())?;
             current = Some(after);
         }
         Ok(current.expect("a network has at least one layer"))

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    progress::{Progress, no_progress, report},
     session::Session,
 };
 
@@ -32,19 +33,20 @@ impl EvaluationKeys {
     /// # Errors
     /// [`Error::ParamsMismatch`]; device failures, memory among them.
     pub fn load(session: &Session, seeded: &SeededKeys) -> Result<Self> {
-        Self::load_with(session, seeded, &mut |_, _| ())
+        Self::load_with(session, seeded, &mut no_progress)
     }
 
-    /// The same; `progress(done, total)` is called after each key.
+    /// The same; `progress` is called after each key.
     ///
     /// # Errors
-    /// As [`EvaluationKeys::load`].
+    /// As [`EvaluationKeys::load`]; [`Error::Cancelled`].
     pub fn load_with(
         session: &Session,
         seeded: &SeededKeys,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<Self> {
-        session.check_params("EvaluationKeys::load", seeded.params.id())?;
+        let op = "EvaluationKeys::load";
+        session.check_params(op, seeded.params.id())?;
         let (ring, params) = (session.ring(), session.params());
         let mut keys = BTreeMap::new();
         for (&kind, key) in &seeded.keys {
@@ -78,7 +80,7 @@ impl EvaluationKeys {
                     key: prepared,
                 },
             );
-            progress(keys.len(), seeded.keys.len());
+            report(op, progress, keys.len(), seeded.keys.len())?;
         }
         Ok(Self {
             session: session.clone(),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     params::{KeyRequest, Params},
+    progress::{Progress, no_progress, report},
 };
 
 /// What a key-switch key is for.
@@ -122,19 +123,18 @@ impl SecretKey {
     /// [`Error::LevelExhausted`] for a level above the chain;
     /// [`Error::Randomness`]; device failures.
     pub fn evaluation_keys(&self, request: &KeyRequest) -> Result<SeededKeys> {
-        self.evaluation_keys_with(request, &mut SecureRandom::from_os()?, &mut |_, _| ())
+        self.evaluation_keys_with(request, &mut SecureRandom::from_os()?, &mut no_progress)
     }
 
-    /// The same, with randomness from the given source; `progress(done, total)` is called after
-    /// each key.
+    /// The same, with randomness from the given source; `progress` is called after each key.
     ///
     /// # Errors
-    /// As [`SecretKey::evaluation_keys`].
+    /// As [`SecretKey::evaluation_keys`]; [`Error::Cancelled`].
     pub fn evaluation_keys_with(
         &self,
         request: &KeyRequest,
         random: &mut SecureRandom,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut Progress<'_>,
     ) -> Result<SeededKeys> {
         let params = self.session().params().clone();
         let wanted = wanted(&params, request);
@@ -153,7 +153,7 @@ impl SecretKey {
                 random,
             )?;
             keys.insert(kind, SeededKey { level, index, body });
-            progress(keys.len(), total);
+            report("SecretKey::evaluation_keys", progress, keys.len(), total)?;
         }
         Ok(SeededKeys {
             params,

@@ -24,7 +24,7 @@ impl Party {
         let public = secret.public_key_with(&mut random).unwrap();
         let encryptor = Encryptor::new(&session, &public).unwrap();
         let seeded = secret
-            .evaluation_keys_with(request, &mut random, &mut |_, _| ())
+            .evaluation_keys_with(request, &mut random, &mut ringloom::no_progress)
             .unwrap();
         let keys = EvaluationKeys::load(&session, &seeded).unwrap();
         Self {

@@ -74,7 +74,7 @@ impl World {
             .with_rotation(1, 3)
             .with_conjugation(0);
         let keys = secret
-            .evaluation_keys_with(&request, &mut random, &mut |_, _| ())
+            .evaluation_keys_with(&request, &mut random, &mut ringloom::no_progress)
             .unwrap();
         let encryptor = Encryptor::new(&session, &public).unwrap();
         let ciphertext = encryptor.encrypt_with(&VALUES, 2, &mut random).unwrap();

@@ -178,12 +178,12 @@ impl Run<'_> {
     }
 
     /// The words of an input.
-    pub(super) fn words(&self, shape: Shape, input: Input) -> Arc<[u64]> {
+    pub(super) fn words(&self, shape: Shape, input: Input) -> Words {
         self.inputs.words(self.ring.spec(), shape, input)
     }
 
     /// One residue per limb of the shape: the last word of each limb of an input.
-    pub(super) fn constants(&self, shape: Shape, input: Input) -> Arc<[u64]> {
+    pub(super) fn constants(&self, shape: Shape, input: Input) -> Words {
         let words = self.words(shape, input);
         words
             .chunks(shape.n())
@@ -203,10 +203,13 @@ pub(super) type Program = fn(&mut Run<'_>, Setup) -> Result<()>;
 
 /// The inputs of one ring, each made once.
 #[derive(Default)]
-struct Inputs(RefCell<HashMap<(Shape, Input), Arc<[u64]>>>);
+struct Inputs(RefCell<HashMap<InputOf, Words>>);
+
+type InputOf = (Shape, Input);
+type Words = Arc<[u64]>;
 
 impl Inputs {
-    fn words(&self, spec: &RingSpec, shape: Shape, input: Input) -> Arc<[u64]> {
+    fn words(&self, spec: &RingSpec, shape: Shape, input: Input) -> Words {
         let mut made = self.0.borrow_mut();
         let words = made.entry((shape, input));
         words
