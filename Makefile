@@ -5,7 +5,8 @@ DEVICE ?= cpu
 IDS ?= '*'
 PY := .venv/bin/python
 STAMP := .venv/.stamp
-RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing,ringloom-fpga/rtl
+FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/rtl
+RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
 
@@ -26,7 +27,7 @@ lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
 	@scripts/lint.sh
 
 test-fast: $(STAMP) ## unit and property tests of the three library crates
-	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom-fpga/csim
+	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/csim
 
 test: lint ## everything that CI runs
 	cargo test --locked $(RUST)

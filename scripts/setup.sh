@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what is missing: a C linker and Python's venv through apt, Python packages into .venv.
+# Installs what is missing: a C++ compiler, Python's venv, OpenCL for CPUs and hardware simulators through apt,
+# Python packages into .venv.
 # Quick when there is nothing to do. Needs Rust (rustup), Python 3.11+ and make to be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,6 +51,10 @@ fi
 for tool in verilator yosys z3; do
     command -v "$tool" >/dev/null || missing+=("$tool")
 done
+# OpenCL: the loader, and PoCL, which the tests run on. A vendor's driver beside it does no harm.
+libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
+[[ $libraries == *libOpenCL.so.1* ]] || missing+=(ocl-icd-libopencl1)
+[[ $libraries == *libpocl.so* ]] || missing+=(pocl-opencl-icd)
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 
 # 4. Python packages: the names from pyproject.toml, the versions from constraints.txt.
