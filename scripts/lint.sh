@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
 # Named features, never --all-features: a device that is absent here would not build.
-cargo clippy --locked --workspace --all-targets --features ringloom-ntt/testing -- -D warnings
+cargo clippy --locked --workspace --all-targets --features ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/rtl -- -D warnings
 python=.venv/bin/python
 "$python" scripts/test_check_imports.py --quiet
 "$python" scripts/check_imports.py
@@ -19,7 +19,7 @@ for file in "$answers"/*.json; do
     cmp "$file" "ntt-kernels/tests/data/$(basename "$file")"
 done
 ruff=("$python" -m ruff)
-folders=(bindings-py examples/python scripts ntt-kernels/tests/data benches)
+folders=(bindings-py examples/python scripts ntt-kernels/tests/data benches fpga)
 "${ruff[@]}" check --quiet --config bindings-py/pyproject.toml "${folders[@]}"
 "${ruff[@]}" format --quiet --check --config bindings-py/pyproject.toml "${folders[@]}"
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what is missing: a C linker and Python's venv through apt, Python packages into .venv.
+# Installs what is missing: a C++ compiler, Python's venv, OpenCL for CPUs and hardware simulators through apt,
+# Python packages into .venv.
 # Quick when there is nothing to do. Needs Rust (rustup), Python 3.11+ and make to be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +21,7 @@ apt_install() {
         fi
     fi
     "${prefix[@]}" apt-get update -qq || true # a stale list may still do
-    DEBIAN_FRONTEND=noninteractive "${prefix[@]}" apt-get install -y -qq "$@" </dev/null \
+    DEBIAN_FRONTEND=noninteractive "${prefix[@]}" apt-get install -y -qq --no-install-recommends "$@" </dev/null \
         || fail "apt-get failed; run: sudo apt-get install -y $*"
 }
 
@@ -41,12 +42,19 @@ for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
 done
 [ -n "$python" ] || fail "expected Python 3.11 or newer, got $(python3 --version 2>&1); install one"
 
-# 3. System packages, only the missing ones.
+# 3. System packages, only the missing ones. The last three simulate and prove the FPGA core.
 missing=()
 { command -v cc && command -v c++; } >/dev/null || missing+=(build-essential)
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     missing+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
 fi
+for tool in verilator yosys z3; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
+done
+# OpenCL: the loader, and PoCL, which the tests run on. A vendor's driver beside it does no harm.
+libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
+[[ $libraries == *libOpenCL.so.1* ]] || missing+=(ocl-icd-libopencl1)
+[[ $libraries == *libpocl.so* ]] || missing+=(pocl-opencl-icd)
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 
 # 4. Python packages: the names from pyproject.toml, the versions from constraints.txt.

@@ -84,7 +84,7 @@ pub struct PythonPeer {
 
 impl PythonPeer {
     /// Names of the Python peers.
-    pub const NAMES: [&str; 2] = ["openfhe", "tenseal"];
+    pub const NAMES: [&str; 3] = ["openfhe", "tenseal", "numpy"];
 
     /// Starts a peer with the interpreter of its own environment, `<folder>/<name>`, or of the
     /// folder itself.
@@ -132,6 +132,8 @@ impl PythonPeer {
                     "matrix/plain_matvec" => params == "256x256",
                     _ => false,
                 },
+                // In the clear: what a product costs at all.
+                "numpy" => op == "matrix/pc_mm",
                 _ => false,
             }
         };

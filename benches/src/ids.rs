@@ -3,7 +3,7 @@
 use crate::{
     Result,
     case::{Case, Context},
-    ckks, matrix, model, peers, ring,
+    ckks, matrix, model, peers, products, ring,
 };
 
 type Build = fn(&Context, &str) -> Result<Box<dyn Case>>;
@@ -22,7 +22,7 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 11] = [
+const OPS: [Op; 12] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
     Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
@@ -33,6 +33,7 @@ const OPS: [Op; 11] = [
     Op { name: "ckks/rotate", params: CKKS, build: ckks::rotate },
     Op { name: "ckks/rotate_hoisted8", params: CKKS, build: ckks::rotate_hoisted8 },
     Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9"], build: matrix::plain_matvec },
+    Op { name: "matrix/pc_mm", params: &["1024", "1024x8192", "4096"], build: products::pc_mm },
     Op { name: "model/digits", params: &["one", "batch"], build: model::digits },
 ];
 

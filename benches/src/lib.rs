@@ -6,7 +6,7 @@
 //! | [`params`] | parameter sets by name |
 //! | [`case`] | a prepared benchmark: call, wait, check |
 //! | [`party`] | keys and values that cases share |
-//! | [`ring`], [`ckks`], [`matrix`], [`model`] | the functions |
+//! | [`ring`], [`ckks`], [`matrix`], [`products`], [`model`] | the functions |
 //! | [`peers`] | other libraries' transforms (feature `peers`) |
 //! | [`worker`] | one case in a child process, over JSON lines |
 //! | [`child`] | the other end: our workers and the Python peers |
@@ -23,6 +23,7 @@ pub mod model;
 pub mod params;
 pub mod party;
 pub mod peers;
+pub mod products;
 pub mod report;
 pub mod ring;
 pub mod run;

@@ -16,7 +16,8 @@ use ringloom_bench::{
     run::{Options, Outcome, Peers, group},
     worker,
 };
-use ringloom_ntt::{device::Trace, open_device};
+use ringloom_fpga::open_device;
+use ringloom_ntt::device::Trace;
 
 /// Benchmarks of Ringloom: verified outputs, peers interleaved.
 #[derive(Parser)]

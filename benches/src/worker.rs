@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-use ringloom_ntt::open_device;
+use ringloom_fpga::open_device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use ringloom_ntt::{device::Device, device_names, open_device};
+use ringloom_fpga::{device_names, open_device};
+use ringloom_ntt::device::Device;
 
 use crate::errors::Result;
 

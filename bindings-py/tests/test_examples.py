@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_roles_agree(roles: Path) -> None:
     report = json.loads((roles / "server/report.json").read_text(encoding="utf-8"))
     assert [run["name"] for run in report["runs"]] == ["packed", "single-0"]
     assert all(step["ms"] > 0 for run in report["runs"] for step in run["steps"])
+
+
+def test_another_device_gives_the_same_answers(roles: Path, tmp_path: Path) -> None:
+    """Byte for byte: a server on the simulated FPGA kernels."""
+    for folder in ("server", "exchange"):
+        shutil.copytree(roles / folder, tmp_path / folder)
+    exchange = tmp_path / "exchange"
+    run(
+        "digits_server.py", "--exchange", exchange, "--device", "fpga-csim", cwd=tmp_path / "server"
+    )
+    answers = sorted(path.name for path in exchange.glob("*.out.rlc"))
+    assert answers == ["packed.out.rlc", "single-0.out.rlc"]
+    for name in answers:
+        assert (exchange / name).read_bytes() == (roles / "exchange" / name).read_bytes()
 
 
 def coefficients(secret: bytes, count: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::{iter, ops::Range};
+
 use common::{Party, distance, values};
 use proptest::prelude::*;
 use ringloom::{
@@ -289,8 +291,9 @@ fn bad_input() {
     shape(a.add_plain(e, &[0.0; 3], &[4]).map(drop));
     shape(a.add_plain(e, &[0.0; 24], &[2, 3, 4]).map(drop));
     shape(a.add_plain(e, &[], &[0]).map(drop));
-    let slice = |r: &[_]| RearrangePlan::slice(&params, &rows, 2, r).map(drop);
-    shape(slice(&[0..3]));
+    let slice = |r: &[Range<usize>]| RearrangePlan::slice(&params, &rows, 2, r).map(drop);
+    let one_axis: Vec<_> = iter::once(0..3).collect();
+    shape(slice(&one_axis));
     shape(slice(&[0..3, 2..2]));
     shape(slice(&[0..4, 0..4]));
     let concatenate = |s: &[_], axis| RearrangePlan::concatenate(&params, s, 2, axis).map(drop);

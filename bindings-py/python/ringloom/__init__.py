@@ -7,7 +7,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `ModelServer` |
-| the model's owner | `Linear`, `Conv2d`, `AvgPool2d`, `BatchNorm`, `Flatten`, `Activation`, `Sequential`, `from_sklearn`, `Program` |
+| the model's owner | `Sequential` and its layers, `from_sklearn`, `Program` |
 """
 
 from __future__ import annotations

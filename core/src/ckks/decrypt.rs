@@ -4,14 +4,15 @@ use std::fmt;
 
 use ringloom_ntt::{
     host_fft::Complex64,
-    poly::{Cmd, Domain, ElementwiseOp, Shape},
+    poly::{Cmd, Domain, ElementwiseOp, Shape, View},
 };
 use zeroize::Zeroizing;
 
 use super::{ciphertext::Ciphertext, codec::Composer};
 use crate::{
     error::{Error, Result},
-    rlwe::SecretKey,
+    rlwe::{KeyId, SecretKey},
+    session::Session,
 };
 
 /// Decrypts and decodes.
@@ -56,34 +57,12 @@ impl<'k> Decryptor<'k> {
     /// [`Error::Ring`] for one that lives on another device (move it first).
     pub fn decrypt_complex(&self, ct: &Ciphertext) -> Result<Vec<Complex64>> {
         let op = "Decryptor::decrypt";
-        let session = self.secret.session();
+        let (session, params) = (self.secret.session(), self.secret.session().params());
         session.check_params(op, ct.meta.params)?;
-        if ct.key_id != self.secret.id() {
-            let (expected, got) = (self.secret.id().to_string(), ct.key_id.to_string());
-            return Err(Error::KeyMismatch { op, expected, got });
-        }
-        let (ring, params) = (session.ring(), session.params());
-        let limbs = ct.buf.limbs();
-        let shape = Shape::new(1, limbs, params.log_n());
-        let mut message = ring.alloc_secret(shape, Domain::Eval)?;
-        ring.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Mul,
-            dst: message.view_mut(),
-            a: Some(ct.buf.poly(1)?),
-            b: Some(self.secret.eval().view().with_limbs(limbs)?),
-        })?;
-        ring.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: message.view_mut(),
-            a: None,
-            b: Some(ct.buf.poly(0)?),
-        })?;
-        ring.intt(&mut message)?;
-        let words = Zeroizing::new(ring.download(&message)?);
-        let composer = Composer::new(params.ring_spec(), limbs);
-        let (n, slots) = (params.n(), params.slots());
+        let coeffs = self.coefficients(op, &ct.session, ct.key_id, &ct.buf.view())?;
+        let slots = params.slots();
         let inverse_scale = 1.0 / ct.meta.scale(params)?.to_f64();
-        let value = |i| composer.compose(&words, n, i) * inverse_scale;
+        let value = |i: usize| coeffs[i] * inverse_scale;
         let mut packed: Vec<Complex64> = (0..slots)
             .map(|k| Complex64 {
                 re: value(k),
@@ -92,6 +71,49 @@ impl<'k> Decryptor<'k> {
             .collect();
         session.fft().to_slots(&mut packed)?;
         Ok(packed)
+    }
+}
+
+impl Decryptor<'_> {
+    /// The centred coefficients of `c0 + c1 s` for every pair `(c0, c1)` of polynomials.
+    pub(crate) fn coefficients(
+        &self,
+        op: &'static str,
+        owner: &Session,
+        key_id: KeyId,
+        pairs: &View,
+    ) -> Result<Zeroizing<Vec<f64>>> {
+        let session = self.secret.session();
+        session.check_params(op, owner.params().id())?;
+        if key_id != self.secret.id() {
+            let (expected, got) = (self.secret.id().to_string(), key_id.to_string());
+            return Err(Error::KeyMismatch { op, expected, got });
+        }
+        let (ring, params) = (session.ring(), session.params());
+        let (limbs, count) = (pairs.limbs(), pairs.batch() / 2);
+        let shape = Shape::new(count, limbs, params.log_n());
+        let mut message = ring.alloc_secret(shape, Domain::Eval)?;
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Mul,
+            dst: message.view_mut(),
+            a: Some(pairs.clone().polys(1, count, 2)?),
+            b: Some(self.secret.eval().view().with_limbs(limbs)?),
+        })?;
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Add,
+            dst: message.view_mut(),
+            a: None,
+            b: Some(pairs.clone().polys(0, count, 2)?),
+        })?;
+        ring.intt(&mut message)?;
+        let words = Zeroizing::new(ring.download(&message)?);
+        let composer = Composer::new(params.ring_spec(), limbs);
+        let n = params.n();
+        let mut coeffs = Zeroizing::new(Vec::with_capacity(count * n));
+        for words in words.chunks_exact(limbs.len() * n) {
+            coeffs.extend((0..n).map(|i| composer.compose(words, n, i)));
+        }
+        Ok(coeffs)
     }
 }
 

@@ -79,13 +79,32 @@ impl Encryptor {
         level: usize,
         random: &mut SecureRandom,
     ) -> Result<Ciphertext> {
-        let (ring, params) = (self.session.ring(), self.session.params());
+        let params = self.session.params();
         let spec = params.level(level)?;
         let limbs = spec.limbs();
         let coeffs =
             self.encoder
                 .coefficients("Encryptor::encrypt", values.into(), spec.scale(), limbs)?;
-        let message = self.encoder.upload(&coeffs, limbs, true)?;
+        let buf = self.encrypt_coeffs(&coeffs, level, random)?;
+        let (meta, session) = (Meta::fresh(params, level), self.session.clone());
+        Ok(Ciphertext {
+            buf,
+            meta,
+            key_id: self.key_id,
+            session,
+        })
+    }
+
+    /// Encrypts integer coefficients over the limbs of a level.
+    pub(crate) fn encrypt_coeffs(
+        &self,
+        coeffs: &[i128],
+        level: usize,
+        random: &mut SecureRandom,
+    ) -> Result<PolyBuf> {
+        let (ring, params) = (self.session.ring(), self.session.params());
+        let limbs = params.level(level)?.limbs();
+        let message = self.encoder.upload(coeffs, limbs, true)?;
         let n = params.n();
         let ephemeral = random.ternary(Purpose::Ephemeral, n);
         let ephemeral = small_to_eval(&self.session, limbs, 1, &ephemeral)?;
@@ -118,13 +137,7 @@ impl Encryptor {
             dst: buf.view_mut(),
             src: sum.view(),
         })?;
-        let (meta, session) = (Meta::fresh(params, level), self.session.clone());
-        Ok(Ciphertext {
-            buf,
-            meta,
-            key_id: self.key_id,
-            session,
-        })
+        Ok(buf)
     }
 }
 
@@ -149,13 +162,32 @@ impl SecretKey {
         level: usize,
         random: &mut SecureRandom,
     ) -> Result<Ciphertext> {
-        let session = self.session();
-        let (ring, params) = (session.ring(), session.params());
+        let (session, params) = (self.session(), self.session().params());
         let spec = params.level(level)?;
         let (encoder, limbs) = (Encoder::new(session), spec.limbs());
         let coeffs =
             encoder.coefficients("SecretKey::encrypt", values.into(), spec.scale(), limbs)?;
-        let message = encoder.upload(&coeffs, limbs, true)?;
+        let buf = self.encrypt_coeffs(&coeffs, level, random)?;
+        let (meta, session) = (Meta::fresh(params, level), session.clone());
+        Ok(Ciphertext {
+            buf,
+            meta,
+            key_id: self.id(),
+            session,
+        })
+    }
+
+    /// Encrypts integer coefficients over the limbs of a level.
+    pub(crate) fn encrypt_coeffs(
+        &self,
+        coeffs: &[i128],
+        level: usize,
+        random: &mut SecureRandom,
+    ) -> Result<PolyBuf> {
+        let session = self.session();
+        let (ring, params) = (session.ring(), session.params());
+        let limbs = params.level(level)?.limbs();
+        let message = Encoder::new(session).upload(coeffs, limbs, true)?;
         let shape = Shape::new(1, limbs, params.log_n());
         let mut a = ring.alloc(shape, Domain::Eval)?;
         let seed = SeedLayout {
@@ -183,13 +215,7 @@ impl SecretKey {
             dst: buf.poly_mut(1)?,
             src: a.view(),
         })?;
-        let (meta, session) = (Meta::fresh(params, level), session.clone());
-        Ok(Ciphertext {
-            buf,
-            meta,
-            key_id: self.id(),
-            session,
-        })
+        Ok(buf)
     }
 
     /// An encryptor with a fresh public key of this secret.

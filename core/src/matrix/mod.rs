@@ -11,9 +11,11 @@
 //! | [`Weights`] | a plaintext matrix, dense or sparse |
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
 //! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
+//! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 
 mod array;
 mod array_packing;
+mod coeff;
 mod encrypted_matvec;
 mod matvec;
 mod matvec_plan;
@@ -26,6 +28,7 @@ mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
+pub use coeff::{CoeffForm, CoeffMatrix, PlainMatrix};
 pub use encrypted_matvec::EncryptedMatVec;
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;

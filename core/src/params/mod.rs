@@ -90,6 +90,16 @@ impl Params {
         })))
     }
 
+    /// A secure set of degree 2^12 for one product of a plaintext matrix with a
+    /// [`CoeffMatrix`](crate::matrix::CoeffMatrix): factors of 16 bits, and room for a scale of
+    /// 2^40 with entries up to 2^14. Its own scale, for values in slots, is 2^16.
+    ///
+    /// # Errors
+    /// None in practice: the primes exist.
+    pub fn for_coeff_product() -> Result<Self> {
+        presets::for_coeff_product()
+    }
+
     /// A small ring for examples and tests: N = 2^10, scale 2^40. **Insecure.**
     ///
     /// # Errors

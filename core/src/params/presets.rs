@@ -98,6 +98,18 @@ pub(super) fn for_depth(depth: usize) -> Result<Params> {
     Err(too_deep())
 }
 
+/// Two narrow primes at the bottom, so that a narrow special prime is as large as a digit and the
+/// smallest ring can hold a wide scale.
+pub(super) fn for_coeff_product() -> Result<Params> {
+    Params::new(&ParamsLiteral {
+        log_n: 12,
+        chain: vec![vec![Bits(28), Bits(28)], vec![Bits(16)]],
+        special: vec![Bits(28)],
+        log_scale: 16,
+        limbs_per_digit: 1,
+    })
+}
+
 pub(super) fn insecure_toy(levels: usize, log_n: u32) -> Result<Params> {
     // The limb check refuses the largest count that is built up here.
     let levels = levels.min(LimbSet::MAX_LIMBS);

@@ -31,6 +31,8 @@ pub enum Kind {
     Ciphertext,
     /// [`EncryptedVectors`](crate::matrix::EncryptedVectors).
     EncryptedVectors,
+    /// [`CoeffMatrix`](crate::matrix::CoeffMatrix).
+    CoeffMatrix,
     /// [`Program`](crate::model::Program), weights included.
     Program,
     /// [`PublicProgram`](crate::model::PublicProgram).
@@ -42,12 +44,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
         Self::Ciphertext,
         Self::EncryptedVectors,
+        Self::CoeffMatrix,
         Self::Program,
         Self::PublicProgram,
         Self::SecretKey,
@@ -65,6 +68,7 @@ impl Kind {
             Self::Program => 6,
             Self::PublicProgram => 7,
             Self::SecretKey => 8,
+            Self::CoeffMatrix => 9,
             Self::EncryptedProgram => 10,
         }
     }
@@ -78,7 +82,7 @@ impl Kind {
     pub const fn extension(self) -> &'static str {
         match self {
             Self::PublicKey | Self::SeededKeys => "rlk",
-            Self::Ciphertext | Self::EncryptedVectors => "rlc",
+            Self::Ciphertext | Self::EncryptedVectors | Self::CoeffMatrix => "rlc",
             Self::Params | Self::Program | Self::PublicProgram | Self::EncryptedProgram => "rlp",
             Self::SecretKey => "rls",
         }
@@ -102,6 +106,7 @@ impl Kind {
             Self::SeededKeys => "SeededKeys::read_from",
             Self::Ciphertext => "Ciphertext::read_from",
             Self::EncryptedVectors => "EncryptedVectors::read_from",
+            Self::CoeffMatrix => "CoeffMatrix::read_from",
             Self::Program => "Program::read_from",
             Self::PublicProgram => "PublicProgram::read_from",
             Self::SecretKey => "SecretKey::import_secret",
@@ -116,6 +121,7 @@ impl Kind {
             Self::SeededKeys => "SeededKeys::write_to",
             Self::Ciphertext => "Ciphertext::write_to",
             Self::EncryptedVectors => "EncryptedVectors::write_to",
+            Self::CoeffMatrix => "CoeffMatrix::write_to",
             Self::Program => "Program::write_to",
             Self::PublicProgram => "PublicProgram::write_to",
             Self::SecretKey => "SecretKey::export_secret",
@@ -132,6 +138,7 @@ impl fmt::Display for Kind {
             Self::SeededKeys => "evaluation keys",
             Self::Ciphertext => "a ciphertext",
             Self::EncryptedVectors => "encrypted vectors",
+            Self::CoeffMatrix => "a matrix in coefficients",
             Self::Program => "a program with weights",
             Self::PublicProgram => "a public program",
             Self::SecretKey => "a secret key",

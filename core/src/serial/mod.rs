@@ -16,7 +16,7 @@
 //! | file | kinds |
 //! |---|---|
 //! | `.rlk` | [`Kind::PublicKey`], [`Kind::SeededKeys`] |
-//! | `.rlc` | [`Kind::Ciphertext`], [`Kind::EncryptedVectors`] |
+//! | `.rlc` | [`Kind::Ciphertext`], [`Kind::EncryptedVectors`], [`Kind::CoeffMatrix`] |
 //! | `.rlp` | [`Kind::Program`], [`Kind::EncryptedProgram`], [`Kind::PublicProgram`], [`Kind::Params`] |
 //! | `.rls` | [`Kind::SecretKey`], see [`SecretKey::export_secret`](crate::SecretKey::export_secret) |
 //!

@@ -1,6 +1,9 @@
 //! What the CPU device needs of an instruction set, one limb at a time.
 
-use super::tables::LimbTables;
+use super::{
+    mat_mul::{self, LeftMatrix},
+    tables::LimbTables,
+};
 use crate::arith::{Modulus, ShoupWord};
 
 /// Smallest ring degree of the kernels, as a logarithm.
@@ -84,6 +87,17 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
         offset: u64,
         y_bits: u32,
     );
+
+    /// Whether [`LimbKernel::mat_mul`] wants the left operand as bytes.
+    fn multiplies_bytes(self) -> bool {
+        false
+    }
+
+    /// `out[i] = sum_j left[i][j] * src[j]`: row `j` of the source is words `j * len..` of `src`,
+    /// where `len` is the length of a row of `out`.
+    fn mat_mul(self, m: &Modulus, left: &LeftMatrix<'_>, src: &[u64], out: &mut [&mut [u64]]) {
+        mat_mul::by_words(self, m, left.matrix, src, out);
+    }
 
     /// `dst = a mod q` for words `a < 2^61`.
     fn reduce(self, m: &Modulus, dst: &mut [u64], a: &[u64]);

@@ -16,6 +16,7 @@ mod device;
 mod elementwise;
 pub mod isa;
 pub mod kernel;
+mod mat_mul;
 mod memory;
 mod permute;
 mod products;

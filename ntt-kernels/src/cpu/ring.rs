@@ -154,6 +154,12 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
             Cmd::Tensor { dst, a, b } => self.tensor(dst, a, b),
             Cmd::ModDown { dst, src, plan } => return self.mod_down(dst, src, plan),
             Cmd::Decompose { dst, src, plan } => return self.decompose(dst, src, plan),
+            Cmd::ModMatMul {
+                dst,
+                left,
+                src,
+                lanes,
+            } => self.mod_mat_mul(dst, left, src, *lanes),
             Cmd::GadgetProduct {
                 acc,
                 src,

@@ -1,7 +1,7 @@
 //! Threads that share the work of one command.
 
 #[cfg(feature = "threads")]
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(feature = "threads")]
 use rayon::prelude::*;
@@ -61,13 +61,27 @@ impl Workers {
             && tasks.len() > 1
             && tasks.len() * cost >= WORTH_SHARING
         {
-            pool.install(|| tasks.into_par_iter().with_max_len(1).for_each(f));
+            let tasks: Vec<_> = tasks.into_iter().map(|t| Mutex::new(Some(t))).collect();
+            share(pool, tasks.len(), &|i| {
+                let task = tasks[i]
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
+                f(task.expect("every task is handed out once"));
+            });
             return;
         }
         #[cfg(not(feature = "threads"))]
         let _ = cost;
         tasks.into_iter().for_each(f);
     }
+}
+
+/// Calls `f` with every number below `count`. Not generic: every kernel of every instruction set
+/// would have its own copy of the pool's machinery, two fifths of the crate's code.
+#[cfg(feature = "threads")]
+fn share(pool: &rayon::ThreadPool, count: usize, f: &(dyn Fn(usize) + Sync)) {
+    pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(f));
 }
 
 /// Shorter pieces cost more to hand out than to compute.

@@ -433,8 +433,8 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 }
 
 impl RingBackend for OpenClRing {
-    fn supports(&self, _kind: CmdKind) -> bool {
-        true
+    fn supports(&self, kind: CmdKind) -> bool {
+        kind != CmdKind::ModMatMul
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -529,6 +529,7 @@ impl RingBackend for OpenClRing {
                 Cmd::Decompose { dst, src, plan } => {
                     self.decompose(state, Place::of(dst), src, plan)
                 }
+                Cmd::ModMatMul { .. } => unreachable!("the ring lowers what is not supported"),
                 Cmd::GadgetProduct {
                     acc,
                     src,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
 use super::Owner;
-use super::{BaseConvertPlan, GadgetPlan, ModDownPlan, RawBuf, View, ViewMut};
+use super::{BaseConvertPlan, GadgetPlan, IntMatrix, ModDownPlan, RawBuf, View, ViewMut};
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
 /// promises about it.
@@ -131,6 +131,19 @@ pub enum Cmd {
         /// Digits and constants.
         plan: Arc<GadgetPlan>,
     },
+    /// Fused: `dst[i] = sum_j left[i][j] * src[j]`, a product of matrices modulo each limb, whose
+    /// right operand has polynomials as rows. Row `j` of an operand is `lanes` consecutive
+    /// polynomials, such as the two of a ciphertext.
+    ModMatMul {
+        /// Destination: `left.rows() * lanes` polynomials, either domain.
+        dst: ViewMut,
+        /// Left operand.
+        left: IntMatrix,
+        /// Right operand: `left.columns() * lanes` polynomials, the domain of `dst`.
+        src: View,
+        /// Polynomials of a row.
+        lanes: usize,
+    },
     /// Fused: [`Cmd::Decompose`] followed by [`Cmd::InnerProduct`]; leaves the result in the
     /// extended basis.
     GadgetProduct {
@@ -204,12 +217,13 @@ pub enum CmdKind {
     Tensor,
     ModDown,
     Decompose,
+    ModMatMul,
     GadgetProduct,
 }
 
 impl CmdKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Copy,
         Self::Elementwise,
         Self::ScaleLimbs,
@@ -223,6 +237,7 @@ impl CmdKind {
         Self::Tensor,
         Self::ModDown,
         Self::Decompose,
+        Self::ModMatMul,
         Self::GadgetProduct,
     ];
 
@@ -230,7 +245,7 @@ impl CmdKind {
     pub const fn is_fused(self) -> bool {
         matches!(
             self,
-            Self::Tensor | Self::ModDown | Self::Decompose | Self::GadgetProduct
+            Self::Tensor | Self::ModDown | Self::Decompose | Self::ModMatMul | Self::GadgetProduct
         )
     }
 
@@ -250,6 +265,7 @@ impl CmdKind {
             Self::Tensor => "tensor",
             Self::ModDown => "mod_down",
             Self::Decompose => "decompose",
+            Self::ModMatMul => "mod_mat_mul",
             Self::GadgetProduct => "gadget_product",
         }
     }
@@ -272,6 +288,7 @@ impl Cmd {
             Self::Tensor { .. } => CmdKind::Tensor,
             Self::ModDown { .. } => CmdKind::ModDown,
             Self::Decompose { .. } => CmdKind::Decompose,
+            Self::ModMatMul { .. } => CmdKind::ModMatMul,
             Self::GadgetProduct { .. } => CmdKind::GadgetProduct,
         }
     }
@@ -292,6 +309,7 @@ impl Cmd {
             | Self::Tensor { dst, .. }
             | Self::ModDown { dst, .. }
             | Self::Decompose { dst, .. }
+            | Self::ModMatMul { dst, .. }
             | Self::GadgetProduct { acc: dst, .. } => dst,
         }
     }
@@ -303,7 +321,8 @@ impl Cmd {
             | Self::BaseConvert { src, .. }
             | Self::Automorphism { src, .. }
             | Self::ModDown { src, .. }
-            | Self::Decompose { src, .. } => vec![src],
+            | Self::Decompose { src, .. }
+            | Self::ModMatMul { src, .. } => vec![src],
             Self::Elementwise { a, b, .. } => a.iter().chain(b).collect(),
             Self::ScaleLimbs { src, .. } | Self::OffsetLimbs { src, .. } => src.iter().collect(),
             Self::Ntt { .. } | Self::ExpandSeed { .. } => Vec::new(),
@@ -337,7 +356,8 @@ impl Cmd {
             | Self::BaseConvert { dst, src, .. }
             | Self::Automorphism { dst, src, .. }
             | Self::ModDown { dst, src, .. }
-            | Self::Decompose { dst, src, .. } => {
+            | Self::Decompose { dst, src, .. }
+            | Self::ModMatMul { dst, src, .. } => {
                 f(dst.inner());
                 f(src);
             }

@@ -9,10 +9,12 @@
 //! | [`PolyBuf`], [`Prepared`] | device-resident data, plain or in device-private form |
 //! | [`View`], [`ViewMut`] | a window of a buffer: the operand or destination of a command |
 //! | [`Cmd`], [`CmdKind`] | a command as data |
+//! | [`IntMatrix`] | small integers: the left operand of a matrix product |
 //! | [`BaseConvertPlan`], [`GadgetPlan`], [`ModDownPlan`] | constants of the composite commands |
 
 mod buf;
 mod cmd;
+mod int_matrix;
 mod limbs;
 mod plans;
 mod spec;
@@ -20,6 +22,7 @@ mod spec;
 pub(crate) use buf::Owner;
 pub use buf::{BufClass, Form, PolyBuf, Prepared, RawBuf, Role, View, ViewMut};
 pub use cmd::{Cmd, CmdKind, ElementwiseOp, SeedLayout};
+pub use int_matrix::IntMatrix;
 pub use limbs::{Domain, LimbSet, Shape};
 pub use plans::{BaseConvertPlan, GadgetDigit, GadgetPlan, LiftMode, ModDownPlan};
 pub use spec::{MAX_LOG_N, MIN_LOG_N, RingId, RingSpec};

@@ -172,6 +172,7 @@ impl ReferenceRing {
             Cmd::Tensor { .. }
             | Cmd::ModDown { .. }
             | Cmd::Decompose { .. }
+            | Cmd::ModMatMul { .. }
             | Cmd::GadgetProduct { .. } => {
                 return Err(Error::Unsupported {
                     op: "ReferenceDevice::submit",

@@ -4,7 +4,7 @@
 use super::Ring;
 use crate::{
     error::Result,
-    poly::{Cmd, Domain, ElementwiseOp, GadgetPlan, ModDownPlan, Shape, View, ViewMut},
+    poly::{Cmd, Domain, ElementwiseOp, GadgetPlan, IntMatrix, ModDownPlan, Shape, View, ViewMut},
 };
 
 pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
@@ -12,6 +12,12 @@ pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
         Cmd::Tensor { dst, a, b } => tensor(ring, &dst, &a, &b),
         Cmd::ModDown { dst, src, plan } => mod_down(ring, dst, &src, &plan),
         Cmd::Decompose { dst, src, plan } => decompose(ring, &dst, &src, &plan),
+        Cmd::ModMatMul {
+            dst,
+            left,
+            src,
+            lanes,
+        } => mod_mat_mul(ring, &dst, &left, &src, lanes),
         Cmd::GadgetProduct {
             acc,
             src,
@@ -35,6 +41,43 @@ pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
         }
         primitive => unreachable!("{} has no lowering", primitive.kind().name()),
     }
+}
+
+/// Row by row: the first product into the destination, the others added.
+fn mod_mat_mul(
+    ring: &Ring,
+    dst: &ViewMut,
+    left: &IntMatrix,
+    src: &View,
+    lanes: usize,
+) -> Result<()> {
+    let shape = Shape::new(lanes, dst.limbs(), dst.log_n());
+    let mut product = ring.alloc(shape, dst.domain())?;
+    for i in 0..left.rows() {
+        let row = dst.clone().polys(i * lanes, lanes, 1)?;
+        for (j, &entry) in left.row(i).iter().enumerate() {
+            let moduli = dst.limbs().iter().map(|l| ring.spec().modulus(l));
+            let scaled = if j == 0 {
+                row.clone()
+            } else {
+                product.view_mut()
+            };
+            ring.submit(Cmd::ScaleLimbs {
+                dst: scaled,
+                src: Some(src.clone().polys(j * lanes, lanes, 1)?),
+                consts: moduli.map(|m| m.from_i64(entry)).collect(),
+            })?;
+            if j > 0 {
+                ring.submit(Cmd::Elementwise {
+                    op: ElementwiseOp::Add,
+                    dst: row.clone(),
+                    a: None,
+                    b: Some(product.view()),
+                })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn tensor(ring: &Ring, dst: &ViewMut, a: &View, b: &View) -> Result<()> {

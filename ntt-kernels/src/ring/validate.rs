@@ -141,6 +141,22 @@ impl Checker<'_> {
                 self.batch(dst, plan.digits().len())?;
                 self.limbs(dst, plan.extended())
             }
+            Cmd::ModMatMul {
+                dst,
+                left,
+                src,
+                lanes,
+            } => {
+                self.plain(dst)?;
+                self.plain(src)?;
+                if *lanes == 0 {
+                    return self.plan("a row has no polynomials".into());
+                }
+                self.batch(dst, left.rows() * lanes)?;
+                self.batch(src, left.columns() * lanes)?;
+                self.limbs(src, dst.limbs())?;
+                self.domain(src, dst.domain())
+            }
             Cmd::GadgetProduct {
                 acc,
                 src,

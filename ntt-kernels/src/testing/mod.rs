@@ -5,6 +5,7 @@
 //! | [`conformance`] | every command against the reference device, bit for bit |
 //! | [`conformance_of_all`] | the same for several devices; the reference device runs once |
 //! | [`conformance_quick`] | the same on small rings only |
+//! | [`conformance_on`] | the same on a ring of one's own |
 //! | [`Report`] | what was checked and what failed |
 //! | [`Dual`] | runs a program on two devices and compares after every command |
 //! | [`Input`] | boundary and random residues |
@@ -30,4 +31,6 @@ mod tests;
 
 pub use dual::Dual;
 pub use inputs::Input;
-pub use suite::{Failure, Report, conformance, conformance_of_all, conformance_quick};
+pub use suite::{
+    Failure, Report, conformance, conformance_of_all, conformance_on, conformance_quick,
+};

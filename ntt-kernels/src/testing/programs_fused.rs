@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{
     error::Result,
-    poly::{Cmd, Domain, GadgetPlan, LimbSet, ModDownPlan, Role, Shape},
+    poly::{Cmd, Domain, GadgetPlan, IntMatrix, LimbSet, ModDownPlan, Role, Shape},
 };
 
-pub(super) const ALL: [(&str, Program); 4] = [
+pub(super) const ALL: [(&str, Program); 5] = [
     ("tensor", tensor),
     ("mod_down", mod_down),
     ("decompose", decompose),
+    ("mod_mat_mul", mod_mat_mul),
     ("gadget_product", gadget_product),
 ];
 
@@ -165,6 +166,39 @@ fn gadget_product(run: &mut Run<'_>, s: Setup) -> Result<()> {
                 let what = format!("{digits} digits of {level}, accumulate {accumulate}");
                 run.see(what, &acc.view())?;
             }
+            run.see("source", &src.view())?;
+        }
+    }
+    Ok(())
+}
+
+/// Shapes around the borders of tiles, bounds around those of digits, extreme entries.
+fn mod_mat_mul(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    for (rows, columns, bound) in [
+        (1, 1, 1),
+        (3, 2, 127),
+        (2, 5, 32_640),
+        (5, 3, IntMatrix::MAX_BOUND),
+    ] {
+        let largest = bound as i64;
+        let entries: Vec<i64> = (0..rows * columns)
+            .map(|i| [largest, -largest, 0, 1, -1, largest / 3][(i + s.batch) % 6])
+            .collect();
+        let left = IntMatrix::new((rows, columns), bound, entries)?;
+        for (domain, lanes) in [(Domain::Coeff, 1), (Domain::Eval, 2)] {
+            let limbs = s.some_limbs();
+            let src = run.buffer(s.shape(2 * columns * lanes), domain, s.input)?;
+            let mut dst = run.buffer(s.shape(rows * lanes + 1), domain, OTHER)?;
+            run.ring.submit(Cmd::ModMatMul {
+                dst: dst
+                    .view_mut()
+                    .polys(1, rows * lanes, 1)?
+                    .with_limbs(limbs)?,
+                left: left.clone(),
+                src: src.view().polys(1, columns * lanes, 1)?.with_limbs(limbs)?,
+                lanes,
+            })?;
+            run.see(format!("{left:?}, {lanes} lanes"), &dst.view())?;
             run.see("source", &src.view())?;
         }
     }

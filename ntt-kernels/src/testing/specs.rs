@@ -68,6 +68,17 @@ pub(super) fn tiny() -> Result<Vec<TestRing>> {
     )?])
 }
 
+/// A ring of the device's author.
+pub(super) fn own(spec: &RingSpec, degrees: &[u32]) -> TestRing {
+    TestRing {
+        name: "own",
+        spec: spec.clone(),
+        degrees: degrees.to_vec(),
+        batches: vec![1, 3],
+        inputs: FEW.to_vec(),
+    }
+}
+
 pub(super) fn full() -> Result<Vec<TestRing>> {
     let mut rings = quick()?;
     let chosen = [17, 20, 25, 30, 31, 32, 33, 40, 49, 50, 51, 53, 60, 61];

@@ -75,6 +75,11 @@ pub fn conformance_quick(device: &dyn Device) -> Report {
     run(&[device], specs::quick()).remove(0)
 }
 
+/// [`conformance`] on one ring and these degrees in it, for devices that take some rings only.
+pub fn conformance_on(device: &dyn Device, spec: &RingSpec, degrees: &[u32]) -> Report {
+    run(&[device], Ok(vec![specs::own(spec, degrees)])).remove(0)
+}
+
 pub(super) fn run(devices: &[&dyn Device], rings: Result<Vec<TestRing>>) -> Vec<Report> {
     let report = |device: &&dyn Device| Report {
         device: device.name().to_owned(),

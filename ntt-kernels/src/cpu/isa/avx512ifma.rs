@@ -1,6 +1,8 @@
 //! AVX-512: eight lanes; IFMA for the products that gain from it.
 
+use super::amx::Amx;
 use super::avx2::Avx2;
+use super::bytes;
 use super::elementwise::{Call, Op};
 use super::factors::{float_factor, ifma_factor};
 use super::float::Field;
@@ -8,7 +10,9 @@ use super::ifma::Ifma;
 use super::passes;
 use super::vector::{Constants, Simd};
 use super::vectorised::Vectorised;
+use super::vnni::Vnni;
 use crate::arith::Modulus;
+use crate::cpu::mat_mul::BytePanels;
 use crate::cpu::tables::LimbTables;
 use std::arch::x86_64::*;
 
@@ -17,6 +21,23 @@ use std::arch::x86_64::*;
 pub struct Avx512Ifma {
     /// For rings too small for eight lanes.
     narrow: Avx2,
+    /// For products of matrices.
+    bytes: Option<Bytes>,
+}
+
+/// A unit that multiplies bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bytes {
+    Amx(Amx),
+    Vnni(Vnni),
+}
+
+impl Bytes {
+    /// The units this machine has, the best one first.
+    pub(super) fn available() -> impl Iterator<Item = Self> {
+        let (amx, vnni) = (Amx::detect(), Vnni::detect());
+        amx.map(Self::Amx).into_iter().chain(vnni.map(Self::Vnni))
+    }
 }
 
 impl Avx512Ifma {
@@ -27,7 +48,18 @@ impl Avx512Ifma {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512ifma"))
-        .then_some(Self { narrow })
+        .then(|| Self {
+            narrow,
+            bytes: Bytes::available().next(),
+        })
+    }
+}
+
+impl Avx512Ifma {
+    /// With another unit, or none.
+    #[cfg(test)]
+    pub(super) fn with_bytes(self, bytes: Option<Bytes>) -> Self {
+        Self { bytes, ..self }
     }
 }
 
@@ -253,6 +285,30 @@ impl Vectorised for Avx512Ifma {
         }
     }
 
+    fn multiplies_bytes(self) -> bool {
+        self.bytes.is_some()
+    }
+
+    fn mat_mul_bytes(
+        self,
+        m: &Modulus,
+        left: &BytePanels,
+        src: &[u64],
+        out: &mut [&mut [u64]],
+    ) -> bool {
+        let products = left.digits * m.bits().div_ceil(8) as usize;
+        match self.bytes {
+            Some(_) if !out[0].len().is_multiple_of(bytes::BLOCK_COLUMNS) => return false,
+            Some(Bytes::Amx(unit)) => bytes::mat_mul(self, unit, m, left, src, out),
+            // As fast as products of words with as many products of bytes.
+            Some(Bytes::Vnni(unit)) if products <= 16 => {
+                bytes::mat_mul(self, unit, m, left, src, out);
+            }
+            _ => return false,
+        }
+        true
+    }
+
     fn dot_group(m: &Modulus) -> usize {
         sum_group(2 * m.bits())
     }
@@ -282,7 +338,7 @@ fn sum_group(bits: u32) -> usize {
 
 /// Sums of 104 bits as two words each, and their reduction.
 #[derive(Clone, Copy)]
-struct WideSum {
+pub(super) struct WideSum {
     /// `2^52 - q`: minus `q` modulo `2^52`.
     minus_q: __m512i,
     two_q: __m512i,
@@ -296,7 +352,7 @@ struct WideSum {
 
 impl WideSum {
     #[inline(always)]
-    fn new(m: &Modulus) -> Self {
+    pub(super) fn new(m: &Modulus) -> Self {
         let q = m.value();
         let weight = m.shoup(m.reduce(1 << 52));
         let splat = |a: u64| zex!(_mm512_set1_epi64(a as i64));
@@ -312,7 +368,7 @@ impl WideSum {
 
     /// `(high * 2^52 + low) mod q`; the value is below `2^104`, `low` any word.
     #[inline(always)]
-    fn reduce(self, low: __m512i, high: __m512i) -> __m512i {
+    pub(super) fn reduce(self, low: __m512i, high: __m512i) -> __m512i {
         zex!({
             let zero = _mm512_setzero_si512();
             let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));

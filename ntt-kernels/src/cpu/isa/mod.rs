@@ -4,15 +4,19 @@
 //! |---|---|
 //! | [`Scalar`] | portable Rust, complete, the reference of the others |
 //! | `Avx2` | AVX2 and FMA, four lanes |
-//! | `Avx512Ifma` | AVX-512 F, DQ, VL and IFMA, eight lanes |
+//! | `Avx512Ifma` | AVX-512 F, DQ, VL and IFMA, eight lanes; AMX or VNNI for matrix products |
 //!
 //! A value of these types is a proof of detection, so all methods are safe to call.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512ifma;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod elementwise;
 #[cfg(target_arch = "x86_64")]
@@ -21,6 +25,8 @@ mod factors;
 mod float;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+#[cfg(test)]
+mod mat_mul_tests;
 #[cfg(target_arch = "x86_64")]
 mod passes;
 #[cfg(target_arch = "x86_64")]
@@ -32,6 +38,8 @@ mod tests;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod vectorised;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;

@@ -53,13 +53,7 @@ pub(super) trait Simd: Copy {
             let mut words = [0u64; 8];
             // SAFETY: no register has more than eight lanes.
             unsafe { self.store(words.as_mut_ptr(), a) };
-            for word in &words[..Self::LANES] {
-                let a = f64::from_bits(*word);
-                debug_assert!(
-                    a.abs() <= bound && a == a.round_ties_even(),
-                    "{a} above {bound}"
-                );
-            }
+            assert_floats(&words[..Self::LANES], bound);
         }
     }
 
@@ -68,6 +62,18 @@ pub(super) trait Simd: Copy {
 
     /// Transposes the square of registers, `LANES` of them.
     fn transpose(self, rows: &mut [Self::V]);
+}
+
+/// Not inlined: a check follows every butterfly, and the kernels would grow tenfold.
+#[inline(never)]
+fn assert_floats(words: &[u64], bound: f64) {
+    for word in words {
+        let a = f64::from_bits(*word);
+        assert!(
+            a.abs() <= bound && a == a.round_ties_even(),
+            "{a} above {bound}"
+        );
+    }
 }
 
 /// What reductions by one prime below `2^50` need in registers.

@@ -5,6 +5,7 @@ use super::scalar::Scalar;
 use super::vector::Simd;
 use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
 use crate::cpu::kernel::{LimbKernel, MIN_LOG_DEGREE};
+use crate::cpu::mat_mul::{self, BytePanels, LeftMatrix};
 use crate::cpu::tables::LimbTables;
 
 /// What an instruction set adds to its vector operations.
@@ -30,6 +31,22 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// # Safety
     /// As for [`Op::run`], at most [`Vectorised::dot_group`] pairs.
     unsafe fn dot(self, call: &Call<'_>);
+
+    /// Whether there is a unit that multiplies bytes.
+    fn multiplies_bytes(self) -> bool {
+        false
+    }
+
+    /// A product of matrices for a prime below `2^50`, unless products of words are faster.
+    fn mat_mul_bytes(
+        self,
+        _m: &Modulus,
+        _left: &BytePanels,
+        _src: &[u64],
+        _out: &mut [&mut [u64]],
+    ) -> bool {
+        false
+    }
 
     /// Terms of one group of a base conversion from words below `2^y_bits <= 2^52`.
     fn combine_group(m: &Modulus, y_bits: u32) -> usize;
@@ -257,6 +274,20 @@ impl<S: Vectorised> LimbKernel for S {
             };
             // SAFETY: all operands have n words.
             unsafe { Vectorised::combine(self, &call) }
+        }
+    }
+
+    fn multiplies_bytes(self) -> bool {
+        Vectorised::multiplies_bytes(self)
+    }
+
+    fn mat_mul(self, m: &Modulus, left: &LeftMatrix<'_>, src: &[u64], out: &mut [&mut [u64]]) {
+        let done = match &left.digits {
+            Some(digits) if is_fast(m) => self.mat_mul_bytes(m, digits, src, out),
+            _ => false,
+        };
+        if !done {
+            mat_mul::by_words(self, m, left.matrix, src, out);
         }
     }
 

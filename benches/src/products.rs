@@ -1,0 +1,89 @@
+//! Plaintext matrices times encrypted matrices in coefficients.
+
+use std::sync::Arc;
+
+use ringloom::{
+    Decryptor, Params, SecretKey, Session,
+    matrix::{CoeffForm, CoeffMatrix, PlainMatrix},
+    rlwe::SecureRandom,
+};
+
+use crate::{
+    Result,
+    case::{Case, Context, Facts, Timed, distance},
+    party::values,
+};
+
+/// Logarithm of the scale of the encrypted side; factors have 16 bits.
+const LOG_SCALE: u32 = 40;
+
+/// Rows of the product that are compared with the clear one.
+const COMPARED: usize = 16;
+
+/// `matrix/pc_mm`: `1024` is a square product, `1024x8192` one of 1024 x 1024 by 1024 x 8192. The
+/// factor is rounded beforehand; the call multiplies and rescales.
+///
+/// # Errors
+/// Device failures.
+pub fn pc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
+    let (size, width) = name.split_once('x').unwrap_or((name, name));
+    let (size, width): (usize, usize) = (size.parse()?, width.parse()?);
+    let (size, width) = if ctx.smoke { (32, 40) } else { (size, width) };
+    let params = Params::for_coeff_product()?;
+    let session = Session::new(&params, &*ctx.device)?;
+    let mut random = SecureRandom::insecure_from_seed([7; 32]);
+    let secret = SecretKey::generate_with(&session, &mut random)?;
+    // Entries below one half, so that integers take two bytes.
+    let factor: Vec<f64> = values(size * size, 3).iter().map(|v| v * 0.49).collect();
+    let x = values(size * width, 4);
+    let level = params.max_level();
+    let input = CoeffMatrix::encrypt_under(
+        &secret,
+        CoeffForm::Rows,
+        (size, width),
+        &x,
+        level,
+        LOG_SCALE,
+    )?;
+    let left = PlainMatrix::new(&params, level, (size, size), &factor)?;
+    let compared: Vec<usize> = (0..size).step_by((size / COMPARED).max(1)).collect();
+    let want: Vec<f64> = (compared.iter())
+        .flat_map(|&i| clear_row(&factor[i * size..][..size], &x, width))
+        .collect();
+    let limbs = params.level(level)?.limbs();
+    let facts = Facts {
+        n: params.n(),
+        limbs: limbs.len(),
+        special_limbs: Some(params.special_limbs().len()),
+        log_qp: params.log_qp(),
+        log_scale: Some(LOG_SCALE.into()),
+        items: Some(width),
+        // The factor's rounding: half a unit in 2^16, six standard deviations.
+        tolerance: 6.0 * 2f64.powi(-17) * (size as f64).sqrt() / 3.0,
+        note: Some(format!(
+            "{size} x {size} in the clear (16 bits) times {size} x {width} encrypted, {} limbs in, {} out, \
+             level {level} to {}; {} rows compared",
+            limbs.len(),
+            params.level(level - 1)?.limbs().len(),
+            level - 1,
+            compared.len()
+        )),
+        ..Facts::default()
+    };
+    let secret = Arc::new(secret);
+    let call = move || Ok(left.multiply(&input)?);
+    let check = move |y: &CoeffMatrix| {
+        let got = y.decrypt(&Decryptor::new(&secret))?;
+        let rows = compared.iter().flat_map(|&i| &got[i * width..][..width]);
+        Ok(distance(&rows.copied().collect::<Vec<_>>(), &want))
+    };
+    Ok(Timed::boxed(facts, session.ring(), call, check))
+}
+
+fn clear_row(row: &[f64], x: &[f64], width: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; width];
+    for (w, x) in row.iter().zip(x.chunks_exact(width)) {
+        sum.iter_mut().zip(x).for_each(|(s, x)| *s += w * x);
+    }
+    sum
+}

@@ -1,0 +1,296 @@
+//! Encrypted matrices with rows (or columns) in coefficients: what products become plain modular
+//! matrix products on.
+//!
+//! | type | one line |
+//! |---|---|
+//! | [`CoeffMatrix`] | an encrypted matrix, one ciphertext per row or column |
+//! | [`CoeffForm`] | whether rows or columns are encrypted |
+//! | [`PlainMatrix`] | a plaintext factor, rounded for one level |
+
+mod encrypt;
+mod product;
+mod wire;
+
+use std::fmt;
+
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
+
+pub use product::PlainMatrix;
+
+use crate::{
+    error::{Error, Result},
+    params::{LevelSpec, Params},
+    rlwe::KeyId,
+    session::Session,
+};
+
+/// Which vectors of a [`CoeffMatrix`] are encrypted, each in the coefficients of one ciphertext
+/// (or of several, `N` entries each).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CoeffForm {
+    /// Its rows: a plaintext matrix multiplies from the left.
+    Rows,
+    /// Its columns: a plaintext matrix multiplies from the right.
+    Columns,
+}
+
+impl CoeffForm {
+    /// The word used in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "row form",
+            Self::Columns => "column form",
+        }
+    }
+}
+
+/// An encrypted matrix of any shape: entry `(i, j)` is coefficient `j mod N` of the ciphertext of
+/// row `i` and block `j / N` (row form; in column form rows and columns change places).
+///
+/// Its scale is a power of two that products keep: a factor is rounded at the product of the
+/// primes that its level drops, so the rescale divides by exactly what the factor brought in. It is
+/// therefore independent of the scales of the parameters' table, which hold for values in slots.
+///
+/// # Reference
+/// \[BCHPS24\] sections 3 and 4, for the reduction to plain products.
+pub struct CoeffMatrix {
+    shape: (usize, usize),
+    form: CoeffForm,
+    level: usize,
+    log_scale: u32,
+    key_id: KeyId,
+    session: Session,
+    /// Block by block: two polynomials for each encrypted vector, evaluation domain.
+    blocks: Vec<PolyBuf>,
+}
+
+impl CoeffMatrix {
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    /// Whether rows or columns are encrypted.
+    pub fn form(&self) -> CoeffForm {
+        self.form
+    }
+
+    /// The level: how many products are left.
+    pub fn level(&self) -> usize {
+        self.level
+    }
+
+    /// Logarithm of the scale.
+    pub fn log_scale(&self) -> u32 {
+        self.log_scale
+    }
+
+    /// Identity of the key it is encrypted under.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The session it lives in.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Number of ciphertexts.
+    pub fn ciphertexts(&self) -> usize {
+        self.vectors() * self.blocks.len()
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.iter().map(|b| b.shape().bytes()).sum()
+    }
+
+    /// The transpose: rows become columns and nothing is computed.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        let (rows, columns) = self.shape;
+        let form = match self.form {
+            CoeffForm::Rows => CoeffForm::Columns,
+            CoeffForm::Columns => CoeffForm::Rows,
+        };
+        Self {
+            shape: (columns, rows),
+            form,
+            ..self
+        }
+    }
+
+    /// The same matrix in another session of the same parameters: on another device.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn to_session(&self, session: &Session) -> Result<Self> {
+        let op = "CoeffMatrix::to_session";
+        session.check_params(op, self.session.params().id())?;
+        let moved = |b: &PolyBuf| b.to_ring(self.session.ring(), session.ring());
+        let blocks = self.blocks.iter().map(moved);
+        Ok(Self {
+            session: session.clone(),
+            ..self.with(
+                blocks.collect::<std::result::Result<_, _>>()?,
+                self.shape,
+                self.level,
+            )
+        })
+    }
+
+    /// The sum: same level, scale and form. No key, no level.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another shape, form or scale; [`Error::LevelMismatch`],
+    /// [`Error::KeyMismatch`], [`Error::ParamsMismatch`]; device failures.
+    pub fn add(&self, other: &Self) -> Result<Self> {
+        self.pairwise("CoeffMatrix::add", ElementwiseOp::Add, other)
+    }
+
+    /// The difference, as [`CoeffMatrix::add`].
+    ///
+    /// # Errors
+    /// As [`CoeffMatrix::add`].
+    pub fn sub(&self, other: &Self) -> Result<Self> {
+        self.pairwise("CoeffMatrix::sub", ElementwiseOp::Sub, other)
+    }
+
+    /// Adds a number to every entry of each encrypted vector: a bias for each row (row form) or
+    /// for each column (column form). No key, no level.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of biases; [`Error::NotFinite`],
+    /// [`Error::ValueOutOfRange`]; device failures.
+    pub fn add_bias(&self, bias: &[f64]) -> Result<Self> {
+        let op = "CoeffMatrix::add_bias";
+        if bias.len() != self.vectors() {
+            let expected = format!("{} biases, one for each vector", self.vectors());
+            let got = bias.len().to_string();
+            return Err(Error::Shape { op, expected, got });
+        }
+        let (ring, spec) = (self.session.ring(), self.spec()?);
+        let integers = encrypt::integers(op, bias, self.log_scale, &self.session, self.level)?;
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for (index, block) in self.blocks.iter().enumerate() {
+            let ones = self.ones(index)?;
+            let mut sum = ring.copy(&block.view())?;
+            let mut scaled = ring.alloc(ones.shape(), Domain::Eval)?;
+            for (i, &value) in integers.iter().enumerate() {
+                let moduli = spec.limbs().iter().map(|l| ring.spec().modulus(l));
+                ring.submit(Cmd::ScaleLimbs {
+                    dst: scaled.view_mut(),
+                    src: Some(ones.view()),
+                    consts: moduli.map(|m| m.from_i64(value)).collect(),
+                })?;
+                ring.submit(Cmd::Elementwise {
+                    op: ElementwiseOp::Add,
+                    dst: sum.view_mut().polys(2 * i, 1, 1)?,
+                    a: None,
+                    b: Some(scaled.view()),
+                })?;
+            }
+            blocks.push(sum);
+        }
+        Ok(self.with(blocks, self.shape, self.level))
+    }
+
+    /// The polynomial whose coefficients are 1 where a block has entries.
+    fn ones(&self, block: usize) -> Result<PolyBuf> {
+        let (ring, params, spec) = (self.session.ring(), self.session.params(), self.spec()?);
+        let used = (self.length() - block * params.n()).min(params.n());
+        let row = (0..params.n()).map(|i| u64::from(i < used));
+        let words: Vec<u64> = spec.limbs().iter().flat_map(|_| row.clone()).collect();
+        let shape = Shape::new(1, spec.limbs(), params.log_n());
+        let mut ones = ring.upload(shape, Domain::Coeff, &words)?;
+        ring.ntt(&mut ones)?;
+        Ok(ones)
+    }
+
+    fn pairwise(&self, op: &'static str, how: ElementwiseOp, other: &Self) -> Result<Self> {
+        self.session.check_params(op, other.session.params().id())?;
+        if self.key_id != other.key_id {
+            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
+            return Err(Error::KeyMismatch { op, expected, got });
+        }
+        if self.level != other.level {
+            let (expected, got) = (self.level, other.level);
+            return Err(Error::LevelMismatch { op, expected, got });
+        }
+        let same = |m: &Self| (m.shape, m.form, m.log_scale);
+        if same(self) != same(other) {
+            let (expected, got) = (self.describe(), other.describe());
+            return Err(Error::Shape { op, expected, got });
+        }
+        let ring = self.session.ring();
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for (a, b) in self.blocks.iter().zip(&other.blocks) {
+            let mut dst = ring.alloc(a.shape(), Domain::Eval)?;
+            ring.submit(Cmd::Elementwise {
+                op: how,
+                dst: dst.view_mut(),
+                a: Some(a.view()),
+                b: Some(b.view()),
+            })?;
+            blocks.push(dst);
+        }
+        Ok(self.with(blocks, self.shape, self.level))
+    }
+
+    /// Other ciphertexts of the same key, scale and form.
+    fn with(&self, blocks: Vec<PolyBuf>, shape: (usize, usize), level: usize) -> Self {
+        Self {
+            shape,
+            form: self.form,
+            level,
+            log_scale: self.log_scale,
+            key_id: self.key_id,
+            session: self.session.clone(),
+            blocks,
+        }
+    }
+
+    fn spec(&self) -> Result<&LevelSpec> {
+        self.session.params().level(self.level)
+    }
+
+    /// Number of encrypted vectors.
+    fn vectors(&self) -> usize {
+        oriented(self.form, self.shape).0
+    }
+
+    /// Entries of an encrypted vector.
+    fn length(&self) -> usize {
+        oriented(self.form, self.shape).1
+    }
+
+    fn describe(&self) -> String {
+        let ((rows, columns), form) = (self.shape, self.form.name());
+        format!("{rows} x {columns} in {form} at scale 2^{}", self.log_scale)
+    }
+
+    /// The ciphertexts of some vectors of a block.
+    fn window(&self, block: usize, first: usize, count: usize) -> Result<View> {
+        Ok(self.blocks[block].view().polys(2 * first, 2 * count, 1)?)
+    }
+}
+
+/// Vectors that are encrypted, and their length.
+const fn oriented(form: CoeffForm, (rows, columns): (usize, usize)) -> (usize, usize) {
+    match form {
+        CoeffForm::Rows => (rows, columns),
+        CoeffForm::Columns => (columns, rows),
+    }
+}
+
+/// Blocks of `N` entries that a vector takes.
+fn blocks_of(params: &Params, length: usize) -> usize {
+    length.div_ceil(params.n())
+}
+
+impl fmt::Debug for CoeffMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (text, level, key) = (self.describe(), self.level, self.key_id);
+        write!(f, "CoeffMatrix({text}, level {level}, key {key})")
+    }
+}

@@ -1,0 +1,174 @@
+//! Plaintext factors.
+
+use std::fmt;
+
+use ringloom_ntt::poly::{Cmd, Domain, IntMatrix, Shape};
+
+use super::{CoeffForm, CoeffMatrix};
+use crate::{
+    error::{Error, Result},
+    params::{Params, ParamsId},
+};
+
+/// A plaintext matrix, rounded at the product of the primes that one level drops: ready to
+/// multiply encrypted matrices of that level.
+///
+/// The product costs `2 rows columns N` products modulo each limb and block, and one rescale; no
+/// key. Its error is that of the factor's rounding, `1 / (2 D)` for each entry with `D` the
+/// product of the dropped primes, times the entries of the other side, plus the noise of the
+/// ciphertexts times the length of a row of the factor (docs/notes/matrix-products.md).
+pub struct PlainMatrix {
+    params: ParamsId,
+    level: usize,
+    /// For the product from the left; for the right it is the transpose.
+    matrix: IntMatrix,
+}
+
+impl PlainMatrix {
+    /// Rounds a row-major matrix for products from the left with matrices at a level.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty matrix or another number of values; [`Error::NotFinite`];
+    /// [`Error::ValueOutOfRange`] for a value whose integer has more than 61 bits;
+    /// [`Error::LevelExhausted`] at level 0, from which nothing can be dropped.
+    pub fn new(
+        params: &Params,
+        level: usize,
+        (rows, columns): (usize, usize),
+        values: &[f64],
+    ) -> Result<Self> {
+        let op = "PlainMatrix::new";
+        if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(values.len()) {
+            let expected = format!("{rows} x {columns} values, at least one");
+            let got = values.len().to_string();
+            return Err(Error::Shape { op, expected, got });
+        }
+        let spec = params.level(level)?;
+        if level == 0 {
+            return Err(Error::LevelExhausted {
+                op,
+                needed: 1,
+                available: 0,
+            });
+        }
+        let moduli = spec.dropped().iter().map(|l| params.ring_spec().modulus(l));
+        let scale: f64 = moduli.map(|m| m.value() as f64).product();
+        let limit = (IntMatrix::MAX_BOUND as f64).min(2f64.powi(61));
+        let integer = |(index, &value): (usize, &f64)| {
+            if !value.is_finite() {
+                return Err(Error::NotFinite { op, index });
+            }
+            let scaled = (value * scale).round_ties_even();
+            if scaled.abs() > limit {
+                let limit = limit / scale;
+                return Err(Error::ValueOutOfRange {
+                    op,
+                    index,
+                    value,
+                    limit,
+                });
+            }
+            Ok(scaled as i64)
+        };
+        let entries: Vec<i64> = values
+            .iter()
+            .enumerate()
+            .map(integer)
+            .collect::<Result<_>>()?;
+        let bound = entries.iter().map(|e| e.unsigned_abs()).max();
+        let bound = bound.unwrap_or(0).max(1);
+        Ok(Self {
+            params: params.id(),
+            level,
+            matrix: IntMatrix::new((rows, columns), bound, entries)?,
+        })
+    }
+
+    /// Rounds a row-major matrix for products from the right.
+    ///
+    /// # Errors
+    /// As [`PlainMatrix::new`].
+    pub fn for_the_right(
+        params: &Params,
+        level: usize,
+        (rows, columns): (usize, usize),
+        values: &[f64],
+    ) -> Result<Self> {
+        if rows.checked_mul(columns) != Some(values.len()) {
+            // For the message.
+            return Self::new(params, level, (rows, columns), values);
+        }
+        let transposed: Vec<f64> = (0..columns)
+            .flat_map(|c| (0..rows).map(move |r| r * columns + c))
+            .map(|at| values[at])
+            .collect();
+        Self::new(params, level, (columns, rows), &transposed)
+    }
+
+    /// The level of the other factor; the product is one below.
+    pub fn level(&self) -> usize {
+        self.level
+    }
+
+    /// Size in host memory, in bytes.
+    pub fn bytes(&self) -> u64 {
+        (self.matrix.rows() * self.matrix.columns() * size_of::<i64>()) as u64
+    }
+
+    /// `self * x` for `x` in row form, or `x * self` for `x` in column form and a factor made
+    /// [for the right](PlainMatrix::for_the_right): one level down, the same scale.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the inner dimensions differ; [`Error::LevelMismatch`];
+    /// [`Error::ParamsMismatch`]; device failures, memory among them.
+    pub fn multiply(&self, x: &CoeffMatrix) -> Result<CoeffMatrix> {
+        let op = "PlainMatrix::multiply";
+        let (session, level) = (&x.session, self.level);
+        session.check_params(op, self.params)?;
+        if x.level != level {
+            let (expected, got) = (level, x.level);
+            return Err(Error::LevelMismatch { op, expected, got });
+        }
+        let (rows, columns) = (self.matrix.rows(), self.matrix.columns());
+        if x.vectors() != columns {
+            let expected = match x.form {
+                CoeffForm::Rows => format!("a matrix with {columns} rows"),
+                CoeffForm::Columns => format!("a matrix with {columns} columns"),
+            };
+            let got = x.describe();
+            return Err(Error::Shape { op, expected, got });
+        }
+        let (ring, params) = (session.ring(), session.params());
+        let (spec, below) = (params.level(level)?, params.level(level - 1)?);
+        let plan = (spec.rescale()).expect("a level above 0 has a rescale plan");
+        let shape = |limbs| Shape::new(2 * rows, limbs, params.log_n());
+        let mut blocks = Vec::with_capacity(x.blocks.len());
+        for block in &x.blocks {
+            let mut product = ring.alloc(shape(spec.limbs()), Domain::Eval)?;
+            ring.submit(Cmd::ModMatMul {
+                dst: product.view_mut(),
+                left: self.matrix.clone(),
+                src: block.view(),
+                lanes: 2,
+            })?;
+            let mut rescaled = ring.alloc(shape(below.limbs()), Domain::Eval)?;
+            ring.submit(Cmd::ModDown {
+                dst: rescaled.view_mut(),
+                src: product.view(),
+                plan: plan.clone(),
+            })?;
+            blocks.push(rescaled);
+        }
+        let shape = match x.form {
+            CoeffForm::Rows => (rows, x.shape.1),
+            CoeffForm::Columns => (x.shape.0, rows),
+        };
+        Ok(x.with(blocks, shape, level - 1))
+    }
+}
+
+impl fmt::Debug for PlainMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlainMatrix({:?}, level {})", self.matrix, self.level)
+    }
+}

@@ -1,0 +1,87 @@
+//! Encrypted matrices in coefficients as bytes.
+
+use std::io::{Read, Write};
+
+use ringloom_ntt::poly::{Domain, Shape};
+
+use super::{CoeffForm, CoeffMatrix, blocks_of, encrypt::MAX_LOG_SCALE, oriented};
+use crate::{
+    error::Result,
+    rlwe::KeyId,
+    serial::{Decode, Encode, Kind, Reader, write_frame},
+    session::Session,
+};
+
+/// Largest number of rows or columns out of bytes.
+const MAX_LENGTH: usize = 1 << 24;
+
+/// Body: rows, columns, form, level, scale, packed residues block by block.
+impl Encode for CoeffMatrix {
+    fn write_to(&self, out: &mut dyn Write) -> Result<()> {
+        let params = self.session.params();
+        let (ring, limbs) = (self.session.ring(), self.spec()?.limbs());
+        let key = *self.key_id.as_bytes();
+        write_frame(out, Kind::CoeffMatrix, params.id(), key, |w| {
+            w.size(self.shape.0)?;
+            w.size(self.shape.1)?;
+            w.u8(u8::from(self.form == CoeffForm::Columns))?;
+            w.size(self.level)?;
+            w.u32(self.log_scale)?;
+            self.blocks.iter().try_for_each(|block| {
+                let words = ring.download(block)?;
+                w.words(params.ring_spec(), limbs, &words)
+            })
+        })
+    }
+}
+
+impl Decode for CoeffMatrix {
+    type Context = Session;
+
+    fn read_from(input: &mut dyn Read, session: &Session, limit: u64) -> Result<Self> {
+        let (header, mut reader) = Reader::open(input, Kind::CoeffMatrix, limit)?;
+        let (ring, params) = (session.ring(), session.params());
+        header.check_params(params.id())?;
+        let shape = (
+            reader.size("a number of rows", MAX_LENGTH)?,
+            reader.size("a number of columns", MAX_LENGTH)?,
+        );
+        if shape.0 == 0 || shape.1 == 0 {
+            let got = format!("{} x {}", shape.0, shape.1);
+            return Err(reader.refuse("a matrix that is not empty", got));
+        }
+        let form = if reader.flag()? {
+            CoeffForm::Columns
+        } else {
+            CoeffForm::Rows
+        };
+        let level = reader.size("a level", params.max_level())?;
+        let log_scale = reader.u32()?;
+        if log_scale > MAX_LOG_SCALE {
+            return Err(reader.refuse(format!("a scale of at most 2^{MAX_LOG_SCALE}"), log_scale));
+        }
+        let (vectors, length) = oriented(form, shape);
+        let limbs = params.level(level)?.limbs();
+        let mut blocks = Vec::new();
+        for _ in 0..blocks_of(params, length) {
+            // Read before anything of that size is allocated.
+            let mut words = Vec::new();
+            for _ in 0..vectors {
+                words.extend(reader.words(params.ring_spec(), limbs, 2)?);
+            }
+            let shape = Shape::new(2 * vectors, limbs, params.log_n());
+            blocks.push(ring.upload(shape, Domain::Eval, &words)?);
+        }
+        let key_id = KeyId::of(&header);
+        reader.finish()?;
+        Ok(Self {
+            shape,
+            form,
+            level,
+            log_scale,
+            key_id,
+            session: session.clone(),
+            blocks,
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! Encrypted matrices in coefficients against clear arithmetic.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Party, distance, values};
+use ringloom::{
+    Error, KeyRequest, Params, SecretKey, Session,
+    matrix::{
+        CoeffForm::{self, Columns, Rows},
+        CoeffMatrix, PlainMatrix,
+    },
+    serial::{Decode, Encode},
+};
+use ringloom_ntt::{
+    device::{Device, Trace},
+    open_device,
+    poly::CmdKind,
+    reference::ReferenceDevice,
+};
+
+/// N = 16, three levels.
+fn toy() -> Params {
+    Params::insecure_toy_ring(3, 4).unwrap()
+}
+
+fn product(a: &[f64], b: &[f64], (m, k, n): (usize, usize, usize)) -> Vec<f64> {
+    let entry = |i: usize, j: usize| (0..k).map(|t| a[i * k + t] * b[t * n + j]).sum();
+    (0..m * n).map(|at| entry(at / n, at % n)).collect()
+}
+
+/// Every border of the ring degree, one row, one column, several blocks.
+#[test]
+fn products_from_both_sides() {
+    let p = Party::new(&toy(), &KeyRequest::new(), 3);
+    let params = p.session.params();
+    for (seed, shape) in [
+        (1, 1, 1),
+        (2, 3, 16),
+        (3, 5, 15),
+        (16, 1, 17),
+        (4, 7, 32),
+        (1, 9, 33),
+        (33, 2, 5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (m, k, n) = shape;
+        let (a, b) = (values(m * k, seed as u64), values(k * n, 99 + seed as u64));
+        let want = product(&a, &b, shape);
+        let x = CoeffMatrix::encrypt(&p.encryptor, Rows, (k, n), &b, 3, 40).unwrap();
+        assert_eq!(x.ciphertexts(), k * n.div_ceil(16));
+        let left = PlainMatrix::new(params, 3, (m, k), &a).unwrap();
+        let y = left.multiply(&x).unwrap();
+        assert_eq!((y.shape(), y.level(), y.log_scale()), ((m, n), 2, 40));
+        assert!(distance(&y.decrypt(&p.decryptor()).unwrap(), &want) < 1e-8);
+
+        let x = CoeffMatrix::encrypt_under(&p.secret, Columns, (m, k), &a, 2, 38).unwrap();
+        let right = PlainMatrix::for_the_right(params, 2, (k, n), &b).unwrap();
+        let y = right.multiply(&x).unwrap();
+        assert_eq!((y.shape(), y.level(), y.form()), ((m, n), 1, Columns));
+        assert!(distance(&y.decrypt(&p.decryptor()).unwrap(), &want) < 1e-8);
+
+        // The transpose of a column form is a row form.
+        let y = y.transposed();
+        assert_eq!((y.shape(), y.form()), ((n, m), Rows));
+        let back = y.decrypt(&p.decryptor()).unwrap();
+        let transposed: Vec<f64> = (0..n * m).map(|at| want[at % m * n + at / m]).collect();
+        assert!(distance(&back, &transposed) < 1e-8);
+    }
+}
+
+/// A two-layer linear network on a batch: products, biases, sums keep the scale to the last bit.
+#[test]
+fn products_chain() {
+    let p = Party::new(&toy(), &KeyRequest::new(), 4);
+    let params = p.session.params();
+    let (w1, w2, x) = (values(6 * 8, 1), values(2 * 6, 2), values(8 * 20, 3));
+    let bias = values(6, 4);
+    let ct = CoeffMatrix::encrypt(&p.encryptor, Rows, (8, 20), &x, 3, 40).unwrap();
+    let first = PlainMatrix::new(params, 3, (6, 8), &w1).unwrap();
+    let second = PlainMatrix::new(params, 2, (2, 6), &w2).unwrap();
+    let hidden = first.multiply(&ct).unwrap().add_bias(&bias).unwrap();
+    let doubled = hidden.add(&hidden).unwrap();
+    let y = second.multiply(&doubled).unwrap();
+    let mut want = product(&w1, &x, (6, 8, 20));
+    for (row, b) in want.chunks_exact_mut(20).zip(&bias) {
+        row.iter_mut().for_each(|v| *v = 2.0 * (*v + b));
+    }
+    let want = product(&w2, &want, (2, 6, 20));
+    assert!(distance(&y.decrypt(&p.decryptor()).unwrap(), &want) < 1e-8);
+    let none = y.sub(&y).unwrap().decrypt(&p.decryptor()).unwrap();
+    assert!(none.iter().all(|v| *v == 0.0));
+}
+
+/// Noise as docs/notes/matrix-products.md predicts it, at a degree with enough samples.
+#[test]
+fn noise_is_as_predicted() {
+    let params = Params::insecure_toy_ring(1, 10).unwrap();
+    let p = Party::new(&params, &KeyRequest::new(), 5);
+    let (n, k, m) = (1024, 32, 16);
+    let (w, x) = (values(m * k, 1), values(k * n, 2));
+    let log_scale = 30;
+    let ct = CoeffMatrix::encrypt(&p.encryptor, Rows, (k, n), &x, 1, log_scale).unwrap();
+    let y = PlainMatrix::new(&params, 1, (m, k), &w)
+        .unwrap()
+        .multiply(&ct)
+        .unwrap();
+    let got = y.decrypt(&p.decryptor()).unwrap();
+    let want = product(&w, &x, (m, k, n));
+    let scale = f64::from(log_scale).exp2();
+    let fresh = 10.5 * (4.0 * n as f64 / 3.0 + 1.0);
+    let rounding = (1.0 + 2.0 * n as f64 / 3.0) / 12.0;
+    for i in 0..m {
+        let length: f64 = w[i * k..][..k].iter().map(|w| w * w).sum();
+        // The input's own rounding to integers is the twelfth.
+        let predicted = ((fresh + 1.0 / 12.0) * length + rounding).sqrt();
+        let row = i * n..(i + 1) * n;
+        let errors = got[row.clone()].iter().zip(&want[row]).map(|(g, w)| g - w);
+        let measured = (errors.map(|e| e * e).sum::<f64>() / n as f64).sqrt() * scale;
+        let ratio = measured / predicted;
+        assert!((0.85..1.15).contains(&ratio), "row {i}: {ratio}");
+    }
+}
+
+#[test]
+fn devices_agree_and_commands_are_counted() {
+    let params = toy();
+    let (k, n) = (3, 20);
+    let secret_of = |session: &Session| SecretKey::generate(session).unwrap();
+    let cpu = open_device("cpu", None).unwrap();
+    let client = Session::new(&params, &*cpu).unwrap();
+    let secret = secret_of(&client);
+    let x = CoeffMatrix::encrypt_under(&secret, Rows, (k, n), &values(k * n, 1), 3, 40).unwrap();
+    let factor = PlainMatrix::new(&params, 3, (2, k), &values(2 * k, 2)).unwrap();
+    let here = factor.multiply(&x).unwrap();
+    let reference: Arc<dyn Device> = Arc::new(ReferenceDevice::new());
+    let traced = Trace::new(reference);
+    let there = Session::new(&params, &traced).unwrap();
+    let moved = x.to_session(&there).unwrap();
+    traced.log().take();
+    let y = factor.multiply(&moved).unwrap();
+    // Two blocks; the reference device lowers everything: a sum for each entry of the factor but
+    // the first of a row, and one in each rescale.
+    let log = traced.log();
+    assert_eq!(log.count(CmdKind::Elementwise) - 2, 2 * 2 * (k - 1));
+    let back = y.to_session(&client).unwrap();
+    assert_eq!(back.to_bytes().unwrap(), here.to_bytes().unwrap());
+
+    // On a device with a kernel it is one command for each block.
+    let traced = Trace::new(cpu);
+    let session = Session::new(&params, &traced).unwrap();
+    let moved = x.to_session(&session).unwrap();
+    traced.log().take();
+    factor.multiply(&moved).unwrap();
+    let log = traced.log();
+    assert_eq!(log.count(CmdKind::ModMatMul), 2);
+    assert_eq!(log.count(CmdKind::ModDown), 2);
+    assert_eq!(log.records().len(), 4);
+}
+
+#[test]
+fn bytes_and_back() {
+    let p = Party::new(&toy(), &KeyRequest::new(), 7);
+    let v = values(3 * 20, 1);
+    for form in [Rows, Columns] {
+        let x = CoeffMatrix::encrypt(&p.encryptor, form, (3, 20), &v, 2, 35).unwrap();
+        let bytes = x.to_bytes().unwrap();
+        let y = CoeffMatrix::from_bytes(&bytes, &p.session, 1 << 20).unwrap();
+        assert_eq!(
+            (y.shape(), y.form(), y.level(), y.log_scale()),
+            ((3, 20), form, 2, 35)
+        );
+        assert!(distance(&y.decrypt(&p.decryptor()).unwrap(), &v) < 1e-7);
+        // Every prefix and every changed byte of the head is refused.
+        for end in 0..bytes.len().min(200) {
+            assert!(CoeffMatrix::from_bytes(&bytes[..end], &p.session, 1 << 20).is_err());
+            let mut bad = bytes.clone();
+            bad[end] ^= 0x41;
+            assert!(CoeffMatrix::from_bytes(&bad, &p.session, 1 << 20).is_err());
+        }
+        assert!(CoeffMatrix::from_bytes(&bytes, &p.session, 100).is_err());
+    }
+}
+
+/// Parameters of a real product: 128 bits, a factor of 17 bits, scale 2^40.
+#[test]
+fn secure_parameters_for_wide_products() {
+    let params = Params::for_coeff_product().unwrap();
+    assert!(params.security_report().margin_bits() > 0.0);
+    let session = Session::new(&params, &*open_device("cpu", None).unwrap()).unwrap();
+    let secret = SecretKey::generate(&session).unwrap();
+    let (m, k, n) = (40, 70, 100);
+    let (a, b) = (values(m * k, 1), values(k * n, 2));
+    let x = CoeffMatrix::encrypt_under(&secret, Rows, (k, n), &b, 1, 40).unwrap();
+    let y = PlainMatrix::new(&params, 1, (m, k), &a)
+        .unwrap()
+        .multiply(&x)
+        .unwrap();
+    let got = y.decrypt(&ringloom::Decryptor::new(&secret)).unwrap();
+    // 17 bits of the factor are what limits it.
+    let error = distance(&got, &product(&a, &b, (m, k, n)));
+    assert!(error < 2f64.powi(-17) * (k as f64).sqrt() * 2.0, "{error}");
+    assert!(error > 2f64.powi(-22), "the factor is rounded: {error}");
+}
+
+#[test]
+fn bad_input() {
+    let p = Party::new(&toy(), &KeyRequest::new(), 6);
+    let params = p.session.params();
+    let encrypt = |form: CoeffForm, shape: (usize, usize), level, log_scale| {
+        let zeros = vec![0.5; shape.0 * shape.1];
+        CoeffMatrix::encrypt(&p.encryptor, form, shape, &zeros, level, log_scale)
+    };
+    let refused = |result: Result<(), Error>, start: &str| {
+        let text = result.unwrap_err().to_string();
+        assert!(text.starts_with(start), "{text}");
+        for part in ["expected ", "got ", "; "] {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    };
+    let dropped = |r: Result<CoeffMatrix, Error>| r.map(drop);
+    refused(
+        dropped(encrypt(Rows, (0, 3), 3, 40)),
+        "CoeffMatrix::encrypt",
+    );
+    refused(
+        dropped(encrypt(Rows, (3, 0), 3, 40)),
+        "CoeffMatrix::encrypt",
+    );
+    refused(
+        dropped(encrypt(Rows, (1, 1), 3, 61)),
+        "CoeffMatrix::encrypt",
+    );
+    assert!(matches!(
+        encrypt(Rows, (1, 1), 4, 40),
+        Err(Error::LevelExhausted { .. })
+    ));
+    let bad = |x| CoeffMatrix::encrypt(&p.encryptor, Rows, (1, 1), &[x], 0, 40).map(drop);
+    assert!(matches!(
+        bad(f64::NAN),
+        Err(Error::NotFinite { index: 0, .. })
+    ));
+    assert!(matches!(bad(600.0), Err(Error::ValueOutOfRange { .. })));
+    bad(500.0).unwrap();
+
+    refused(
+        PlainMatrix::new(params, 0, (1, 1), &[1.0]).map(drop),
+        "PlainMatrix::new",
+    );
+    refused(
+        PlainMatrix::new(params, 1, (1, 2), &[1.0]).map(drop),
+        "PlainMatrix::new",
+    );
+    let wide = PlainMatrix::for_the_right(params, 1, (2, 2), &[1.0]);
+    refused(wide.map(drop), "PlainMatrix::new");
+    let large = PlainMatrix::new(params, 1, (1, 1), &[1e9]);
+    assert!(matches!(large, Err(Error::ValueOutOfRange { .. })));
+
+    let w = PlainMatrix::new(params, 3, (2, 4), &[0.5; 8]).unwrap();
+    let x = encrypt(Rows, (5, 3), 3, 40).unwrap();
+    refused(w.multiply(&x).map(drop), "PlainMatrix::multiply");
+    let low = encrypt(Rows, (4, 3), 2, 40).unwrap();
+    assert!(matches!(
+        w.multiply(&low),
+        Err(Error::LevelMismatch {
+            expected: 3,
+            got: 2,
+            ..
+        })
+    ));
+    refused(x.add(&low).map(drop), "CoeffMatrix::add");
+    let other_scale = encrypt(Rows, (5, 3), 3, 39).unwrap();
+    refused(x.add(&other_scale).map(drop), "CoeffMatrix::add");
+    let other_form = encrypt(Columns, (5, 3), 3, 40).unwrap();
+    refused(x.sub(&other_form).map(drop), "CoeffMatrix::sub");
+    refused(x.add_bias(&[1.0; 4]).map(drop), "CoeffMatrix::add_bias");
+
+    let stranger = SecretKey::generate(&p.session).unwrap();
+    let foreign = CoeffMatrix::encrypt_under(&stranger, Rows, (5, 3), &[0.0; 15], 3, 40).unwrap();
+    assert!(matches!(x.add(&foreign), Err(Error::KeyMismatch { .. })));
+    assert!(matches!(
+        foreign.decrypt(&p.decryptor()),
+        Err(Error::KeyMismatch { .. })
+    ));
+}

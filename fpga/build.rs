@@ -1,0 +1,104 @@
+//! Builds what is simulated: the HLS kernels with the host's C++ compiler (feature `csim`), the RTL
+//! twin with Verilator (feature `rtl`).
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(rtl_built)");
+    #[cfg(feature = "csim")]
+    csim();
+    #[cfg(feature = "rtl")]
+    rtl();
+}
+
+/// One library with the kernels for every number of butterflies; names carry the number.
+#[cfg(feature = "csim")]
+fn csim() {
+    println!("cargo::rerun-if-changed=hls");
+    println!("cargo::rerun-if-changed=vitis/tops.cpp");
+    for p in [4, 8, 16, 32] {
+        let mut build = cc::Build::new();
+        build
+            .cpp(true)
+            .std("c++17")
+            .cpp_link_stdlib(None) // the kernels and the shim need none
+            .flag("-fno-exceptions")
+            .flag("-fno-rtti")
+            .flag("-Wno-unknown-pragmas")
+            .opt_level(3)
+            .define("NDEBUG", None)
+            .define("RINGLOOM_P", p.to_string().as_str())
+            .define("ringloom", format!("ringloom_p{p}").as_str())
+            .include("hls/include")
+            .include("hls/shim")
+            .file("hls/csim/csim.cpp");
+        if p == 8 {
+            build.file("vitis/tops.cpp"); // nobody calls them here; they must compile
+        }
+        build.compile(&format!("ringloom_csim_p{p}"));
+    }
+}
+
+/// The simulated cores. Without Verilator the crate builds, and opening `fpga-rtl` says what is
+/// missing.
+#[cfg(feature = "rtl")]
+fn rtl() {
+    use std::process::Command;
+    println!("cargo::rerun-if-changed=rtl");
+    let getenv = ["--getenv", "VERILATOR_ROOT"];
+    let Ok(root) = Command::new("verilator").args(getenv).output() else {
+        println!("cargo::warning=verilator is not installed: fpga-rtl is left out");
+        return;
+    };
+    let root = String::from_utf8_lossy(&root.stdout).trim().to_owned();
+    let out = std::env::var("OUT_DIR").expect("cargo sets it");
+    // The last one does not wait for its pipeline between stages: tests expect to find out.
+    let models: [(&str, &[&str]); 4] = [
+        ("p4", &["-GP=4"]),
+        ("p8", &["-GP=8"]),
+        ("p16", &["-GP=16"]),
+        ("faulty", &["-GP=16", "-GDRAIN=1"]),
+    ];
+    let include = format!("{root}/include");
+    let mut runtime = cc::Build::new();
+    runtime.cpp(true).std("c++17").warnings(false).opt_level(1);
+    runtime
+        .include(&include)
+        .include(format!("{include}/vltstd"));
+    for (id, parameters) in models {
+        let (class, folder) = (format!("Vcore_{id}"), format!("{out}/rtl_{id}"));
+        let _ = std::fs::remove_dir_all(&folder);
+        let mut verilator = Command::new("verilator");
+        verilator
+            .args(["--cc", "-O3", "--no-timing", "--noassert", "-Wno-WIDTH"])
+            .args(["--x-assign", "fast", "--x-initial", "fast"])
+            .args(["--top-module", "ringloom_core", "--prefix", &class])
+            .args(["--Mdir", &folder])
+            .args(parameters);
+        for file in ["mulmod", "butterfly", "core"] {
+            verilator.arg(format!("rtl/ringloom_{file}.sv"));
+        }
+        let status = verilator.status();
+        assert!(
+            status.is_ok_and(|s| s.success()),
+            "verilator does not take rtl/*.sv; its message is above"
+        );
+        let mut build = runtime.clone();
+        build
+            .include(&folder)
+            .define("RINGLOOM_ID", id)
+            .define("RINGLOOM_MODEL", class.as_str())
+            .define("RINGLOOM_MODEL_HEADER", format!("\"{class}.h\"").as_str())
+            .file("rtl/sim.cpp");
+        for entry in std::fs::read_dir(&folder).expect("verilator made it") {
+            let path = entry.expect("it is readable").path();
+            if path.extension().is_some_and(|e| e == "cpp") {
+                build.file(path);
+            }
+        }
+        build.compile(&format!("ringloom_rtl_{id}"));
+    }
+    for file in ["verilated.cpp", "verilated_threads.cpp"] {
+        runtime.file(format!("{include}/{file}"));
+    }
+    runtime.compile("ringloom_verilated");
+    println!("cargo::rustc-cfg=rtl_built");
+}

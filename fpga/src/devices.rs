@@ -1,0 +1,102 @@
+//! Devices by name, those of `ringloom-ntt` and those of this crate.
+
+use std::sync::Arc;
+
+use ringloom_ntt::{Error, Result, device::Device};
+
+use crate::FpgaDevice;
+
+/// Opens a device by name.
+///
+/// | name | device |
+/// |---|---|
+/// | `fpga-csim` | the HLS kernels, compiled for the host (cargo feature `csim`) |
+/// | `fpga-rtl` | the same with transforms on the simulated RTL twin (cargo feature `rtl`) |
+/// | `fpga-xrt` | not built here: an error says so |
+/// | any other | see [`ringloom_ntt::open_device`] |
+///
+/// `threads` is the number of CPU threads, also for the commands that have no kernel.
+///
+/// # Errors
+/// [`Error::Unavailable`] for a device that this build lacks, and those of
+/// [`ringloom_ntt::open_device`].
+pub fn open_device(name: &str, threads: Option<usize>) -> Result<Arc<dyn Device>> {
+    let op = "open_device";
+    match name {
+        "fpga-csim" | "fpga-rtl" => {
+            let mut builder = FpgaDevice::builder();
+            if let Some(threads) = threads {
+                builder = builder.threads(threads);
+            }
+            let device = if name == "fpga-csim" {
+                builder.csim()
+            } else {
+                builder.rtl()
+            };
+            Ok(Arc::new(device?))
+        }
+        "fpga-xrt" => Err(Error::Unavailable {
+            op,
+            what: name.into(),
+            expected: "a device of this build (docs/notes/fpga.md says what is not there yet)"
+                .into(),
+        }),
+        _ => ringloom_ntt::open_device(name, threads).map_err(|error| match error {
+            Error::UnknownDevice { op, got, .. } => Error::UnknownDevice {
+                op,
+                expected: device_names().join(", "),
+                got,
+            },
+            other => other,
+        }),
+    }
+}
+
+/// The names that [`open_device`] can open on this machine.
+pub fn device_names() -> Vec<&'static str> {
+    let mut names = ringloom_ntt::device_names();
+    if cfg!(feature = "csim") {
+        names.push("fpga-csim");
+    }
+    if cfg!(rtl_built) {
+        names.push("fpga-rtl");
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_name_opens() {
+        for name in device_names() {
+            open_device(name, Some(1)).unwrap();
+        }
+        assert_eq!(
+            device_names().contains(&"fpga-csim"),
+            cfg!(feature = "csim")
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_says_so() {
+        let error = open_device("fpga-xrt", None).err();
+        assert!(
+            matches!(error, Some(Error::Unavailable { .. })),
+            "{error:?}"
+        );
+        if !cfg!(rtl_built) {
+            let error = open_device("fpga-rtl", None).err().map(|e| e.to_string());
+            assert!(error.is_some_and(|e| e.contains("verilator")));
+        }
+        if !cfg!(feature = "csim") {
+            let error = open_device("fpga-csim", None).err().map(|e| e.to_string());
+            assert!(error.is_some_and(|e| e.contains("cargo feature `csim`")));
+        }
+        let Some(Error::UnknownDevice { expected, .. }) = open_device("fpga", None).err() else {
+            panic!("a device called fpga")
+        };
+        assert!(expected.contains("cpu") && !expected.contains("xrt"));
+    }
+}

@@ -1,0 +1,239 @@
+//! The kernels of `fpga-csim` against the reference device, and what the device refuses.
+
+use std::sync::Arc;
+
+use ringloom_fpga::{
+    FpgaDevice,
+    layout::{MAX_LOG_N, MIN_LOG_N},
+    open_device,
+};
+use ringloom_ntt::{
+    Error, Ring,
+    arith::primes_below,
+    device::Device,
+    poly::{
+        Cmd, CmdKind, Domain, ElementwiseOp, GadgetPlan, LimbSet, PolyBuf, RingSpec, Role, Shape,
+    },
+    reference::ReferenceDevice,
+    testing::{Dual, Input, conformance_on, conformance_quick},
+};
+
+/// The smallest prime that the kernels take, and the largest of some widths.
+fn primes() -> Vec<u64> {
+    let mut primes = vec![786_433];
+    primes.extend([25, 33, 40, 49].map(|bits| primes_below(bits, 1 << 17, 1).unwrap()[0]));
+    primes.extend(primes_below(50, 1 << 17, 3).unwrap());
+    primes
+}
+
+fn spec(log_n: u32) -> RingSpec {
+    RingSpec::new(log_n, &primes()).unwrap()
+}
+
+fn csim(butterflies: usize) -> FpgaDevice {
+    let builder = FpgaDevice::builder().butterflies(butterflies).threads(1);
+    builder.csim().unwrap()
+}
+
+/// What a ring gives for the transform of words, or its inverse.
+fn transformed(ring: &Ring, shape: Shape, input: Input, inverse: bool) -> Vec<u64> {
+    let words = input.words(ring.spec(), shape);
+    let domain = if inverse { Domain::Eval } else { Domain::Coeff };
+    let mut buf = ring.upload(shape, domain, &words).unwrap();
+    if inverse {
+        ring.intt(&mut buf).unwrap();
+    } else {
+        ring.ntt(&mut buf).unwrap();
+    }
+    ring.download(&buf).unwrap()
+}
+
+#[test]
+fn transforms_for_every_number_of_butterflies() {
+    let spec = spec(12);
+    let reference = Ring::new(&ReferenceDevice::new(), &spec).unwrap();
+    let rings = [4, 8, 16, 32].map(|p| Ring::new(&csim(p), &spec).unwrap());
+    for log_n in MIN_LOG_N..=12 {
+        let shape = Shape::new(2, spec.all_limbs(), log_n);
+        for input in [
+            Input::Zeros,
+            Input::Maximal,
+            Input::LastWord,
+            Input::Random(7),
+        ] {
+            for inverse in [false, true] {
+                let want = transformed(&reference, shape, input, inverse);
+                for ring in &rings {
+                    let got = transformed(ring, shape, input, inverse);
+                    assert!(got == want, "{ring:?}, 2^{log_n}, {input:?}, {inverse}");
+                }
+            }
+        }
+    }
+    for ring in rings {
+        assert_eq!(ring.stats().host_fallback_cmds, 0);
+    }
+}
+
+#[test]
+fn the_largest_transform() {
+    let spec = RingSpec::new(MAX_LOG_N, &primes_below(50, 1 << 17, 1).unwrap()).unwrap();
+    let cpu = Ring::new(&*open_device("cpu", Some(1)).unwrap(), &spec).unwrap();
+    let card = Ring::new(&csim(16), &spec).unwrap();
+    let shape = Shape::new(1, spec.all_limbs(), MAX_LOG_N);
+    for inverse in [false, true] {
+        let [want, got] = [&cpu, &card].map(|r| transformed(r, shape, Input::Maximal, inverse));
+        assert!(got == want);
+    }
+}
+
+#[test]
+fn conformance_on_rings_of_the_kernels() {
+    let report = conformance_on(&csim(8), &spec(11), &[9, 10, 11]);
+    assert!(report.passed(), "{report}");
+}
+
+/// Other rings, where every command runs on the host.
+#[test]
+fn conformance_on_any_ring() {
+    let device = FpgaDevice::builder().threads(1).any_ring().csim().unwrap();
+    let report = conformance_quick(&device);
+    assert!(report.passed(), "{report}");
+}
+
+#[test]
+fn paired_with_the_reference() {
+    let dual = Dual::new(Arc::new(ReferenceDevice::new()), Arc::new(csim(4)));
+    let report = conformance_on(&dual, &spec(10), &[10]);
+    assert!(report.passed(), "{report}");
+}
+
+/// A key-switch and products on resident buffers: nothing runs on the host, nothing moves.
+#[test]
+fn kernels_do_not_fall_back() {
+    let spec = spec(MIN_LOG_N);
+    let (chain, special) = (LimbSet::range(0, 6), LimbSet::range(6, 8));
+    let groups = [0, 2, 4].map(|first| LimbSet::range(first, first + 2));
+    let plan = Arc::new(GadgetPlan::new(&spec, chain, special, &groups).unwrap());
+    let run = |device: &dyn Device, is_card: bool| {
+        let ring = Ring::new(device, &spec).unwrap();
+        let random = |batch, limbs, seed| {
+            let shape = Shape::new(batch, limbs, MIN_LOG_N);
+            let words = Input::Random(seed).words(&spec, shape);
+            ring.upload(shape, Domain::Eval, &words).unwrap()
+        };
+        let key = random(6, plan.extended(), 1);
+        let key = ring.prepare(&key, Role::Key).unwrap();
+        let (src, a, b) = (
+            random(1, chain, 2),
+            random(2, chain, 3),
+            random(1, chain, 4),
+        );
+        let mut acc = random(2, plan.extended(), 5);
+        let mut product = random(2, chain, 6);
+        let before = ring.stats();
+        ring.submit(Cmd::GadgetProduct {
+            acc: acc.view_mut(),
+            src: src.view(),
+            key: key.view(),
+            plan: plan.clone(),
+            accumulate: true,
+        })
+        .unwrap();
+        for op in [ElementwiseOp::Mul, ElementwiseOp::MulAcc] {
+            ring.submit(Cmd::Elementwise {
+                op,
+                dst: product.view_mut(),
+                a: Some(a.view()),
+                b: Some(b.view()),
+            })
+            .unwrap();
+        }
+        ring.intt(&mut product).unwrap();
+        let after = ring.stats();
+        assert_eq!(after.host_fallback_cmds, 0);
+        if is_card {
+            assert_eq!(after.commands[&CmdKind::GadgetProduct], 1);
+            assert!(!after.commands.contains_key(&CmdKind::InnerProduct));
+        }
+        assert_eq!(
+            (after.bytes_h2d, after.bytes_d2h),
+            (before.bytes_h2d, before.bytes_d2h)
+        );
+        [acc, product].map(|buf: PolyBuf| ring.download(&buf).unwrap())
+    };
+    assert!(run(&csim(8), true) == run(&ReferenceDevice::new(), false));
+}
+
+/// Everything else is counted, one by one.
+#[test]
+fn commands_without_a_kernel_are_counted() {
+    let spec = spec(MIN_LOG_N);
+    let ring = Ring::new(&csim(8), &spec).unwrap();
+    let shape = Shape::new(1, spec.all_limbs(), MIN_LOG_N);
+    let words = Input::Random(1).words(&spec, shape);
+    let a = ring.upload(shape, Domain::Coeff, &words).unwrap();
+    let mut b = ring.copy(&a.view()).unwrap();
+    assert_eq!(ring.stats().host_fallback_cmds, 1);
+    ring.submit(Cmd::Elementwise {
+        op: ElementwiseOp::Sub,
+        dst: b.view_mut(),
+        a: None,
+        b: Some(a.view()),
+    })
+    .unwrap();
+    assert_eq!(ring.stats().host_fallback_cmds, 2);
+    assert!(ring.download(&b).unwrap().iter().all(|&w| w == 0));
+    assert_eq!(ring.download(&a).unwrap(), words);
+}
+
+#[test]
+fn rings_that_the_kernels_cannot_take() {
+    let device = open_device("fpga-csim", Some(1)).unwrap();
+    let open = |log_n, primes: &[u64]| {
+        let spec = RingSpec::new(log_n, primes).unwrap();
+        Ring::new(&*device, &spec).err()
+    };
+    let good = primes()[0];
+    for log_n in [4, 9, 17] {
+        let prime = primes_below(40, 1 << 18, 1).unwrap()[0];
+        let error = open(log_n, &[prime]);
+        assert!(
+            matches!(error, Some(Error::InvalidDegree { .. })),
+            "{error:?}"
+        );
+    }
+    let wide = primes_below(51, 1 << 17, 1).unwrap()[0];
+    let other = primes_below(30, 1 << 14, 200).unwrap();
+    let other = *other.iter().find(|&&p| p % (1 << 17) != 1).unwrap();
+    for (prime, reason) in [(wide, "below 2^50"), (other, "1 modulo 2^17")] {
+        let error = open(12, &[good, prime]).unwrap();
+        assert!(matches!(error, Error::InvalidModulus { value, .. } if value == prime));
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    assert!(open(12, &[good]).is_none());
+}
+
+#[test]
+fn devices_that_cannot_be_had() {
+    for butterflies in [0, 1, 2, 12, 64] {
+        let error = FpgaDevice::builder().butterflies(butterflies).csim().err();
+        assert!(
+            matches!(error, Some(Error::Unavailable { .. })),
+            "{error:?}"
+        );
+    }
+    let small = FpgaDevice::builder().memory_bytes(1 << 20).csim().unwrap();
+    let spec = RingSpec::new(12, &primes()[..1]).unwrap();
+    let ring = Ring::new(&small, &spec).unwrap();
+    let shape = Shape::new(64, spec.all_limbs(), 12);
+    let words = Input::Random(1).words(&spec, shape);
+    let error = ring.upload(shape, Domain::Eval, &words).err();
+    assert!(
+        matches!(error, Some(Error::OutOfMemory { .. })),
+        "{error:?}"
+    );
+    // A lack of memory is not the end.
+    let shape = Shape::new(1, spec.all_limbs(), 12);
+    assert!(ring.alloc(shape, Domain::Eval).is_ok());
+}
