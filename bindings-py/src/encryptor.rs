@@ -10,10 +10,11 @@ use crate::{
     ciphertext::Ciphertext,
     convert::{Vectors, samples, vectors},
     device,
+    encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
     keys::PublicKey,
     params::{Params, hex, packing},
-    program::PublicProgram,
+    program::{Program, PublicProgram},
     progress::Progress,
 };
 
@@ -122,6 +123,13 @@ impl Encryptor {
         check_program(op, self.0.session(), public)?;
         let (packing, level) = (public.inner.input(), public.inner.input_level());
         self.seal(py, x, packing, level, progress)
+    }
+
+    /// The program with every matrix and bias encrypted, for a server that may not see them. The
+    /// client makes keys for `public.with_encrypted_weights()`.
+    fn encrypt_weights(&self, py: Python<'_>, program: &Program) -> Result<EncryptedProgram> {
+        let encrypt = || EncryptedProgram::new(&program.0.encrypt_weights(&self.0)?);
+        Ok(py.detach(encrypt)?)
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {

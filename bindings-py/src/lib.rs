@@ -10,13 +10,14 @@
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor` | what computes on ciphertexts |
-//! | `network`, `image`, `program`, `model` | networks: written, compiled, run |
+//! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
 mod ciphertext;
 mod client;
 mod convert;
 mod device;
+mod encrypted_program;
 mod encryptor;
 mod errors;
 mod image;
@@ -40,6 +41,7 @@ mod _native {
         ciphertext::Ciphertext,
         client::Client,
         device::{DeviceInfo, devices},
+        encrypted_program::EncryptedProgram,
         encryptor::Encryptor,
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
         keys::{EvaluationKeys, PublicKey},

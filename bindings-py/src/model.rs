@@ -6,6 +6,7 @@ use ringloom::{Error, model as core};
 use crate::{
     ciphertext::Ciphertext,
     device,
+    encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
     keys::EvaluationKeys,
     params::hex,
@@ -19,6 +20,29 @@ use crate::{
 pub struct ModelServer {
     inner: core::Server,
     params: ringloom::Params,
+}
+
+/// A program in either form.
+#[derive(Clone, Copy)]
+enum Weighted<'a> {
+    Plain(&'a Program),
+    Encrypted(&'a EncryptedProgram),
+}
+
+impl<'a> Weighted<'a> {
+    fn new(program: &'a Bound<'_, PyAny>) -> Result<Self> {
+        if let Ok(program) = program.cast::<Program>() {
+            return Ok(Self::Plain(program.get()));
+        }
+        match program.cast::<EncryptedProgram>() {
+            Ok(program) => Ok(Self::Encrypted(program.get())),
+            Err(_) => Err(Failure::type_error(format!(
+                "ModelServer: not a program, expected a Program or an EncryptedProgram, got {}; compile \
+                 a network first",
+                program.get_type().name()?
+            ))),
+        }
+    }
 }
 
 /// What one step of a run did.
@@ -72,24 +96,37 @@ impl StepReport {
 
 #[pymethods]
 impl ModelServer {
-    /// Encodes a program on a device and loads a client's keys there.
+    /// Encodes a program on a device, or brings its encrypted weights there, and loads a client's
+    /// keys.
     #[new]
     #[pyo3(signature = (program, keys, *, device="auto", threads=None, progress=None))]
     fn new(
         py: Python<'_>,
-        program: &Program,
+        program: &Bound<'_, PyAny>,
         keys: &EvaluationKeys,
         device: &str,
         threads: Option<usize>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Self> {
         let mut progress = Progress::new(progress.as_ref(), py, "load model")?;
-        let params = program.0.params().clone();
+        let program = Weighted::new(program)?;
+        let params = match program {
+            Weighted::Plain(program) => program.0.params().clone(),
+            Weighted::Encrypted(program) => program.inner_params().clone(),
+        };
         let inner = py.detach(|| {
             let session = device::open(&params, device, threads)?;
             let keys = keys.open(&params)?;
             let report = &mut |done, total| progress.report(done, total);
-            core::Server::new_with(&session, &program.0, &keys, report)
+            match program {
+                Weighted::Plain(program) => {
+                    core::Server::new_with(&session, &program.0, &keys, report)
+                }
+                Weighted::Encrypted(program) => {
+                    let program = program.open(&session)?;
+                    core::Server::with_encrypted_weights(&session, program, &keys, report)
+                }
+            }
         });
         progress.finish(py)?;
         Ok(Self {

@@ -241,6 +241,14 @@ impl PublicProgram {
         self.inner.steps().iter().map(step).collect()
     }
 
+    /// The client's part of the same program with encrypted weights: one key more.
+    fn with_encrypted_weights(&self) -> Self {
+        Self {
+            inner: Arc::new(self.inner.with_encrypted_weights()),
+            params: self.params.clone(),
+        }
+    }
+
     /// The public part as bytes.
     fn to_bytes<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.inner.to_bytes()?))

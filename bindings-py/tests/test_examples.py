@@ -60,6 +60,12 @@ def test_demo(demo: tuple[Path, str]) -> None:
         assert logits["packed"].shape == (200, 10)
 
 
+def test_encrypted_weights(demo: tuple[Path, str]) -> None:
+    data = demo[0] / "digits/digits.npz"
+    printed = run("digits_encrypted_weights.py", "--data", data, "--images", 20)
+    assert "same answers: yes" in printed
+
+
 def test_demo_says_when_a_bound_is_missed(demo: tuple[Path, str]) -> None:
     strict = "import demo_digits as d; d.FROM_FLOAT = 1e-9; d.main()"
     options = ["--out", demo[0], "--data", demo[0] / "digits", "--images", 3, "--singles", 1]

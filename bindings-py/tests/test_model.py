@@ -58,6 +58,46 @@ def test_encrypted(program: rl.Program, calibration: np.ndarray) -> None:
         server.run(rl.Client.for_program(public, threads=1).encrypt_for(public, calibration[0]))
 
 
+def test_encrypted_weights(program: rl.Program, calibration: np.ndarray, tmp_path: Path) -> None:
+    public = program.public.with_encrypted_weights()
+    assert public != program.public
+    client = rl.Client.for_program(public, threads=1)
+    keys = client.keygen(public.key_request, progress=False)
+    owner = rl.Encryptor(program.params, client.public_key, threads=1)
+    encrypted = owner.encrypt_weights(program)
+    assert encrypted.public == public
+    assert encrypted.key_id == client.key_id
+    assert encrypted.params == program.params
+    assert "EncryptedProgram(3 steps" in repr(encrypted)
+    encrypted.save(tmp_path / "encrypted.rlp")
+    with pytest.raises(errors.SecurityError):
+        rl.EncryptedProgram.load(tmp_path / "encrypted.rlp")
+    again = rl.EncryptedProgram.load(tmp_path / "encrypted.rlp", allow_insecure=True)
+    assert again.to_bytes() == encrypted.to_bytes()
+    assert len(pickle.dumps(again)) > again.nbytes
+    server = rl.ModelServer(pickle.loads(pickle.dumps(again)), keys, device="cpu", threads=1)
+    assert server.public == public
+    x = calibration[:5]
+    got = client.decrypt_for(public, server.run(client.encrypt_for(public, x)))
+    np.testing.assert_allclose(got, program.clear(x), atol=100 * program.prediction.error)
+
+    fewer = client.keygen(program.key_request, progress=False)
+    with pytest.raises(errors.KeyMissingError, match="relinearisation"):
+        rl.ModelServer(encrypted, fewer, threads=1)
+    other = rl.Client.for_program(public, threads=1).keygen(public.key_request, progress=False)
+    with pytest.raises(errors.KeyMismatchError):
+        rl.ModelServer(encrypted, other, threads=1)
+    damaged = bytearray(encrypted.to_bytes())
+    damaged[-100] ^= 1
+    broken = rl.EncryptedProgram.from_bytes(bytes(damaged), allow_insecure=True)
+    with pytest.raises(errors.SerializationError):
+        rl.ModelServer(broken, keys, threads=1)
+    with pytest.raises(errors.SerializationError):
+        rl.EncryptedProgram.from_bytes(program.to_bytes(), allow_insecure=True)
+    with pytest.raises(TypeError, match="not a program"):
+        rl.ModelServer(public, keys)  # type: ignore[arg-type]
+
+
 def test_more_inputs_than_lanes(program: rl.Program, rng: np.random.Generator) -> None:
     public = program.public
     x = rng.uniform(-1, 1, size=(public.lanes + 3, 16))

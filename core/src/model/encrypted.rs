@@ -98,6 +98,20 @@ impl EncryptedProgram {
         &self.public
     }
 
+    /// The client's part out of the bytes of a program, without reading any weights. Damage is
+    /// found where all of it is read: the checksum is not compared here.
+    ///
+    /// # Errors
+    /// [`Error::Serialization`](crate::Error::Serialization) for other bytes;
+    /// [`Error::InsecureParams`](crate::Error::InsecureParams).
+    pub fn read_public(bytes: &[u8], security: Security) -> Result<(PublicProgram, Params)> {
+        let (mut input, limit) = (bytes, bytes.len() as u64);
+        let (header, mut reader) = Reader::open(&mut input, Kind::EncryptedProgram, limit)?;
+        let (public, params) = PublicProgram::read(&mut reader, security)?;
+        header.check_params(params.id())?;
+        Ok((public, params))
+    }
+
     /// The parameters.
     pub fn params(&self) -> &Params {
         &self.params
