@@ -8,7 +8,10 @@ use common::{Party, distance, values};
 use proptest::prelude::*;
 use ringloom::{
     Error, KeyRequest, Params,
-    matrix::{ArrayPacking, EncryptedArray, Lines, Packing, Rearrange, RearrangePlan, SumPlan},
+    matrix::{
+        ArrayPacking, EncryptedArray, Lines, MatMul, MatMulPlan, Packing, Rearrange, RearrangePlan,
+        SumPlan,
+    },
 };
 
 const LEVELS: usize = 4;
@@ -210,6 +213,72 @@ proptest! {
         check(a.add_plain(e, &w, &[rows, 1]).unwrap(), clear(&|i, _| w[i]))?;
         check(a.add_plain(e, &[2.0], &[]).unwrap(), clear(&|_, _| 2.0))?;
     }
+}
+
+#[test]
+fn products_of_two_encrypted_matrices() {
+    let params = Params::insecure_toy_ring(3, 9).unwrap();
+    let most = MatMulPlan::largest(&params);
+    assert_eq!(most, 8);
+    for (m, k, n) in [
+        (1, 1, 1),
+        (2, 2, 2),
+        (8, 8, 8),
+        (3, 5, 7),
+        (8, 1, 8),
+        (1, 8, 1),
+        (5, 8, 2),
+    ] {
+        let best = |shape| MatMulPlan::operand(&params, shape, most.min(m.max(k).max(n))).unwrap();
+        let plain = |shape: (usize, usize), lines| {
+            ArrayPacking::new(&params, &[shape.0, shape.1], lines).unwrap()
+        };
+        for (a, b) in [
+            (best((m, k)), best((k, n))),
+            (plain((m, k), Lines::Rows), plain((k, n), Lines::Diagonals)),
+        ] {
+            let plan = MatMulPlan::new(&params, &a, &b, 3).unwrap();
+            let p = Party::new(&params, &plan.key_request(), 8);
+            let (x, y) = (values(m * k, 1), values(k * n, 2));
+            let (left, right) = (encrypt(&p, &a, &x, 3), encrypt(&p, &b, &y, 3));
+            let product = MatMul::new(&p.session, plan).unwrap();
+            let got = product.apply(&p.evaluator, &left, &right).unwrap();
+            assert_eq!(got.level(), product.plan().level_out());
+            let want: Vec<f64> = (0..m * n)
+                .map(|i| (0..k).map(|t| x[i / n * k + t] * y[t * n + i % n]).sum())
+                .collect();
+            let error = distance(&got.decrypt(&p.decryptor()).unwrap(), &want);
+            assert!(
+                error < 10.0 * TIGHT,
+                "{m} x {k} x {n}, {a} times {b}: {error:e}"
+            );
+        }
+    }
+    let by = |r, c| ArrayPacking::new(&params, &[r, c], Lines::Rows).unwrap();
+    let refused = |a, b, level| MatMulPlan::new(&params, &a, &b, level).unwrap_err();
+    assert!(matches!(
+        refused(by(2, 3), by(2, 3), 3),
+        Error::Shape { .. }
+    ));
+    assert!(matches!(
+        refused(by(2, 9), by(9, 3), 3),
+        Error::Shape { .. }
+    ));
+    let vector = ArrayPacking::new(&params, &[4], Lines::Rows).unwrap();
+    assert!(matches!(refused(vector, by(4, 3), 3), Error::Shape { .. }));
+    let shallow = refused(by(2, 3), by(3, 2), 1);
+    assert!(matches!(shallow, Error::LevelExhausted { needed: 2, .. }));
+    let plan = MatMulPlan::new(&params, &by(2, 3), &by(3, 2), 3).unwrap();
+    let p = Party::new(&params, &KeyRequest::new(), 8);
+    let product = MatMul::new(&p.session, plan).unwrap();
+    let (a, b) = (
+        encrypt(&p, &by(2, 3), &[0.5; 6], 3),
+        encrypt(&p, &by(3, 2), &[0.5; 6], 3),
+    );
+    let missing = product.apply(&p.evaluator, &a, &b).unwrap_err();
+    assert!(matches!(missing, Error::KeyMissing { .. }));
+    let swapped = product.apply(&p.evaluator, &b, &a).unwrap_err();
+    assert!(matches!(swapped, Error::PackingMismatch { .. }));
 }
 
 #[test]

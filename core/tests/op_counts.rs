@@ -9,8 +9,8 @@ use ringloom::{
     Encryptor, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
     circuits::{Basis, Diagonals, LinearPlan, LinearTransform, PolyPlan},
     matrix::{
-        ArrayPacking, EncryptedArray, EncryptedMatVec, EncryptedVectors, Lines, MatVecPlan,
-        Packing, Rearrange, RearrangePlan, SumPlan, Weights,
+        ArrayPacking, EncryptedArray, EncryptedMatVec, EncryptedVectors, Lines, MatMul, MatMulPlan,
+        MatVecPlan, Packing, Rearrange, RearrangePlan, SumPlan, Weights,
     },
 };
 use ringloom_ntt::{
@@ -169,6 +169,19 @@ fn encrypted_matrices_relinearise_once_per_giant_step() {
         + g * mod_down(1, l, k)
         + mod_down(2, l - 1, k + 1);
     assert_eq!(got, (transforms, b + (g + 1) + g, 0));
+}
+
+#[test]
+fn matrix_products_relinearise_once() {
+    let params = Params::insecure_toy_ring(3, 9).unwrap();
+    let packing = MatMulPlan::operand(&params, (8, 8), 8).unwrap();
+    let plan = MatMulPlan::new(&params, &packing, &packing, 3).unwrap();
+    let t = traced(&params, &plan.key_request());
+    let x = EncryptedArray::encrypt(&t.encryptor, packing, &values(64, 1), 3).unwrap();
+    let product = MatMul::new(&t.session, plan.clone()).unwrap();
+    let (_, products, moved) = count(&t, || drop(product.apply(&t.evaluator, &x, &x).unwrap()));
+    assert_eq!((products, moved), (plan.key_switches(), 0));
+    assert!(products < 2 * 7 + 1 + 2 * 12, "{products}");
 }
 
 #[test]

@@ -11,12 +11,14 @@
 //! | [`Weights`] | a plaintext matrix, dense or sparse |
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
 //! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
+//! | [`MatMulPlan`], [`MatMul`] | a product of two encrypted matrices |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 
 mod array;
 mod array_packing;
 mod coeff;
 mod encrypted_matvec;
+mod matmul;
 mod matvec;
 mod matvec_plan;
 mod packing;
@@ -30,6 +32,7 @@ pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{CoeffForm, CoeffMatrix, PlainMatrix};
 pub use encrypted_matvec::EncryptedMatVec;
+pub use matmul::{MatMul, MatMulPlan};
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;
 pub use packing::Packing;

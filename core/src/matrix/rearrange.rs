@@ -72,7 +72,7 @@ impl RearrangePlan {
             });
         }
         let sources = vec![source.clone()];
-        Self::new(params, sources, level, target, |index| (0, index))
+        Self::new(params, sources, level, target, |index| Some((0, index)))
     }
 
     /// A vector in every lane, ready to add to the rows of an array packed like it.
@@ -112,7 +112,7 @@ impl RearrangePlan {
         let sizes: Vec<usize> = ranges.iter().map(Range::len).collect();
         let target = resized(op, source, &sizes)?;
         let starts: Vec<usize> = ranges.iter().map(|r| r.start).collect();
-        let map = |index| (0, shifted(index, &sizes, shape, &starts));
+        let map = |index| Some((0, shifted(index, &sizes, shape, &starts)));
         Self::new(params, vec![source.clone()], level, target, map)
     }
 
@@ -158,32 +158,37 @@ impl RearrangePlan {
                 source += 1;
             }
             let size = sources[source].shape()[axis];
-            (source, (outer * size + at) * inner + inside)
+            Some((source, (outer * size + at) * inner + inside))
         };
         Self::new(params, sources.to_vec(), level, target, map)
     }
 
-    /// A plan for any map from entries of the target to entries of the sources.
-    fn new(
+    /// A plan for any map from entries of the target to entries of the sources. Entries of the
+    /// target that have none are zero.
+    pub(super) fn new(
         params: &Params,
         sources: Vec<ArrayPacking>,
         level: usize,
         target: ArrayPacking,
-        map: impl Fn(usize) -> (usize, usize),
+        map: impl Fn(usize) -> Option<(usize, usize)>,
     ) -> Result<Self> {
         params.level(level)?;
         let contents = Contents::new(&sources, params.slots());
         // Per target ciphertext: slot to source entry.
         let mut wanted = vec![BTreeMap::new(); target.ciphertexts()];
+        let mut zeros = false;
         for index in 0..target.size() {
-            let (source, entry) = map(index);
+            let Some((source, entry)) = map(index) else {
+                zeros = true;
+                continue;
+            };
             let entry = contents.offsets[source] + entry;
             let (part, slots) = target.slots_of(index);
             wanted[part].extend(slots.map(|s| (s, entry)));
         }
         let moves: Vec<Moves> = wanted.iter().map(|w| contents.moves(w)).collect();
         let single = |m: &Moves| m.len() == 1;
-        let free = moves.iter().all(single);
+        let free = !zeros && moves.iter().all(single);
         let part = |m: Moves| -> Result<Part> {
             if free {
                 let ((source, steps), _) = m.into_iter().next().expect("one move");
