@@ -8,6 +8,10 @@ use common::values;
 use ringloom::{
     Encryptor, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
     circuits::{Basis, Diagonals, LinearPlan, LinearTransform, PolyPlan},
+    matrix::{
+        ArrayPacking, EncryptedArray, EncryptedMatVec, EncryptedVectors, Lines, MatVecPlan,
+        Packing, Rearrange, RearrangePlan, SumPlan, Weights,
+    },
 };
 use ringloom_ntt::{
     device::{Trace, TraceLog},
@@ -144,4 +148,63 @@ fn polynomials_share_relinearisations() {
             "{degree}"
         );
     }
+}
+
+#[test]
+fn encrypted_matrices_relinearise_once_per_giant_step() {
+    let params = Params::insecure_toy(3).unwrap();
+    let weights = Weights::dense(16, 16, values(256, 3)).unwrap();
+    let packing = Packing::new(512, 16, 16).unwrap();
+    let plan = MatVecPlan::for_weights(&params, packing, 3, &weights).unwrap();
+    let (_, linear) = plan.tiles().next().unwrap();
+    let (b, g) = (linear.babies().len(), linear.giants().len());
+    let t = traced(&params, &plan.key_request().with_relinearisation(3));
+    let matrix = EncryptedMatVec::encrypt(&t.encryptor, &plan, &weights, None).unwrap();
+    let x = EncryptedVectors::encrypt(&t.encryptor, packing, &[values(16, 1)], 3).unwrap();
+    let s @ (l, k, _) = sizes(&params, 3);
+    let got = count(&t, || drop(matrix.apply(&t.evaluator, &x).unwrap()));
+    let decompositions = 1 + (g + 1) + g;
+    let transforms = decompositions * decompose(s)
+        + b * mod_down(2, l, k)
+        + g * mod_down(1, l, k)
+        + mod_down(2, l - 1, k + 1);
+    assert_eq!(got, (transforms, b + (g + 1) + g, 0));
+}
+
+#[test]
+fn arrays_cost_what_their_plans_say() {
+    let params = Params::insecure_toy_ring(2, 6).unwrap();
+    let by = |shape: &[usize], lines| ArrayPacking::new(&params, shape, lines).unwrap();
+    let (rows, columns) = (by(&[6, 20], Lines::Rows), by(&[6, 20], Lines::Columns));
+    let other = RearrangePlan::convert(&params, &rows, 2, columns).unwrap();
+    let slice = RearrangePlan::slice(&params, &rows, 2, &[2..3, 0..20]).unwrap();
+    let sums: Vec<SumPlan> = (0..2)
+        .map(|axis| SumPlan::new(&params, &rows, 2, axis).unwrap())
+        .collect();
+    let request = [other.key_request(), slice.key_request()]
+        .iter()
+        .chain(&sums.iter().map(SumPlan::key_request).collect::<Vec<_>>())
+        .fold(KeyRequest::new().with_relinearisation(2), |all, keys| {
+            all.union(keys)
+        });
+    let t = traced(&params, &request);
+    let e = &t.evaluator;
+    let array = EncryptedArray::encrypt(&t.encryptor, rows.clone(), &values(120, 1), 2).unwrap();
+    assert!(other.rotations() > 0 && slice.rotations() == 0);
+    for plan in [other, slice] {
+        let rearrange = Rearrange::new(&t.session, plan.clone()).unwrap();
+        let (_, products, moved) = count(&t, || drop(rearrange.apply(e, &[&array]).unwrap()));
+        assert_eq!((products, moved), (plan.rotations(), 0));
+    }
+    for plan in sums {
+        let (_, products, _) = count(&t, || drop(plan.apply(e, &array).unwrap()));
+        assert_eq!(products, plan.rotations());
+    }
+    let parts = rows.ciphertexts();
+    let (_, products, moved) = count(&t, || drop(array.mul(e, &array).unwrap()));
+    assert_eq!((products, moved), (parts, 0));
+    let (_, products, _) = count(&t, || drop(array.power(e, 4).unwrap()));
+    assert_eq!(products, 2 * parts);
+    let (transforms, products, moved) = count(&t, || drop(array.add(e, &array).unwrap()));
+    assert_eq!((transforms, products, moved), (0, 0, 0));
 }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref};
 
 use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Prepared, Shape, View};
+use zeroize::Zeroizing;
 
 use crate::{
     ckks::{Ciphertext, Encoder, Evaluator, Slots},
@@ -206,19 +207,40 @@ impl LinearPlan {
         diagonal: &impl Fn(usize) -> Cow<'m, [f64]>,
     ) -> Result<Vec<(usize, Prepared)>> {
         let encoder = Encoder::new(session);
+        self.shifted(session, giant, diagonal, |slots| {
+            encoder.encode_diagonal(Slots::Real(slots), self.level)
+        })
+    }
+
+    /// A function of the diagonals of one giant step, each rotated back by it, with their baby
+    /// steps.
+    pub(super) fn shifted<'m, T>(
+        &self,
+        session: &Session,
+        giant: usize,
+        diagonal: &impl Fn(usize) -> Cow<'m, [f64]>,
+        mut f: impl FnMut(&[f64]) -> Result<T>,
+    ) -> Result<Vec<(usize, T)>> {
         let slots = session.params().slots();
-        let mut shifted = vec![0.0; slots];
-        let encode = |&baby: &usize| {
+        let mut shifted = Zeroizing::new(vec![0.0; slots]);
+        let mut each = |&baby: &usize| {
             let values = diagonal(giant + baby);
             for (j, slot) in shifted.iter_mut().enumerate() {
                 *slot = values[(j + slots - giant) % values.len()];
             }
-            Ok((
-                baby,
-                encoder.encode_diagonal(Slots::Real(&shifted), self.level)?,
-            ))
+            Ok((baby, f(&shifted)?))
         };
-        self.giants[&giant].iter().map(encode).collect()
+        self.giants[&giant].iter().map(&mut each).collect()
+    }
+
+    /// Baby steps of a giant step, ascending.
+    pub(super) fn row(&self, giant: usize) -> &[usize] {
+        &self.giants[&giant]
+    }
+
+    /// All giant steps, 0 among them if there are diagonals below the first.
+    pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
+        self.giants.keys().copied()
     }
 
     /// Baby steps other than 0, ascending.
@@ -247,7 +269,6 @@ impl LinearPlan {
 /// A linear transform ready to run: a plan with its encoded diagonals on a device.
 pub struct LinearTransform {
     plan: LinearPlan,
-    session: Session,
     /// Per giant step, pairs of baby step and diagonal.
     diagonals: Vec<(usize, Vec<(usize, Prepared)>)>,
 }
@@ -282,11 +303,7 @@ impl LinearTransform {
     ) -> Result<Self> {
         let encode = |&giant: &usize| Ok((giant, plan.encode(session, giant, &diagonal)?));
         let diagonals = plan.giants.keys().map(encode).collect::<Result<_>>()?;
-        Ok(Self {
-            plan,
-            session: session.clone(),
-            diagonals,
-        })
+        Ok(Self { plan, diagonals })
     }
 
     /// The plan.
@@ -316,7 +333,7 @@ impl LinearTransform {
             .diagonals
             .iter()
             .map(|(g, row)| Ok((*g, Row::Resident(row))));
-        self.plan.run(&self.session, evaluator, x, rows)
+        self.plan.run(evaluator, x, rows)
     }
 }
 
@@ -351,12 +368,11 @@ impl LinearPlan {
             let row = self.encode(session, giant, &diagonal)?;
             Ok((giant, Row::Streamed(row)))
         });
-        self.run(session, evaluator, x, rows)
+        self.run(evaluator, x, rows)
     }
 
     fn run<'t>(
         &self,
-        session: &Session,
         evaluator: &Evaluator,
         x: &Ciphertext,
         rows: impl Iterator<Item = Result<(usize, Row<'t>)>>,
@@ -368,12 +384,7 @@ impl LinearPlan {
             let (expected, got) = (self.level, x.level());
             return Err(Error::LevelMismatch { op, expected, got });
         }
-        let run = Run {
-            op,
-            evaluator,
-            x,
-            spec: session.params().level(self.level)?,
-        };
+        let run = Run::new(op, evaluator, x)?;
         let rotated = run.baby_steps(self)?;
         let mut total: Option<PolyBuf> = None;
         for row in rows {
@@ -396,25 +407,42 @@ impl LinearPlan {
                 }
             });
         }
-        let total = total.expect("a plan has at least one diagonal");
-        let plan = run
-            .spec
-            .mod_down_rescale()
-            .expect("the plan's level is above 0");
-        let buf = mod_down(session.ring(), &total, plan)?;
-        Ok(x.rescaled(buf))
+        run.finish(&total.expect("a plan has at least one diagonal"))
     }
 }
 
 /// One application of a transform.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     op: &'static str,
     evaluator: &'a Evaluator,
     x: &'a Ciphertext,
     spec: &'a LevelSpec,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        op: &'static str,
+        evaluator: &'a Evaluator,
+        x: &'a Ciphertext,
+    ) -> Result<Self> {
+        let spec = evaluator.session().params().level(x.level())?;
+        Ok(Self {
+            op,
+            evaluator,
+            x,
+            spec,
+        })
+    }
+
+    /// Divides a pair in the extended basis by P and by the primes of the level: the result.
+    pub(super) fn finish(&self, total: &PolyBuf) -> Result<Ciphertext> {
+        let plan = self.spec.mod_down_rescale();
+        let plan = plan.expect("the plan's level is above 0");
+        Ok(self
+            .x
+            .rescaled(mod_down(self.session().ring(), total, plan)?))
+    }
+
     /// `P rotate(x, baby)` in the extended basis, for every baby step of the plan and 0.
     fn baby_steps(&self, plan: &LinearPlan) -> Result<BTreeMap<usize, PolyBuf>> {
         let ring = self.session().ring();
@@ -473,7 +501,7 @@ impl Run<'_> {
     }
 
     /// Rotates a pair in the extended basis: only its second polynomial is divided by P.
-    fn giant_step(&self, inner: &PolyBuf, giant: usize) -> Result<PolyBuf> {
+    pub(super) fn giant_step(&self, inner: &PolyBuf, giant: usize) -> Result<PolyBuf> {
         let ring = self.session().ring();
         let (galois, key) = self.key(giant)?;
         let mut second = ring.alloc(

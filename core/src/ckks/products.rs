@@ -84,13 +84,25 @@ impl Evaluator {
     pub(crate) fn relinearise_rescale(
         &self,
         op: &'static str,
-        mut tensor: PolyBuf,
+        tensor: PolyBuf,
         level: usize,
     ) -> Result<PolyBuf> {
         let spec = self.session.params().level(level)?;
         let plan = spec.mod_down_rescale().ok_or_else(|| exhausted(op, 1, 0))?;
+        let acc = self.relinearise_extended(op, tensor, level)?;
+        mod_down(self.session.ring(), &acc, plan)
+    }
+
+    /// `P (t0 + t1 s + t2 s^2)` as a pair in the extended basis.
+    pub(crate) fn relinearise_extended(
+        &self,
+        op: &'static str,
+        mut tensor: PolyBuf,
+        level: usize,
+    ) -> Result<PolyBuf> {
+        let spec = self.session.params().level(level)?;
         let mut acc = self.switch_square(op, &tensor, level)?;
-        // P (t0, t1) + acc, then one division by P and the dropped primes.
+        // P (t0, t1) + acc: the special limbs of a multiple of P are zero.
         let consts = spec.special_residues().clone();
         let dst = tensor.view_mut().polys(0, 2, 1)?;
         self.submit(Cmd::ScaleLimbs {
@@ -100,6 +112,23 @@ impl Evaluator {
         })?;
         let dst = acc.view_mut().with_limbs(spec.limbs())?;
         self.add_into(dst, tensor.view().polys(0, 2, 1)?)?;
-        mod_down(self.session.ring(), &acc, plan)
+        Ok(acc)
+    }
+
+    /// `sum a b` as three polynomials, for ciphertexts of one level, power 1; none without pairs.
+    pub(crate) fn tensor_sum<'c>(
+        &self,
+        op: &'static str,
+        pairs: impl IntoIterator<Item = (&'c Ciphertext, &'c Ciphertext)>,
+    ) -> Result<Option<PolyBuf>> {
+        let mut sum: Option<PolyBuf> = None;
+        for (a, b) in pairs {
+            let tensor = self.tensor(op, a, b)?;
+            match &mut sum {
+                None => sum = Some(tensor),
+                Some(sum) => self.add_into(sum.view_mut(), tensor.view())?,
+            }
+        }
+        Ok(sum)
     }
 }

@@ -31,6 +31,9 @@ pub struct MatVecPlan {
     tile: (usize, usize),
 }
 
+/// Diagonals of tiles, by row and column of tiles.
+pub(crate) type Indices = BTreeMap<(usize, usize), BTreeSet<usize>>;
+
 impl MatVecPlan {
     /// A plan for a `rows x columns` matrix on vectors of this packing at this level.
     ///
@@ -93,39 +96,76 @@ impl MatVecPlan {
         if weights.as_dense().is_some() {
             return Self::with_step(params, input, level, weights.shape(), step);
         }
-        let (output, tile) = Self::tile(input, weights.shape())?;
-        let mut plan = Self {
+        let mut plan = Self::without_tiles(input, level, weights.shape())?;
+        let mut indices = Indices::new();
+        for row in 0..plan.output.length {
+            for (column, _) in weights.row(row) {
+                let (at, k, _) = plan.place(row, column);
+                indices.entry(at).or_default().insert(k);
+            }
+        }
+        plan.fill(params, indices, step)?;
+        Ok(plan)
+    }
+
+    /// A plan for given diagonals of given tiles.
+    pub(crate) fn for_indices(
+        params: &Params,
+        input: Packing,
+        level: usize,
+        rows: usize,
+        (indices, step): (Indices, usize),
+    ) -> Result<Self> {
+        let mut plan = Self::without_tiles(input, level, (rows, input.length))?;
+        let (r, c) = plan.tile;
+        let grid = (plan.output.ciphertexts(), input.ciphertexts());
+        let inside = |(at, ks): (&(usize, usize), &BTreeSet<usize>)| {
+            let index = |&k: &usize| k.is_multiple_of(input.lanes) && k / input.lanes < r.min(c);
+            at.0 < grid.0 && at.1 < grid.1 && !ks.is_empty() && ks.iter().all(index)
+        };
+        let rows: BTreeSet<usize> = indices.keys().map(|at| at.0).collect();
+        if !indices.iter().all(inside) || rows.len() != grid.0 {
+            return Err(Error::Shape {
+                op: "MatVecPlan::for_indices",
+                expected: format!("diagonals within all rows of {} x {} tiles", grid.0, grid.1),
+                got: "others".into(),
+            });
+        }
+        plan.fill(params, indices, Some(step))?;
+        Ok(plan)
+    }
+
+    fn without_tiles(input: Packing, level: usize, shape: (usize, usize)) -> Result<Self> {
+        let (output, tile) = Self::tile(input, shape)?;
+        Ok(Self {
             input,
             output,
             level,
             step: 0,
             tiles: BTreeMap::new(),
             tile,
-        };
-        let mut indices = BTreeMap::<(usize, usize), BTreeSet<usize>>::new();
-        for row in 0..output.length {
-            for (column, _) in weights.row(row) {
-                let (at, k, _) = plan.place(row, column);
-                indices.entry(at).or_default().insert(k);
-            }
-        }
-        for i in 0..output.ciphertexts() {
+        })
+    }
+
+    /// Adds the tiles: every row gets at least one, all have one distance of giant steps, so that
+    /// they share keys.
+    fn fill(&mut self, params: &Params, mut indices: Indices, step: Option<usize>) -> Result<()> {
+        for i in 0..self.output.ciphertexts() {
             if indices.range((i, 0)..(i + 1, 0)).next().is_none() {
                 indices.insert((i, 0), BTreeSet::from([0]));
             }
         }
-        // One distance of giant steps for all tiles, so that they share keys.
         let all: BTreeSet<usize> = indices.values().flatten().copied().collect();
         let all: Vec<usize> = all.into_iter().collect();
-        plan.step = LinearPlan::with_step(params, level, &all, step)?.step();
+        self.step = LinearPlan::with_step(params, self.level, &all, step)?.step();
         for (at, indices) in indices {
             let indices: Vec<usize> = indices.into_iter().collect();
             let stride = LinearPlan::stride_of(params, &indices);
-            let step = Some(plan.step.max(stride));
-            let linear = LinearPlan::with_step(params, level, &indices, step)?;
-            plan.tiles.insert(at, linear);
+            let step = Some(self.step.max(stride));
+            let linear = LinearPlan::with_step(params, self.level, &indices, step)?;
+            self.tiles.insert(at, linear);
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// A plan for a matrix of this shape alone, for vectors at the top level.

@@ -10,11 +10,13 @@
 //! | [`SumPlan`] | sums along an axis |
 //! | [`Weights`] | a plaintext matrix, dense or sparse |
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
+//! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 
 mod array;
 mod array_packing;
 mod coeff;
+mod encrypted_matvec;
 mod matvec;
 mod matvec_plan;
 mod packing;
@@ -27,6 +29,7 @@ mod wire;
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{CoeffForm, CoeffMatrix, PlainMatrix};
+pub use encrypted_matvec::EncryptedMatVec;
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;
 pub use packing::Packing;

@@ -1,8 +1,11 @@
 //! Encrypted vectors as bytes; packings out of bytes.
 
-use std::io::{Read, Write};
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+};
 
-use super::{EncryptedVectors, MatVecPlan, Packing};
+use super::{EncryptedMatVec, EncryptedVectors, MatVecPlan, Packing, matvec_plan::Indices};
 use crate::{
     ckks::{Ciphertext, Meta},
     error::{Error, Result},
@@ -76,6 +79,72 @@ impl MatVecPlan {
     pub(crate) fn read_head(reader: &mut Reader<'_>, params: &Params) -> Result<(usize, usize)> {
         let rows = reader.size("a number of rows", MAX_LENGTH)?;
         Ok((rows, reader.size("a step", params.slots())?))
+    }
+}
+
+impl EncryptedMatVec {
+    /// Rows, step, diagonals of every tile, whether there is a bias.
+    pub(crate) fn write_plan(&self, w: &mut Writer<'_>) -> Result<()> {
+        let plan = self.plan();
+        plan.write(w)?;
+        w.size(plan.tiles().count())?;
+        for ((i, j), linear) in plan.tiles() {
+            w.size(i)?;
+            w.size(j)?;
+            w.size(linear.indices().count())?;
+            linear.indices().try_for_each(|k| w.size(k))?;
+        }
+        w.u8(u8::from(self.biased()))
+    }
+
+    /// The residues of all ciphertexts, in host memory.
+    pub(crate) fn download(&self) -> Result<Vec<Vec<u64>>> {
+        self.parts().map(Ciphertext::download).collect()
+    }
+
+    /// Packed residues that [`EncryptedMatVec::download`] gave.
+    pub(crate) fn write_words(&self, w: &mut Writer<'_>, words: &[Vec<u64>]) -> Result<()> {
+        let mut parts = self.parts().zip(words);
+        parts.try_for_each(|(part, words)| part.write_words(w, words))
+    }
+
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
+        session: &Session,
+        key_id: KeyId,
+        (input, level): (Packing, usize),
+    ) -> Result<Self> {
+        let params = session.params();
+        let (rows, step) = MatVecPlan::read_head(reader, params)?;
+        let (most, slots) = (MAX_LENGTH, params.slots());
+        let mut indices = Indices::new();
+        for _ in 0..reader.size("a number of tiles", most)? {
+            let at = (
+                reader.size("a row of tiles", most)?,
+                reader.size("a tile", most)?,
+            );
+            let mut tile = BTreeSet::new();
+            for _ in 0..reader.size("a number of diagonals", slots)? {
+                let k = reader.size("a diagonal", slots - 1)?;
+                if tile.last().is_some_and(|&last| last >= k) {
+                    return Err(reader.refuse("ascending diagonals", k));
+                }
+                tile.insert(k);
+            }
+            if indices
+                .last_key_value()
+                .is_some_and(|(&last, _)| last >= at)
+            {
+                return Err(reader.refuse("ascending tiles", format!("{at:?}")));
+            }
+            indices.insert(at, tile);
+        }
+        let biased = reader.flag()?;
+        let plan = MatVecPlan::for_indices(params, input, level, rows, (indices, step))?;
+        Self::from_parts(plan, biased, |level| {
+            let meta = Meta::fresh(params, level);
+            Ciphertext::read_words(reader, session, key_id, meta)
+        })
     }
 }
 

@@ -310,6 +310,26 @@ impl Sequential {
     }
 }
 
+impl Program {
+    /// Largest expected distance of an output from the polynomial model, over inputs such as the
+    /// calibration's, when the weights are encrypted.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for inputs of another length.
+    pub fn predict_encrypted_weights(&self, inputs: &[impl AsRef<[f64]>]) -> Result<f64> {
+        let mut error = 0f64;
+        for (i, x) in inputs.iter().take(PREDICTION_INPUTS).enumerate() {
+            let clear = self.clear(x.as_ref())?;
+            for run in 0..PREDICTION_RUNS {
+                let seed = i as u64 * PREDICTION_RUNS + run;
+                let noisy = self.simulate_encrypted_weights(x.as_ref(), seed)?;
+                error = error.max(distance(&clear, &noisy));
+            }
+        }
+        Ok(error)
+    }
+}
+
 /// A step before it has a level.
 enum Map {
     Matrix(Matrix),

@@ -5,6 +5,7 @@
 //! | [`Sequential`], [`Layer`], [`Linear`], [`Activation`] | a network as the user writes it |
 //! | [`Conv2d`], [`AvgPool2d`], [`BatchNorm`] | layers on images |
 //! | [`Program`] | the network compiled: levels, packing, polynomials; holds the weights |
+//! | [`EncryptedProgram`] | the same with encrypted weights, for a server that may not see them |
 //! | [`PublicProgram`] | the client's part: no trace of the weights |
 //! | [`Prediction`] | error, depth and bytes before any key is made |
 //! | [`Server`] | a program encoded on a device, with keys: runs on ciphertexts |
@@ -14,6 +15,7 @@
 
 mod activation;
 mod compile;
+mod encrypted;
 mod image;
 mod layers;
 mod noise;
@@ -23,6 +25,7 @@ mod wire;
 
 pub use activation::{Activation, FitReport};
 pub use compile::CompileOptions;
+pub use encrypted::EncryptedProgram;
 pub use image::{AvgPool2d, Conv2d, ImageShape};
 pub use layers::{BatchNorm, DataShape, Layer, Linear, Sequential};
 pub use program::{Prediction, Program, PublicProgram, StepInfo};

@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct NoiseModel {
     params: Params,
     rng: ChaCha20Rng,
+    /// Whether matrices are ciphertexts.
+    encrypted_weights: bool,
 }
 
 /// Variance of the error distribution.
@@ -30,14 +32,19 @@ impl NoiseModel {
         Self {
             params: params.clone(),
             rng,
+            encrypted_weights: false,
         }
+    }
+
+    /// The same for programs whose weights are encrypted.
+    pub(super) fn with_encrypted_weights(mut self) -> Self {
+        self.encrypted_weights = true;
+        self
     }
 
     /// Encryption under the public key: `e u + e0 + e1 s` and the rounding of the encoding.
     pub(super) fn fresh(&mut self, level: usize, x: &mut [f64]) {
-        let n = self.n();
-        let variance = ERROR * (1.0 + 4.0 * n / 3.0) + ROUNDING;
-        let deviation = self.slot_deviation(variance, level);
+        let deviation = self.slot_deviation(self.fresh_variance(), level);
         x.iter_mut().for_each(|x| *x += deviation * self.gaussian());
     }
 
@@ -60,7 +67,23 @@ impl NoiseModel {
         let rotation = self
             .slot_deviation(self.switch_variance(level), level)
             .powi(2);
-        let encoding = self.slot_deviation(ROUNDING, level).powi(2);
+        // Encrypted diagonals carry fresh noise; their baby steps are divided by P on the way.
+        let encrypted = self.encrypted_weights;
+        let (weight, baby) = if encrypted {
+            (
+                self.fresh_variance(),
+                self.division_variance(self.special()),
+            )
+        } else {
+            (ROUNDING, 0.0)
+        };
+        let encoding = self.slot_deviation(weight, level).powi(2);
+        let rotation = rotation + self.slot_deviation(baby, level).powi(2);
+        let bias = if encrypted {
+            self.slot_deviation(weight, level - 1).powi(2)
+        } else {
+            0.0
+        };
         // Every diagonal meets one entry of the vector per slot.
         let met = plan
             .tiles()
@@ -79,7 +102,7 @@ impl NoiseModel {
         for (row, out) in out.iter_mut().enumerate() {
             let norm: f64 = weights.row(row).map(|(_, w)| w * w).sum();
             let variance =
-                norm * rotation + energy * encoding + terms * rescale + (terms - 1.0) * fold;
+                norm * rotation + energy * encoding + terms * rescale + (terms - 1.0) * fold + bias;
             *out += variance.sqrt() * self.gaussian();
         }
     }
@@ -110,6 +133,11 @@ impl NoiseModel {
             registers.push(value + self.rescale_deviation(to + 1) * self.gaussian());
         }
         registers[plan.output().index()]
+    }
+
+    /// Encryption under the public key, and the rounding of the encoding.
+    fn fresh_variance(&self) -> f64 {
+        ERROR * (1.0 + 4.0 * self.n() / 3.0) + ROUNDING
     }
 
     fn n(&self) -> f64 {

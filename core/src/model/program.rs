@@ -120,6 +120,16 @@ impl Program {
         self.evaluate(x, Some(NoiseModel::new(&self.params, rng)))
     }
 
+    /// The same for the program with encrypted weights.
+    ///
+    /// # Errors
+    /// As [`Program::clear`].
+    pub fn simulate_encrypted_weights(&self, x: &[f64], seed: u64) -> Result<Vec<f64>> {
+        let rng = chacha20::ChaCha20Rng::seed_from_u64(seed);
+        let noise = NoiseModel::new(&self.params, rng).with_encrypted_weights();
+        self.evaluate(x, Some(noise))
+    }
+
     fn evaluate(&self, x: &[f64], mut noise: Option<NoiseModel>) -> Result<Vec<f64>> {
         let (width, got) = (self.public.input.length, x.len());
         if width != got {

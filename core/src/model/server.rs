@@ -2,12 +2,15 @@
 
 use std::{fmt, ops::ControlFlow, sync::Arc, time::Instant};
 
-use super::program::{Program, PublicProgram, Step, StepInfo};
+use super::{
+    encrypted::{EncryptedProgram, EncryptedStep},
+    program::{Program, PublicProgram, Step, StepInfo},
+};
 use crate::{
     circuits::PolyPlan,
     ckks::Evaluator,
     error::{Error, Result},
-    matrix::{EncryptedVectors, MatVec},
+    matrix::{EncryptedMatVec, EncryptedVectors, MatVec},
     progress::{Progress, no_progress, report},
     rlwe::{EvaluationKeys, SeededKeys},
     session::Session,
@@ -23,6 +26,7 @@ pub struct Server {
 
 enum PreparedStep {
     MatVec(MatVec),
+    Encrypted(EncryptedMatVec),
     Affine { factor: f64, offset: f64 },
     Poly(PolyPlan),
 }
@@ -92,6 +96,38 @@ impl Server {
         })
     }
 
+    /// Takes a program with encrypted weights, which live in the session already, and loads the
+    /// client's keys: `progress` is called after each.
+    ///
+    /// # Errors
+    /// As [`Server::new`]; [`Error::KeyMismatch`] for keys of another client than the one whose
+    /// public key the weights are encrypted under.
+    pub fn with_encrypted_weights(
+        session: &Session,
+        program: EncryptedProgram,
+        keys: &SeededKeys,
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
+        let op = "Server::with_encrypted_weights";
+        session.check_params(op, program.params.id())?;
+        keys.check_answers(op, &program.public.keys)?;
+        if keys.key_id() != program.key_id() {
+            let (expected, got) = (program.key_id().to_string(), keys.key_id().to_string());
+            return Err(Error::KeyMismatch { op, expected, got });
+        }
+        let keys = EvaluationKeys::load_with(session, keys, progress)?;
+        let steps = program.steps.into_iter().map(|step| match step {
+            EncryptedStep::MatVec(matrix) => PreparedStep::Encrypted(matrix),
+            EncryptedStep::Affine { factor, offset } => PreparedStep::Affine { factor, offset },
+            EncryptedStep::Poly(plan) => PreparedStep::Poly(plan),
+        });
+        Ok(Self {
+            public: program.public,
+            evaluator: Evaluator::new(Arc::new(keys)),
+            steps: steps.collect(),
+        })
+    }
+
     /// The client's part of the program.
     pub fn public(&self) -> &PublicProgram {
         &self.public
@@ -154,6 +190,7 @@ impl Server {
         let evaluator = &self.evaluator;
         match step {
             PreparedStep::MatVec(matvec) => matvec.apply(evaluator, x),
+            PreparedStep::Encrypted(matvec) => matvec.apply(evaluator, x),
             PreparedStep::Affine { factor, offset } => x.map(|ct| {
                 let scaled = evaluator.rescale(&evaluator.mul_scalar(ct, *factor)?)?;
                 evaluator.add_scalar(&scaled, *offset)

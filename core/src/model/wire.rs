@@ -26,7 +26,7 @@ const MAX_STEPS: usize = 1 << 10;
 
 impl PublicProgram {
     /// Reads the client's part and checks that it fits together.
-    fn read(reader: &mut Reader<'_>, security: Security) -> Result<(Self, Params)> {
+    pub(super) fn read(reader: &mut Reader<'_>, security: Security) -> Result<(Self, Params)> {
         let program: Self = reader.json("a public program")?;
         let params = security.check(reader, &program.params)?;
         program.input.check_read(reader, params.slots())?;

@@ -39,10 +39,12 @@ pub enum Kind {
     PublicProgram,
     /// [`SecretKey`](crate::SecretKey).
     SecretKey,
+    /// [`EncryptedProgram`](crate::model::EncryptedProgram), weights encrypted.
+    EncryptedProgram,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
@@ -52,6 +54,7 @@ impl Kind {
         Self::Program,
         Self::PublicProgram,
         Self::SecretKey,
+        Self::EncryptedProgram,
     ];
 
     /// Its number in the file.
@@ -66,6 +69,7 @@ impl Kind {
             Self::PublicProgram => 7,
             Self::SecretKey => 8,
             Self::CoeffMatrix => 9,
+            Self::EncryptedProgram => 10,
         }
     }
 
@@ -79,7 +83,7 @@ impl Kind {
         match self {
             Self::PublicKey | Self::SeededKeys => "rlk",
             Self::Ciphertext | Self::EncryptedVectors | Self::CoeffMatrix => "rlc",
-            Self::Params | Self::Program | Self::PublicProgram => "rlp",
+            Self::Params | Self::Program | Self::PublicProgram | Self::EncryptedProgram => "rlp",
             Self::SecretKey => "rls",
         }
     }
@@ -106,6 +110,7 @@ impl Kind {
             Self::Program => "Program::read_from",
             Self::PublicProgram => "PublicProgram::read_from",
             Self::SecretKey => "SecretKey::import_secret",
+            Self::EncryptedProgram => "EncryptedProgram::read_from",
         }
     }
 
@@ -120,6 +125,7 @@ impl Kind {
             Self::Program => "Program::write_to",
             Self::PublicProgram => "PublicProgram::write_to",
             Self::SecretKey => "SecretKey::export_secret",
+            Self::EncryptedProgram => "EncryptedProgram::write_to",
         }
     }
 }
@@ -136,6 +142,7 @@ impl fmt::Display for Kind {
             Self::Program => "a program with weights",
             Self::PublicProgram => "a public program",
             Self::SecretKey => "a secret key",
+            Self::EncryptedProgram => "an encrypted program",
         })
     }
 }

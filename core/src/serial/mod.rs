@@ -17,7 +17,7 @@
 //! |---|---|
 //! | `.rlk` | [`Kind::PublicKey`], [`Kind::SeededKeys`] |
 //! | `.rlc` | [`Kind::Ciphertext`], [`Kind::EncryptedVectors`], [`Kind::CoeffMatrix`] |
-//! | `.rlp` | [`Kind::Program`], [`Kind::PublicProgram`], [`Kind::Params`] |
+//! | `.rlp` | [`Kind::Program`], [`Kind::EncryptedProgram`], [`Kind::PublicProgram`], [`Kind::Params`] |
 //! | `.rls` | [`Kind::SecretKey`], see [`SecretKey::export_secret`](crate::SecretKey::export_secret) |
 //!
 //! [`Encode`] writes, [`Decode`] reads. Encoding is canonical: what decodes encodes to the same
