@@ -34,7 +34,7 @@ const OPS: [Op; 12] = [
     Op { name: "ckks/rotate_hoisted8", params: CKKS, build: ckks::rotate_hoisted8 },
     Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9"], build: matrix::plain_matvec },
     Op { name: "matrix/pc_mm", params: &["1024", "1024x8192", "4096"], build: products::pc_mm },
-    Op { name: "model/digits", params: &["one", "batch"], build: model::digits },
+    Op { name: "model/digits", params: &["one", "one_encrypted_weights", "batch"], build: model::digits },
 ];
 
 /// Ids that stand beside another id than their namesake: a ruler for it.

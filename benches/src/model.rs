@@ -31,8 +31,9 @@ const DEGREE: usize = 15;
 /// Distance of encrypted logits from the polynomial model that counts as right.
 const TOLERANCE: f64 = 1e-3;
 
-/// `model/digits`: the trained 64-32-10 network on one encrypted image (`one`) or on as many as
-/// fit a ciphertext (`batch`). The server's part only.
+/// `model/digits`: the trained 64-32-10 network on one encrypted image (`one`), on as many as fit a
+/// ciphertext (`batch`), or on one with the weights encrypted too (`one_encrypted_weights`). The
+/// server's part only.
 ///
 /// # Errors
 /// Device failures, a weights file that does not parse.
@@ -64,10 +65,10 @@ pub fn digits(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let program = network.compile(&images(&data.calibration), &options)?;
     let packing = program.public().input();
     let count = match name {
-        "one" => 1,
         "batch" => packing.lanes.min(data.held_out.len()),
-        _ => return Err(format!("expected one or batch, got {name}").into()),
+        _ => 1,
     };
+    let weights_too = name == "one_encrypted_weights";
     let batch = images(&data.held_out[..count]);
     let want = batch.iter().map(|x| program.clear(x));
     let want = want.collect::<ringloom::Result<Vec<_>>>()?.concat();
@@ -76,11 +77,21 @@ pub fn digits(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let mut random = SecureRandom::insecure_from_seed([8; 32]);
     let secret = ringloom::SecretKey::generate_with(&session, &mut random)?;
     let public = secret.public_key_with(&mut random)?;
-    let request = program.public().key_request();
-    let keys = secret.evaluation_keys_with(request, &mut random, &mut ringloom::no_progress)?;
-    let server = Server::new(&session, &program, &keys)?;
-    drop(keys);
     let encryptor = ringloom::Encryptor::new(&session, &public)?;
+    let public = if weights_too {
+        program.public().with_encrypted_weights()
+    } else {
+        program.public().clone()
+    };
+    let quiet = &mut ringloom::no_progress;
+    let keys = secret.evaluation_keys_with(public.key_request(), &mut random, quiet)?;
+    let server = if weights_too {
+        let program = program.encrypt_weights(&encryptor)?;
+        Server::with_encrypted_weights(&session, program, &keys, quiet)?
+    } else {
+        Server::new(&session, &program, &keys)?
+    };
+    drop(keys);
     let level = program.public().input_level();
     let input = EncryptedVectors::encrypt(&encryptor, packing, &batch, level)?;
 

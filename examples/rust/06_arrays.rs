@@ -1,5 +1,7 @@
 //! An encrypted array larger than the slots: scaled, summed along both axes, sliced.
 
+#![allow(clippy::print_stdout)]
+
 use ringloom::{
     Decryptor, Evaluator, KeyRequest, Params, SecretKey, Session,
     matrix::{ArrayPacking, EncryptedArray, Lines, Rearrange, RearrangePlan, SumPlan},
@@ -8,7 +10,9 @@ use ringloom::{
 
 fn main() -> ringloom::Result<()> {
     let (rows, columns) = (100, 64);
-    let values: Vec<f64> = (0..rows * columns).map(|i| f64::from(i % 7) / 7.0).collect();
+    let values: Vec<f64> = (0..rows * columns)
+        .map(|i| f64::from(i % 7) / 7.0)
+        .collect();
     let shape = [rows as usize, columns as usize];
 
     // Plans say what every operation costs before a key exists.
@@ -18,9 +22,20 @@ fn main() -> ringloom::Result<()> {
     let totals = SumPlan::new(&params, &packing, 1, 0)?;
     let window = RearrangePlan::slice(&params, &packing, 1, &[10..20, 3..8])?;
     println!("{packing}: {} ciphertexts", packing.ciphertexts());
-    println!("window: {} rotations, level {} to {}", window.rotations(), window.level(), window.level_out());
-    let requests = [means.key_request(), totals.key_request(), window.key_request()];
-    let request = requests.iter().fold(KeyRequest::new(), |all, keys| all.union(keys));
+    println!(
+        "window: {} rotations, level {} to {}",
+        window.rotations(),
+        window.level(),
+        window.level_out()
+    );
+    let requests = [
+        means.key_request(),
+        totals.key_request(),
+        window.key_request(),
+    ];
+    let request = requests
+        .iter()
+        .fold(KeyRequest::new(), |all, keys| all.union(keys));
 
     let session = Session::new(&params, &*open_device("auto", None)?)?;
     let secret = SecretKey::generate(&session)?;
