@@ -1,7 +1,7 @@
 //! Every id: `layer/op/params`, and `peer/<name>/layer/op/params`.
 
 use crate::{
-    Result,
+    Result, arrays,
     case::{Case, Context},
     ckks, matrix, model, peers, products, ring,
 };
@@ -22,7 +22,7 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 12] = [
+const OPS: [Op; 15] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
     Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
@@ -32,7 +32,10 @@ const OPS: [Op; 12] = [
     Op { name: "ckks/mul_relin_rescale", params: CKKS, build: ckks::mul_relin_rescale },
     Op { name: "ckks/rotate", params: CKKS, build: ckks::rotate },
     Op { name: "ckks/rotate_hoisted8", params: CKKS, build: ckks::rotate_hoisted8 },
-    Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9"], build: matrix::plain_matvec },
+    Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9", "1024x1024"], build: matrix::plain_matvec },
+    Op { name: "matrix/cp_mm", params: &["64"], build: arrays::cp_mm },
+    Op { name: "matrix/cc_mm", params: &["64"], build: arrays::cc_mm },
+    Op { name: "matrix/conv2d", params: &["32x32x16_k3s1"], build: arrays::conv2d },
     Op { name: "matrix/pc_mm", params: &["1024", "1024x8192", "4096"], build: products::pc_mm },
     Op { name: "model/digits", params: &["one", "one_encrypted_weights", "batch"], build: model::digits },
 ];

@@ -6,7 +6,7 @@
 //! | [`params`] | parameter sets by name |
 //! | [`case`] | a prepared benchmark: call, wait, check |
 //! | [`party`] | keys and values that cases share |
-//! | [`ring`], [`ckks`], [`matrix`], [`products`], [`model`] | the functions |
+//! | [`ring`], [`ckks`], [`matrix`], [`arrays`], [`products`], [`model`] | the functions |
 //! | [`peers`] | other libraries' transforms (feature `peers`) |
 //! | [`worker`] | one case in a child process, over JSON lines |
 //! | [`child`] | the other end: our workers and the Python peers |
@@ -14,6 +14,7 @@
 //! | [`report`] | statistics, records, the table |
 #![forbid(unsafe_code)]
 
+pub mod arrays;
 pub mod case;
 pub mod child;
 pub mod ckks;
