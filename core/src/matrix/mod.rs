@@ -28,7 +28,7 @@ mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
-pub use coeff::{CoeffForm, CoeffMatrix, PlainMatrix};
+pub use coeff::{CoeffForm, CoeffMatrix, CoeffMatrixInfo, PlainMatrix};
 pub use encrypted_matvec::EncryptedMatVec;
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;
