@@ -4,15 +4,20 @@ use std::path::PathBuf;
 
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
-use ringloom::{Decryptor, Error, SecretKey, matrix::Packing, rlwe::SecureRandom};
+use ringloom::{
+    Decryptor, Error, SecretKey,
+    matrix::{CoeffMatrix, Packing},
+    rlwe::SecureRandom,
+};
 
 use crate::{
     ciphertext::Ciphertext,
-    convert::Vectors,
+    convert::{Vectors, reals},
     device,
     encryptor::{Encryptor, check_program},
     errors::{Failure, Result},
     keys::{EvaluationKeys, PublicKey},
+    matrix::{self, MatrixCiphertext},
     params::{KeyRequest, Params},
     program::PublicProgram,
     progress::Progress,
@@ -220,6 +225,43 @@ impl Client {
         let ct = ct.get();
         let values = py.detach(|| self.unseal(ct, Some(public.inner.output()), round_bits))?;
         Ok(values.into_numpy(py))
+    }
+
+    /// Encrypts a matrix for products with plaintext matrices: by rows for `W @ x`, by columns for
+    /// `x @ W`. `log_scale` is the logarithm of the scale that products keep.
+    #[pyo3(signature = (x, *, form="rows", level=None, log_scale=40))]
+    fn encrypt_matrix(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        form: &str,
+        level: Option<usize>,
+        log_scale: u32,
+    ) -> Result<MatrixCiphertext> {
+        let op = "Client.encrypt_matrix";
+        let (shape, values) = reals(op, x)?.into_matrix(op)?;
+        let form = matrix::form(op, form)?;
+        let level = level.unwrap_or(self.session.params().max_level());
+        Ok(py.detach(|| {
+            let matrix =
+                CoeffMatrix::encrypt_under(&self.secret, form, shape, &values, level, log_scale)?;
+            MatrixCiphertext::close(&matrix)
+        })?)
+    }
+
+    /// Decrypts a matrix that a server exported.
+    fn decrypt_matrix<'py>(
+        &self,
+        py: Python<'py>,
+        ciphertext: &MatrixCiphertext,
+    ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
+        let rows = py.detach(|| {
+            let matrix = ciphertext.open(&self.session)?;
+            let values = matrix.decrypt(&Decryptor::new(&self.secret))?;
+            let rows = values.chunks_exact(matrix.shape().1);
+            ringloom::Result::Ok(rows.map(<[f64]>::to_vec).collect())
+        })?;
+        Ok(Vectors { ndim: 2, rows }.into_numpy(py))
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {

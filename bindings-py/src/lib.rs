@@ -10,6 +10,7 @@
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor` | what computes on ciphertexts |
+//! | `matrix` | matrices in coefficients |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
@@ -22,6 +23,7 @@ mod encryptor;
 mod errors;
 mod image;
 mod keys;
+mod matrix;
 mod model;
 mod network;
 mod params;
@@ -45,6 +47,7 @@ mod _native {
         encryptor::Encryptor,
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
         keys::{EvaluationKeys, PublicKey},
+        matrix::{MatrixCiphertext, MatrixTensor},
         model::{ModelServer, StepReport},
         network::{Activation, Linear, Sequential},
         params::{KeyRequest, MatVecPlan, Params, SecurityReport, matvec_plan},

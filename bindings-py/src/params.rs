@@ -52,6 +52,13 @@ impl Params {
         Ok(Self(ringloom::Params::for_depth(depth)?))
     }
 
+    /// A 128-bit set of degree 4096 for one product of a plaintext matrix with a matrix that
+    /// `Client.encrypt_matrix` encrypts: weights of 16 bits, scale 2^40.
+    #[staticmethod]
+    fn for_coeff_product() -> Result<Self> {
+        Ok(Self(ringloom::Params::for_coeff_product()?))
+    }
+
     /// A named set; `Params.presets()` has the names.
     #[staticmethod]
     fn preset(name: &str) -> Result<Self> {

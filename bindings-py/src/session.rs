@@ -11,6 +11,7 @@ use crate::{
     device,
     errors::{Failure, Result},
     keys::EvaluationKeys,
+    matrix::{MatrixCiphertext, MatrixTensor},
     params::{Params, hex},
     progress::Progress,
     tensor::Tensor,
@@ -55,6 +56,18 @@ impl Session {
         }
         let batches = py.detach(|| ciphertext.open(self.0.session()))?;
         Ok(Tensor::new(&self.0, batches, ciphertext.meta.ndim))
+    }
+
+    /// Brings a client's matrix to the device: a tensor for products with plaintext matrices.
+    fn load_matrix(&self, py: Python<'_>, ciphertext: &MatrixCiphertext) -> Result<MatrixTensor> {
+        let matrix = py.detach(|| ciphertext.open(self.0.session()))?;
+        let (expected, got) = (self.0.keys().key_id(), matrix.key_id());
+        if expected != got {
+            let op = "Session.load_matrix";
+            let (expected, got) = (expected.to_string(), got.to_string());
+            return Err(Error::KeyMismatch { op, expected, got }.into());
+        }
+        Ok(MatrixTensor::new(&self.0, matrix))
     }
 
     /// The parameters.

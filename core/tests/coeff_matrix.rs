@@ -9,7 +9,7 @@ use ringloom::{
     Error, KeyRequest, Params, SecretKey, Session,
     matrix::{
         CoeffForm::{self, Columns, Rows},
-        CoeffMatrix, PlainMatrix,
+        CoeffMatrix, CoeffMatrixInfo, PlainMatrix,
     },
     serial::{Decode, Encode},
 };
@@ -174,6 +174,12 @@ fn bytes_and_back() {
             ((3, 20), form, 2, 35)
         );
         assert!(distance(&y.decrypt(&p.decryptor()).unwrap(), &v) < 1e-7);
+        let info = CoeffMatrixInfo::peek(&bytes).unwrap();
+        assert_eq!(
+            (info.shape, info.form, info.level, info.log_scale),
+            ((3, 20), form, 2, 35)
+        );
+        assert!(CoeffMatrixInfo::peek(&bytes[..90]).is_err());
         // Every prefix and every changed byte of the head is refused.
         for end in 0..bytes.len().min(200) {
             assert!(CoeffMatrix::from_bytes(&bytes[..end], &p.session, 1 << 20).is_err());

@@ -30,7 +30,7 @@ mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
-pub use coeff::{CoeffForm, CoeffMatrix, PlainMatrix};
+pub use coeff::{CoeffForm, CoeffMatrix, CoeffMatrixInfo, PlainMatrix};
 pub use encrypted_matvec::EncryptedMatVec;
 pub use matmul::{MatMul, MatMulPlan};
 pub use matvec::MatVec;

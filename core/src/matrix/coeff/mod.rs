@@ -16,6 +16,7 @@ use std::fmt;
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
 pub use product::PlainMatrix;
+pub use wire::CoeffMatrixInfo;
 
 use crate::{
     error::{Error, Result},

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use ringloom_ntt::poly::{Domain, Shape};
+use ringloom_ntt::poly::{Domain, LimbSet, Shape};
 
 use super::{CoeffForm, CoeffMatrix, blocks_of, encrypt::MAX_LOG_SCALE, oriented};
 use crate::{
@@ -14,6 +14,58 @@ use crate::{
 
 /// Largest number of rows or columns out of bytes.
 const MAX_LENGTH: usize = 1 << 24;
+
+/// What a file or message says about its matrix before anything is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoeffMatrixInfo {
+    /// Rows and columns.
+    pub shape: (usize, usize),
+    /// Whether rows or columns are encrypted.
+    pub form: CoeffForm,
+    /// The level.
+    pub level: usize,
+    /// Logarithm of the scale.
+    pub log_scale: u32,
+}
+
+impl CoeffMatrixInfo {
+    /// Looks at the first bytes of an encoded [`CoeffMatrix`]. What they claim is checked when the
+    /// matrix is decoded.
+    ///
+    /// # Errors
+    /// [`Error::Serialization`](crate::Error::Serialization) for bytes of another kind or too few.
+    pub fn peek(mut bytes: &[u8]) -> Result<Self> {
+        let (_, mut reader) = Reader::open(&mut bytes, Kind::CoeffMatrix, u64::MAX)?;
+        Self::read(&mut reader, LimbSet::MAX_LIMBS)
+    }
+
+    fn read(reader: &mut Reader<'_>, max_level: usize) -> Result<Self> {
+        let shape = (
+            reader.size("a number of rows", MAX_LENGTH)?,
+            reader.size("a number of columns", MAX_LENGTH)?,
+        );
+        if shape.0 == 0 || shape.1 == 0 {
+            let got = format!("{} x {}", shape.0, shape.1);
+            return Err(reader.refuse("a matrix that is not empty", got));
+        }
+        let form = if reader.flag()? {
+            CoeffForm::Columns
+        } else {
+            CoeffForm::Rows
+        };
+        let level = reader.size("a level", max_level)?;
+        let log_scale = reader.u32()?;
+        if log_scale > MAX_LOG_SCALE {
+            return Err(reader.refuse(format!("a scale of at most 2^{MAX_LOG_SCALE}"), log_scale));
+        }
+        Ok(Self {
+            shape,
+            form,
+            level,
+            log_scale,
+        })
+    }
+}
 
 /// Body: rows, columns, form, level, scale, packed residues block by block.
 impl Encode for CoeffMatrix {
@@ -42,24 +94,12 @@ impl Decode for CoeffMatrix {
         let (header, mut reader) = Reader::open(input, Kind::CoeffMatrix, limit)?;
         let (ring, params) = (session.ring(), session.params());
         header.check_params(params.id())?;
-        let shape = (
-            reader.size("a number of rows", MAX_LENGTH)?,
-            reader.size("a number of columns", MAX_LENGTH)?,
-        );
-        if shape.0 == 0 || shape.1 == 0 {
-            let got = format!("{} x {}", shape.0, shape.1);
-            return Err(reader.refuse("a matrix that is not empty", got));
-        }
-        let form = if reader.flag()? {
-            CoeffForm::Columns
-        } else {
-            CoeffForm::Rows
-        };
-        let level = reader.size("a level", params.max_level())?;
-        let log_scale = reader.u32()?;
-        if log_scale > MAX_LOG_SCALE {
-            return Err(reader.refuse(format!("a scale of at most 2^{MAX_LOG_SCALE}"), log_scale));
-        }
+        let CoeffMatrixInfo {
+            shape,
+            form,
+            level,
+            log_scale,
+        } = CoeffMatrixInfo::read(&mut reader, params.max_level())?;
         let (vectors, length) = oriented(form, shape);
         let limbs = params.level(level)?.limbs();
         let mut blocks = Vec::new();
