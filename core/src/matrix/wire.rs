@@ -64,7 +64,8 @@ impl MatVecPlan {
         w.size(self.step())
     }
 
-    /// The plan that was written for vectors of this packing at this level.
+    /// The plan that was written for vectors of this packing at this level. All its weights must
+    /// follow: a plan takes memory for every tile, and few bytes may not claim many.
     pub(crate) fn read(
         reader: &mut Reader<'_>,
         params: &Params,
@@ -72,6 +73,11 @@ impl MatVecPlan {
         level: usize,
     ) -> Result<Self> {
         let (rows, step) = Self::read_head(reader, params)?;
+        let weights = (rows as u64).saturating_mul(input.length as u64);
+        if weights.saturating_mul(size_of::<f64>() as u64) > reader.left() {
+            let expected = format!("{rows} x {} weights", input.length);
+            return Err(reader.refuse(expected, format!("{} bytes", reader.left())));
+        }
         Self::with_step(params, input, level, (rows, input.length), Some(step))
     }
 
