@@ -14,6 +14,7 @@
 //! | [`MatMulPlan`], [`MatMul`] | a product of two encrypted matrices |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 //! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
+//! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
 
 mod array;
 mod array_packing;
@@ -31,7 +32,7 @@ mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
-pub use coeff::{CoeffForm, CoeffMatrix, CoeffMatrixInfo, PlainMatrix, Transpose, TransposePlan};
+pub use coeff::{CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix, Transpose, TransposePlan};
 pub use encrypted_matvec::EncryptedMatVec;
 pub use matmul::{MatMul, MatMulPlan};
 pub use matvec::MatVec;

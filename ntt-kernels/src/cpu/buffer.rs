@@ -96,6 +96,16 @@ impl<'a> Operand<'a> {
         Self { words, view }
     }
 
+    /// Number of polynomials.
+    pub(super) fn batch(&self) -> usize {
+        self.view.batch()
+    }
+
+    /// Logarithm of the degree.
+    pub(super) fn log_n(&self) -> u32 {
+        self.view.log_n()
+    }
+
     /// Table row `limb` of polynomial `poly` of the window.
     pub(super) fn row(&self, poly: usize, limb: usize) -> &'a [u64] {
         &self.words[self.view.offset(poly, limb)..][..self.view.n()]

@@ -14,7 +14,7 @@ use crate::{
     arith::Modulus,
     device::RingBackend,
     error::{Error, Result},
-    poly::{BufClass, Cmd, CmdKind, RawBuf, RingSpec, Role, Shape, View, ViewMut},
+    poly::{BufClass, Cmd, CmdKind, Factors, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
 
 /// One ring with the kernels of one instruction set.
@@ -159,7 +159,12 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
                 left,
                 src,
                 lanes,
-            } => self.mod_mat_mul(dst, left, src, *lanes),
+            } => match left {
+                Factors::Integers(left) => self.mod_mat_mul(dst, left, src, *lanes),
+                Factors::Images { polys, log_rows } => {
+                    self.images_mat_mul(dst, (polys, *log_rows), src, *lanes);
+                }
+            },
             Cmd::GadgetProduct {
                 acc,
                 src,

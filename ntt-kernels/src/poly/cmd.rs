@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
 use super::Owner;
-use super::{BaseConvertPlan, GadgetPlan, IntMatrix, ModDownPlan, RawBuf, View, ViewMut};
+use super::{BaseConvertPlan, Factors, GadgetPlan, ModDownPlan, RawBuf, View, ViewMut};
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
 /// promises about it.
@@ -135,10 +135,10 @@ pub enum Cmd {
     /// right operand has polynomials as rows. Row `j` of an operand is `lanes` consecutive
     /// polynomials, such as the two of a ciphertext.
     ModMatMul {
-        /// Destination: `left.rows() * lanes` polynomials, either domain.
+        /// Destination: `left.rows() * lanes` polynomials, either domain for integer factors.
         dst: ViewMut,
         /// Left operand.
-        left: IntMatrix,
+        left: Factors,
         /// Right operand: `left.columns() * lanes` polynomials, the domain of `dst`.
         src: View,
         /// Polynomials of a row.
@@ -321,8 +321,8 @@ impl Cmd {
             | Self::BaseConvert { src, .. }
             | Self::Automorphism { src, .. }
             | Self::ModDown { src, .. }
-            | Self::Decompose { src, .. }
-            | Self::ModMatMul { src, .. } => vec![src],
+            | Self::Decompose { src, .. } => vec![src],
+            Self::ModMatMul { left, src, .. } => left.polys().into_iter().chain([src]).collect(),
             Self::Elementwise { a, b, .. } => a.iter().chain(b).collect(),
             Self::ScaleLimbs { src, .. } | Self::OffsetLimbs { src, .. } => src.iter().collect(),
             Self::Ntt { .. } | Self::ExpandSeed { .. } => Vec::new(),
@@ -356,9 +356,13 @@ impl Cmd {
             | Self::BaseConvert { dst, src, .. }
             | Self::Automorphism { dst, src, .. }
             | Self::ModDown { dst, src, .. }
-            | Self::Decompose { dst, src, .. }
-            | Self::ModMatMul { dst, src, .. } => {
+            | Self::Decompose { dst, src, .. } => {
                 f(dst.inner());
+                f(src);
+            }
+            Self::ModMatMul { dst, left, src, .. } => {
+                f(dst.inner());
+                left.polys_mut().into_iter().for_each(&mut *f);
                 f(src);
             }
             Self::Elementwise { dst, a, b, .. } => {

@@ -9,11 +9,13 @@
 //! | [`PolyBuf`], [`Prepared`] | device-resident data, plain or in device-private form |
 //! | [`View`], [`ViewMut`] | a window of a buffer: the operand or destination of a command |
 //! | [`Cmd`], [`CmdKind`] | a command as data |
+//! | [`Factors`] | the left operand of a matrix product: integers or polynomials |
 //! | [`IntMatrix`] | small integers: the left operand of a matrix product |
 //! | [`BaseConvertPlan`], [`GadgetPlan`], [`ModDownPlan`] | constants of the composite commands |
 
 mod buf;
 mod cmd;
+mod factors;
 mod int_matrix;
 mod limbs;
 mod plans;
@@ -22,6 +24,7 @@ mod spec;
 pub(crate) use buf::Owner;
 pub use buf::{BufClass, Form, PolyBuf, Prepared, RawBuf, Role, View, ViewMut};
 pub use cmd::{Cmd, CmdKind, ElementwiseOp, SeedLayout};
+pub use factors::Factors;
 pub use int_matrix::IntMatrix;
 pub use limbs::{Domain, LimbSet, Shape};
 pub use plans::{BaseConvertPlan, GadgetDigit, GadgetPlan, LiftMode, ModDownPlan};

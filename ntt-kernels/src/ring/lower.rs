@@ -4,7 +4,10 @@
 use super::Ring;
 use crate::{
     error::Result,
-    poly::{Cmd, Domain, ElementwiseOp, GadgetPlan, IntMatrix, ModDownPlan, Shape, View, ViewMut},
+    poly::{
+        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, ModDownPlan, Shape, View,
+        ViewMut,
+    },
 };
 
 pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
@@ -17,7 +20,12 @@ pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
             left,
             src,
             lanes,
-        } => mod_mat_mul(ring, &dst, &left, &src, lanes),
+        } => match &left {
+            Factors::Integers(left) => mod_mat_mul(ring, &dst, left, &src, lanes),
+            Factors::Images { polys, log_rows } => {
+                images_mat_mul(ring, &dst, (polys, *log_rows), &src, lanes)
+            }
+        },
         Cmd::GadgetProduct {
             acc,
             src,
@@ -75,6 +83,37 @@ fn mod_mat_mul(
                     b: Some(product.view()),
                 })?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Row by row: the images of all polynomials, then the sum of the products.
+fn images_mat_mul(
+    ring: &Ring,
+    dst: &ViewMut,
+    (polys, log_rows): (&View, u32),
+    src: &View,
+    lanes: usize,
+) -> Result<()> {
+    let mut images = ring.alloc(polys.shape(), Domain::Eval)?;
+    for i in 0..1 << log_rows {
+        ring.submit(Cmd::Automorphism {
+            dst: images.view_mut(),
+            src: polys.clone(),
+            galois: Factors::galois(dst.log_n(), log_rows, i),
+        })?;
+        for j in 0..polys.batch() {
+            ring.submit(Cmd::Elementwise {
+                op: if j == 0 {
+                    ElementwiseOp::Mul
+                } else {
+                    ElementwiseOp::MulAcc
+                },
+                dst: dst.clone().polys(i * lanes, lanes, 1)?,
+                a: Some(src.clone().polys(j * lanes, lanes, 1)?),
+                b: Some(images.poly(j)?),
+            })?;
         }
     }
     Ok(())

@@ -3,7 +3,10 @@
 use super::Ring;
 use crate::{
     error::{Error, Result},
-    poly::{BufClass, Cmd, Domain, ElementwiseOp, Form, LimbSet, RingId, Role, SeedLayout, View},
+    poly::{
+        BufClass, Cmd, Domain, ElementwiseOp, Factors, Form, IntMatrix, LimbSet, RingId, Role,
+        SeedLayout, View,
+    },
 };
 
 pub(super) fn check(ring: &Ring, cmd: &Cmd) -> Result<()> {
@@ -152,6 +155,9 @@ impl Checker<'_> {
                 if *lanes == 0 {
                     return self.plan("a row has no polynomials".into());
                 }
+                if let Factors::Images { polys, log_rows } = left {
+                    self.images(polys, *log_rows, dst)?;
+                }
                 self.batch(dst, left.rows() * lanes)?;
                 self.batch(src, left.columns() * lanes)?;
                 self.limbs(src, dst.limbs())?;
@@ -173,6 +179,23 @@ impl Checker<'_> {
                 self.key(key, plan.digits().len(), plan.extended())
             }
         }
+    }
+
+    /// The left operand of a product of matrices.
+    fn images(&self, polys: &View, log_rows: u32, dst: &View) -> Result<()> {
+        if log_rows > dst.log_n() {
+            return self.plan(format!(
+                "2^{log_rows} rows are more than the degree 2^{}",
+                dst.log_n()
+            ));
+        }
+        if polys.batch() > IntMatrix::MAX_COLUMNS {
+            let most = IntMatrix::MAX_COLUMNS;
+            return self.plan(format!("{} columns are more than {most}", polys.batch()));
+        }
+        self.domain(dst, Domain::Eval)?;
+        self.domain(polys, Domain::Eval)?;
+        self.limbs(polys, dst.limbs())
     }
 
     fn elementwise(

@@ -7,8 +7,10 @@
 //! | [`CoeffForm`] | whether rows or columns are encrypted |
 //! | [`PlainMatrix`] | a plaintext factor, rounded for one level |
 //! | [`TransposePlan`], [`Transpose`] | from one form to the other |
+//! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
 
 mod encrypt;
+mod mat_mul;
 mod product;
 mod transpose;
 mod transpose_plan;
@@ -19,6 +21,7 @@ use std::fmt;
 
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
+pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
 pub use transpose::Transpose;
 pub use transpose_plan::TransposePlan;
@@ -57,6 +60,8 @@ impl CoeffForm {
 /// Its scale is a power of two that products keep: a factor is rounded at the product of the
 /// primes that its level drops, so the rescale divides by exactly what the factor brought in. It is
 /// therefore independent of the scales of the parameters' table, which hold for values in slots.
+/// A matrix may also be encrypted [as a factor](CoeffMatrix::encrypt_factor), at the product of the primes
+/// that its level drops: the left side of a [`CoeffMatMul`].
 ///
 /// # Reference
 /// \[BCHPS24\] sections 3 and 4, for the reduction to plain products.
@@ -64,11 +69,53 @@ pub struct CoeffMatrix {
     shape: (usize, usize),
     form: CoeffForm,
     level: usize,
-    log_scale: u32,
+    scale: CoeffScale,
     key_id: KeyId,
     session: Session,
     /// Block by block: two polynomials for each encrypted vector, evaluation domain.
     blocks: Vec<PolyBuf>,
+}
+
+/// The scale of a [`CoeffMatrix`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CoeffScale {
+    /// Two to this power.
+    PowerOfTwo(u32),
+    /// The product of the primes that its level drops: a product with it keeps the scale of the
+    /// other side.
+    Factor,
+}
+
+impl CoeffScale {
+    /// The scale as a number, at a level.
+    ///
+    /// # Errors
+    /// [`Error::LevelExhausted`] for a factor at level 0, which drops nothing, or a level above the
+    /// chain.
+    pub fn value(self, params: &Params, level: usize) -> Result<f64> {
+        match self {
+            Self::PowerOfTwo(log) => Ok(f64::from(log).exp2()),
+            Self::Factor if level == 0 => Err(Error::LevelExhausted {
+                op: "CoeffScale::value",
+                needed: 1,
+                available: 0,
+            }),
+            Self::Factor => {
+                let dropped = params.level(level)?.dropped().iter();
+                let moduli = dropped.map(|l| params.ring_spec().modulus(l).value() as f64);
+                Ok(moduli.product())
+            }
+        }
+    }
+}
+
+impl fmt::Display for CoeffScale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PowerOfTwo(log) => write!(f, "scale 2^{log}"),
+            Self::Factor => f.write_str("the scale of a factor"),
+        }
+    }
 }
 
 impl CoeffMatrix {
@@ -87,9 +134,20 @@ impl CoeffMatrix {
         self.level
     }
 
-    /// Logarithm of the scale.
+    /// The scale.
+    pub fn scale(&self) -> CoeffScale {
+        self.scale
+    }
+
+    /// Logarithm of the scale; of a factor's, which is near a power of two, the nearest.
     pub fn log_scale(&self) -> u32 {
-        self.log_scale
+        match self.scale {
+            CoeffScale::PowerOfTwo(log) => log,
+            CoeffScale::Factor => {
+                let value = self.scale.value(self.session.params(), self.level);
+                value.map_or(0, |value| value.log2().round() as u32)
+            }
+        }
     }
 
     /// Identity of the key it is encrypted under.
@@ -177,7 +235,7 @@ impl CoeffMatrix {
             return Err(Error::Shape { op, expected, got });
         }
         let (ring, spec) = (self.session.ring(), self.spec()?);
-        let integers = encrypt::integers(op, bias, self.log_scale, &self.session, self.level)?;
+        let integers = encrypt::integers(op, bias, self.scale, &self.session, self.level)?;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for (index, block) in self.blocks.iter().enumerate() {
             let ones = self.ones(index)?;
@@ -221,7 +279,7 @@ impl CoeffMatrix {
             let (expected, got) = (self.level, other.level);
             return Err(Error::LevelMismatch { op, expected, got });
         }
-        let same = |m: &Self| (m.shape, m.form, m.log_scale);
+        let same = |m: &Self| (m.shape, m.form, m.scale);
         if same(self) != same(other) {
             let (expected, got) = (self.describe(), other.describe());
             return Err(Error::Shape { op, expected, got });
@@ -255,7 +313,7 @@ impl CoeffMatrix {
             shape,
             form: self.form,
             level,
-            log_scale: self.log_scale,
+            scale: self.scale,
             key_id: self.key_id,
             session: self.session.clone(),
             blocks,
@@ -278,7 +336,7 @@ impl CoeffMatrix {
 
     fn describe(&self) -> String {
         let ((rows, columns), form) = (self.shape, self.form.name());
-        format!("{rows} x {columns} in {form} at scale 2^{}", self.log_scale)
+        format!("{rows} x {columns} in {form} at {}", self.scale)
     }
 
     /// The ciphertexts of some vectors of a block.

@@ -63,6 +63,10 @@ impl PreparedTree {
         &self.session
     }
 
+    pub(super) fn params(&self) -> &Params {
+        self.session.params()
+    }
+
     /// `X^(2 N / radix * e)` for the radix of a step.
     pub(super) fn root(&self, step: Step, e: usize) -> View {
         let factor = self.tree.radix() / step.radix;
