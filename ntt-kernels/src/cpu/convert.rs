@@ -6,7 +6,7 @@
 
 use super::{
     buffer::{self, Buffer, Locked, Operand, Row},
-    kernel::LimbKernel,
+    kernel::{Lift, LimbKernel},
     memory::{Scratch, Words},
     products::MOST_PAIRS,
     ring::CpuRing,
@@ -41,12 +41,13 @@ impl<K: LimbKernel> CpuRing<K> {
         let per_poly = ys.len() / src.batch();
         let cost = per_poly / dst.n() * WORD * dst.n();
         self.workers.run(buffer::rows(words, dst), cost, |row| {
-            self.lift(
-                plan,
+            let (m, ys) = (
+                self.modulus(row.limb),
                 &ys[row.poly * per_poly..][..per_poly],
-                row.limb,
-                row.words,
             );
+            self.with_lift(plan, ys, row.limb, dst.n(), |lift| {
+                self.kernel.lift(m, row.words, lift);
+            });
         });
         Ok(())
     }
@@ -61,12 +62,12 @@ impl<K: LimbKernel> CpuRing<K> {
         let cost = (NTT_WORD + 2 * WORD) * dst.n() + WORD * per_poly;
         self.workers.run(buffer::rows(words, dst), cost, |row| {
             let (x, w) = (operand.row(row.poly, row.limb), plan.inverses()[row.rank]);
-            scratch.with(|lifted| {
-                let ys = &ys[row.poly * per_poly..][..per_poly];
-                self.lift(plan.lift(), ys, row.limb, lifted);
-                self.forward(row.limb, lifted);
-                let m = self.modulus(row.limb);
-                self.kernel.sub_scale(m, row.words, x, lifted, w);
+            let ys = &ys[row.poly * per_poly..][..per_poly];
+            scratch.with(|work| {
+                self.with_lift(plan.lift(), ys, row.limb, dst.n(), |lift| {
+                    let tables = self.tables(row.limb);
+                    self.kernel.mod_down(tables, row.words, work, lift, x, w);
+                });
             });
         });
         Ok(())
@@ -187,16 +188,17 @@ impl<K: LimbKernel> CpuRing<K> {
             }
         }
         let one = |(plan, i, x, limb, y): (&BaseConvertPlan, usize, &[u64], usize, &mut [u64])| {
-            let (m, w) = (self.modulus(limb), plan.inv_hats()[i]);
-            y.copy_from_slice(x);
-            if view.domain() == Domain::Eval {
-                self.inverse(limb, y);
-            }
-            if w.value != 1 {
-                self.kernel.scale_assign(m, y, w);
-            }
-            if plan.mode() == LiftMode::Approximate {
-                self.kernel.offset_assign(m, y, plan.halves()[i]);
+            let (k, m, w) = (self.kernel, self.modulus(limb), plan.inv_hats()[i]);
+            let half = match plan.mode() {
+                LiftMode::Approximate => plan.halves()[i],
+                LiftMode::CentredExact => 0,
+            };
+            match view.domain() {
+                Domain::Eval => k.ntt_inverse_from(self.tables(limb), y, x, w, half),
+                Domain::Coeff => {
+                    k.scale(m, y, x, w);
+                    k.offset_assign(m, y, half);
+                }
             }
         };
         let cost = (NTT_WORD + 2 * WORD) * n;
@@ -211,29 +213,38 @@ impl<K: LimbKernel> CpuRing<K> {
         Ok(ys)
     }
 
-    /// One target limb of a base conversion, in coefficients, from the rows of `lift_words`.
-    fn lift(&self, plan: &BaseConvertPlan, ys: &[u64], limb: usize, out: &mut [u64]) {
+    /// Lets `f` see one target limb of a base conversion, in coefficients, whose sources are the
+    /// rows of `lift_words`.
+    fn with_lift<T>(
+        &self,
+        plan: &BaseConvertPlan,
+        ys: &[u64],
+        limb: usize,
+        n: usize,
+        f: impl FnOnce(&Lift<'_>) -> T,
+    ) -> T {
         let (m, target) = (self.modulus(limb), plan.target().rank(limb));
-        let bits = plan.source().iter().map(|i| self.modulus(i).bits()).max();
-        let bits = bits.expect("a plan has source limbs");
-        let ys: Vec<_> = ys.chunks_exact(out.len()).collect();
+        let moduli = plan.source().iter().map(|i| self.modulus(i).value());
+        let y_below = moduli.max().expect("a plan has source limbs");
+        let ys: Vec<_> = ys.chunks_exact(n).collect();
         let hats = plan.hats(target);
         match plan.mode() {
-            LiftMode::Approximate => {
-                let (offset, source) = (plan.offsets()[target], plan.source());
-                let small = |i| self.modulus(i).value() <= m.value();
-                if source.len() == 1 && source.iter().all(small) {
-                    // The one factor is the empty product, and y is a residue already.
-                    self.kernel.offset(m, out, ys[0], offset);
-                } else {
-                    self.kernel.combine(m, out, &ys, hats, offset, bits);
-                }
-            }
+            LiftMode::Approximate => f(&Lift {
+                ys: &ys,
+                hs: hats,
+                offset: plan.offsets()[target],
+                y_below,
+            }),
             LiftMode::CentredExact => {
-                // There are at most 128 wraps: one more word below 2^bits where bits >= 8.
+                // There are at most 128 wraps.
                 let mut factors = hats.to_vec();
                 factors.push(m.neg(plan.products()[target]));
-                self.kernel.combine(m, out, &ys, &factors, 0, bits.max(8));
+                f(&Lift {
+                    ys: &ys,
+                    hs: &factors,
+                    offset: 0,
+                    y_below: y_below.max(1 << 8),
+                })
             }
         }
     }
@@ -292,8 +303,9 @@ impl<'a> Digits<'a> {
     fn lift<K: LimbKernel>(&self, ring: &CpuRing<K>, d: usize, limb: usize, out: &mut [u64]) {
         let (digit, n) = (&self.plan.digits()[d], out.len());
         let ys = &self.ys[self.starts[d] * n..][..digit.limbs().len() * n];
-        ring.lift(digit.lift(), ys, limb, out);
-        ring.forward(limb, out);
+        ring.with_lift(digit.lift(), ys, limb, n, |lift| {
+            ring.kernel.lift_forward(ring.tables(limb), out, lift);
+        });
     }
 
     /// `acc[c] (+)= sum_d digit[d] * key[2d + c]` over a group of digits, at one limb.
@@ -316,12 +328,17 @@ impl<'a> Digits<'a> {
         let digits: Vec<_> = lifted
             .map(|(d, lifted)| self.own(d, limb).unwrap_or(&lifted[..n]))
             .collect();
-        for (c, acc) in acc.iter_mut().enumerate() {
-            let pairs: Vec<_> = (group.clone().zip(&digits))
-                .map(|(d, digit)| (*digit, key.row(2 * d + c, limb)))
-                .collect();
-            let m = ring.modulus(limb);
-            ring.kernel.dot(m, acc.words, &pairs, accumulate);
-        }
+        let keys =
+            |c: usize| -> Vec<_> { (group.clone()).map(|d| key.row(2 * d + c, limb)).collect() };
+        let [first, second] = acc else {
+            unreachable!("the ring checks that a gadget product has two polynomials")
+        };
+        ring.kernel.dot_two(
+            ring.modulus(limb),
+            [first.words, second.words],
+            &digits,
+            [&keys(0), &keys(1)],
+            accumulate,
+        );
     }
 }

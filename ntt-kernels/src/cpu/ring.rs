@@ -56,6 +56,10 @@ impl<K: LimbKernel> CpuRing<K> {
         self.tables[limb].modulus()
     }
 
+    pub(super) fn tables(&self, limb: usize) -> &LimbTables {
+        &self.tables[limb]
+    }
+
     pub(super) fn forward(&self, limb: usize, words: &mut [u64]) {
         self.kernel.ntt_forward(&self.tables[limb], words);
     }

@@ -1,13 +1,10 @@
 //! AVX2 and FMA: four lanes.
 
 use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op};
-use super::factors::float_factor;
-use super::float::Field;
-use super::passes;
+use super::float;
 use super::vector::{Constants, Simd};
-use super::vectorised::Vectorised;
+use super::vectorised::{Forward, Inverse, Vectorised};
 use crate::arith::Modulus;
-use crate::cpu::tables::LimbTables;
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX2 and FMA.
@@ -145,19 +142,15 @@ impl Simd for Avx2 {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn ntt_forward(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(0, 4, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::forward::<_, 4, 3>(f, &factors.forward, factors.degree(tables, log_n), x);
+unsafe fn forward(s: Avx2, call: &Forward<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::forward::<_, 4, 3>(s, call, 0) }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn ntt_inverse(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(0, 4, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::inverse::<_, 4, 3>(f, &factors.inverse, factors.degree(tables, log_n), x);
+unsafe fn inverse(s: Avx2, call: &Inverse<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::inverse::<_, 4, 3>(s, call, 0) }
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -175,14 +168,18 @@ impl Vectorised for Avx2 {
         unsafe { enter::<O>(self, call) }
     }
 
-    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
-        // SAFETY: a token exists only where AVX2 and FMA were detected.
-        unsafe { ntt_forward(self, tables, x) }
+    unsafe fn forward(self, call: &Forward<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { forward(self, call) }
     }
 
-    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
-        // SAFETY: a token exists only where AVX2 and FMA were detected.
-        unsafe { ntt_inverse(self, tables, x) }
+    fn takes_lift(self, m: &Modulus, _: usize, offset: u64, below: u64) -> bool {
+        float::entry(m, offset, below).is_some()
+    }
+
+    unsafe fn inverse(self, call: &Inverse<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { inverse(self, call) }
     }
 
     fn dot_group(_: &Modulus) -> usize {

@@ -4,16 +4,13 @@ use super::amx::Amx;
 use super::avx2::Avx2;
 use super::bytes;
 use super::elementwise::{Call, Op};
-use super::factors::{float_factor, ifma_factor};
-use super::float::Field;
-use super::ifma::Ifma;
-use super::passes;
+use super::float;
+use super::ifma::{self, Ifma};
 use super::vector::{Constants, Simd};
-use super::vectorised::Vectorised;
+use super::vectorised::{Forward, Inverse, Vectorised};
 use super::vnni::Vnni;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::BytePanels;
-use crate::cpu::tables::LimbTables;
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX-512 F, DQ, VL and IFMA, and AVX2 and FMA.
@@ -210,35 +207,27 @@ impl Avx512Ifma {
 const MIN_DEGREE: usize = 64;
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn float_forward(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(1, 8, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::forward::<_, 8, 7>(f, &factors.forward, factors.degree(tables, log_n), x);
+unsafe fn float_forward(s: Avx512Ifma, call: &Forward<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::forward::<_, 8, 7>(s, call, 1) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn float_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(1, 8, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::inverse::<_, 8, 7>(f, &factors.inverse, factors.degree(tables, log_n), x);
+unsafe fn float_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::inverse::<_, 8, 7>(s, call, 1) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn ifma_forward(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(2, 8, ifma_factor);
-    let f = Ifma::new(s, tables.modulus(), log_n);
-    passes::forward::<_, 8, 7>(f, &factors.forward, factors.degree(tables, log_n), x);
+unsafe fn ifma_forward(s: Avx512Ifma, call: &Forward<'_>) {
+    // SAFETY: passed on.
+    unsafe { ifma::forward(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn ifma_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(2, 8, ifma_factor);
-    let f = Ifma::new(s, tables.modulus(), log_n);
-    passes::inverse::<_, 8, 7>(f, &factors.inverse, factors.degree(tables, log_n), x);
+unsafe fn ifma_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+    // SAFETY: passed on.
+    unsafe { ifma::inverse(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
@@ -257,30 +246,38 @@ impl Vectorised for Avx512Ifma {
         unsafe { enter::<O>(self, call) }
     }
 
-    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
-        if x.len() < MIN_DEGREE {
-            return self.narrow.forward(tables, x);
-        }
-        // SAFETY: a token exists only where the instruction set was detected.
+    unsafe fn forward(self, call: &Forward<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
         unsafe {
-            if Ifma::takes_forward(tables.modulus(), x.len()) {
-                ifma_forward(self, tables, x)
+            if call.n < MIN_DEGREE {
+                self.narrow.forward(call)
+            } else if Ifma::takes_forward(call.tables.modulus(), call.n) {
+                ifma_forward(self, call)
             } else {
-                float_forward(self, tables, x)
+                float_forward(self, call)
             }
         }
     }
 
-    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
-        if x.len() < MIN_DEGREE {
-            return self.narrow.inverse(tables, x);
+    fn takes_lift(self, m: &Modulus, n: usize, offset: u64, below: u64) -> bool {
+        if n >= MIN_DEGREE && Ifma::takes_forward(m, n) {
+            Ifma::entry(m, n, offset, below).is_some()
+        } else {
+            float::entry(m, offset, below).is_some()
         }
-        // SAFETY: a token exists only where the instruction set was detected.
+    }
+
+    unsafe fn inverse(self, call: &Inverse<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
         unsafe {
-            if Ifma::takes_inverse(tables.modulus(), x.len()) {
-                ifma_inverse(self, tables, x)
+            if call.n < MIN_DEGREE {
+                self.narrow.inverse(call)
+            } else if Ifma::takes_inverse(call.tables.modulus(), call.n) {
+                ifma_inverse(self, call)
             } else {
-                float_inverse(self, tables, x)
+                float_inverse(self, call)
             }
         }
     }

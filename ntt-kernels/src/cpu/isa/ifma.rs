@@ -12,9 +12,11 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::Factor;
-use super::passes::{Butterflies, Twiddle};
+use super::factors::{Factor, ifma_factor};
+use super::float::Field;
+use super::passes::{self, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::Simd;
+use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
 use std::arch::x86_64::*;
 
@@ -69,6 +71,15 @@ impl Ifma {
     pub(super) fn takes_forward(m: &Modulus, n: usize) -> bool {
         let stages = u64::from(n.trailing_zeros());
         m.value() <= (1 << 52) / (4 * stages + 1)
+    }
+
+    /// What to add to words below `below`, so that the transform of the words plus `offset` comes
+    /// out: inputs are at most `(2L + 1) q + below`, and `(4L + 1) q + below` must fit 52 bits.
+    pub(super) fn entry(m: &Modulus, n: usize, offset: u64, below: u64) -> Option<u64> {
+        let (q, stages) = (m.value(), u64::from(n.trailing_zeros()));
+        debug_assert!(offset < q);
+        let fits = below <= (1 << 52) && (4 * stages + 1) * q + below <= 1 << 52;
+        fits.then_some(2 * stages * q + offset)
     }
 
     /// Whether the difference of two sums of sums fits: `64 q <= 2^52`.
@@ -161,10 +172,11 @@ impl Butterflies for Ifma {
     }
 
     #[inline(always)]
-    fn enter_forward<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
+    fn enter_forward<const R: usize>(self, x: &mut [[__m512d; R]; 2], add: Option<__m512d>) {
+        let lift = add.map_or(self.lift, words);
         for x in x.iter_mut() {
             for x in x.iter_mut() {
-                *x = bits(self.add(words(*x), self.lift));
+                *x = bits(self.add(words(*x), lift));
             }
         }
     }
@@ -285,4 +297,44 @@ impl Butterflies for Ifma {
             }
         }
     }
+}
+
+/// A forward transform.
+///
+/// # Safety
+/// As for [`Vectorised::forward`](super::vectorised::Vectorised::forward).
+#[inline(always)]
+pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
+    let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
+    let factors = call.tables.factors(2, 8, ifma_factor);
+    let degree = factors.degree(call.tables, log_n);
+    let add = call.lift.map(|(offset, below)| {
+        let add = Ifma::entry(m, call.n, offset, below);
+        s.splat_word(add.expect("the caller has asked whether the lift fits"))
+    });
+    let entry = Entry {
+        words: call.from,
+        add,
+    };
+    let f = Ifma::new(s, m, log_n);
+    let exit = Exit::new(Field::new(s, m.value()), call);
+    // SAFETY: passed on.
+    unsafe {
+        passes::forward::<_, 8, 7>(f, &factors.forward, degree, call.work, call.n, entry, &exit)
+    }
+}
+
+/// An inverse transform.
+///
+/// # Safety
+/// As for [`Vectorised::inverse`](super::vectorised::Vectorised::inverse).
+#[inline(always)]
+pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+    let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
+    let factors = call.tables.factors(2, 8, ifma_factor);
+    let degree = factors.degree(call.tables, log_n);
+    let ends = Ends::new(s, call, factors, degree);
+    let f = Ifma::new(s, m, log_n);
+    // SAFETY: passed on.
+    unsafe { passes::inverse::<_, 8, 7>(f, &factors.inverse, degree, call.to, call.n, &ends) }
 }

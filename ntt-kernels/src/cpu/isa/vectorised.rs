@@ -4,7 +4,7 @@ use super::elementwise::*;
 use super::scalar::Scalar;
 use super::vector::Simd;
 use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
-use crate::cpu::kernel::{LimbKernel, MIN_LOG_DEGREE};
+use crate::cpu::kernel::{Lift, LimbKernel, MIN_LOG_DEGREE};
 use crate::cpu::mat_mul::{self, BytePanels, LeftMatrix};
 use crate::cpu::tables::LimbTables;
 
@@ -20,9 +20,17 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     unsafe fn enter<O: Op>(self, call: &Call<'_>);
 
     /// Transform of a prime below `2^50`.
-    fn forward(self, tables: &LimbTables, x: &mut [u64]);
+    ///
+    /// # Safety
+    /// The words of the call are there; a lift is one that [`Vectorised::takes_lift`] allowed.
+    unsafe fn forward(self, call: &Forward<'_>);
+    /// Whether the transform of `n` words below `below` plus `offset` needs no reduction before.
+    fn takes_lift(self, m: &Modulus, n: usize, offset: u64, below: u64) -> bool;
     /// Inverse transform of a prime below `2^50`.
-    fn inverse(self, tables: &LimbTables, x: &mut [u64]);
+    ///
+    /// # Safety
+    /// The words of the call are there.
+    unsafe fn inverse(self, call: &Inverse<'_>);
 
     /// The lazy sum of products for a prime below `2^50`: pairs of one group.
     fn dot_group(m: &Modulus) -> usize;
@@ -55,6 +63,46 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// # Safety
     /// As for [`Op::run`], at most [`Vectorised::combine_group`] terms.
     unsafe fn combine(self, call: &Call<'_>);
+}
+
+/// A forward transform. Pointers, so that places may be the same; each is good for `n` words.
+pub(super) struct Forward<'a> {
+    pub(super) tables: &'a LimbTables,
+    pub(super) n: usize,
+    pub(super) from: *const u64,
+    /// Residue added to the words on the way in, and a bound above them; without it they are
+    /// residues.
+    pub(super) lift: Option<(u64, u64)>,
+    /// Where intermediate values are kept.
+    pub(super) work: *mut u64,
+    pub(super) to: *mut u64,
+    /// With `(a, w)`, the result `x` goes as `(a - x) w`.
+    pub(super) sub_scale: Option<(&'a [u64], ShoupWord)>,
+}
+
+impl<'a> Forward<'a> {
+    fn in_place(tables: &'a LimbTables, x: &mut [u64]) -> Self {
+        let work = x.as_mut_ptr();
+        Self {
+            tables,
+            n: x.len(),
+            from: work,
+            lift: None,
+            work,
+            to: work,
+            sub_scale: None,
+        }
+    }
+}
+
+/// An inverse transform, times `w`, plus `c`.
+pub(super) struct Inverse<'a> {
+    pub(super) tables: &'a LimbTables,
+    pub(super) n: usize,
+    pub(super) from: *const u64,
+    pub(super) to: *mut u64,
+    pub(super) w: u64,
+    pub(super) c: u64,
 }
 
 /// Every limb is a multiple of this many words, and no operation takes more in one step.
@@ -94,6 +142,20 @@ fn run<S: Vectorised, O: Op>(
     unsafe { s.enter::<O>(&call) }
 }
 
+/// Lets a transform begin with a row of a base conversion, where that takes no reduction.
+fn enter_lift<S: Vectorised>(s: S, call: &mut Forward<'_>, lift: &Lift<'_>) -> bool {
+    let m = call.tables.modulus();
+    let takes = is_fast(m) && lift.is_shift() && s.takes_lift(m, call.n, lift.offset, lift.y_below);
+    if takes {
+        let y = lift.ys[0];
+        assert_eq!(y.len(), call.n, "limbs of one call are equally long");
+        debug_assert!(y.iter().all(|&y| y < lift.y_below));
+        call.from = y.as_ptr();
+        call.lift = Some((lift.offset, lift.y_below));
+    }
+    takes
+}
+
 impl<S: Vectorised> LimbKernel for S {
     fn name(self) -> &'static str {
         S::NAME
@@ -101,7 +163,8 @@ impl<S: Vectorised> LimbKernel for S {
 
     fn ntt_forward(self, tables: &LimbTables, x: &mut [u64]) {
         if is_fast(tables.modulus()) {
-            self.forward(tables, x);
+            // SAFETY: all pointers are those of `x`.
+            unsafe { self.forward(&Forward::in_place(tables, x)) }
         } else {
             Scalar.ntt_forward(tables, x);
         }
@@ -109,10 +172,83 @@ impl<S: Vectorised> LimbKernel for S {
 
     fn ntt_inverse(self, tables: &LimbTables, x: &mut [u64]) {
         if is_fast(tables.modulus()) {
-            self.inverse(tables, x);
+            let (n, to) = (x.len(), x.as_mut_ptr());
+            let call = Inverse {
+                tables,
+                n,
+                from: to,
+                to,
+                w: 1,
+                c: 0,
+            };
+            // SAFETY: both pointers are those of `x`.
+            unsafe { self.inverse(&call) }
         } else {
             Scalar.ntt_inverse(tables, x);
         }
+    }
+
+    fn ntt_inverse_from(
+        self,
+        tables: &LimbTables,
+        dst: &mut [u64],
+        src: &[u64],
+        w: ShoupWord,
+        c: u64,
+    ) {
+        if !is_fast(tables.modulus()) {
+            return Scalar.ntt_inverse_from(tables, dst, src, w, c);
+        }
+        assert_eq!(dst.len(), src.len(), "limbs of one call are equally long");
+        let call = Inverse {
+            tables,
+            n: dst.len(),
+            from: src.as_ptr(),
+            to: dst.as_mut_ptr(),
+            w: w.value,
+            c,
+        };
+        // SAFETY: both slices have n words.
+        unsafe { self.inverse(&call) }
+    }
+
+    fn lift_forward(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
+        let mut call = Forward::in_place(tables, dst);
+        if enter_lift(self, &mut call, lift) {
+            // SAFETY: the source has n words, the other pointers are those of `dst`.
+            unsafe { self.forward(&call) }
+        } else {
+            self.lift(tables.modulus(), dst, lift);
+            self.ntt_forward(tables, dst);
+        }
+    }
+
+    fn mod_down(
+        self,
+        tables: &LimbTables,
+        dst: &mut [u64],
+        work: &mut [u64],
+        lift: &Lift<'_>,
+        a: &[u64],
+        w: ShoupWord,
+    ) {
+        if !is_fast(tables.modulus()) {
+            return Scalar.mod_down(tables, dst, work, lift, a, w);
+        }
+        for x in [dst.len(), a.len()] {
+            assert_eq!(x, work.len(), "limbs of one call are equally long");
+        }
+        let mut call = Forward {
+            to: dst.as_mut_ptr(),
+            sub_scale: Some((a, w)),
+            ..Forward::in_place(tables, work)
+        };
+        if !enter_lift(self, &mut call, lift) {
+            self.lift(tables.modulus(), work, lift);
+            (call.work, call.from) = (work.as_mut_ptr(), work.as_ptr());
+        }
+        // SAFETY: all operands have n words.
+        unsafe { self.forward(&call) }
     }
 
     fn add(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
