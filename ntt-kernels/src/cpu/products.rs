@@ -57,12 +57,13 @@ impl<K: LimbKernel> CpuRing<K> {
         let stacks = self.stacks(words, acc);
         let cost = 2 * count * WORD * stacks.len;
         self.workers.run(stacks.tasks, cost, |stack| {
-            let pairs = stack.iter().map(|row| {
-                let pair = |d| (row.window(&digits, d), row.window(&key, 2 * d + row.poly));
-                (0..count).map(pair).collect()
+            let digits: Vec<_> = (0..count).map(|d| stack[0].window(&digits, d)).collect();
+            let keys = stack.iter().map(|row| {
+                let key = |d| row.window(&key, 2 * d + row.poly);
+                (0..count).map(key).collect()
             });
-            let pairs: Vec<Vec<_>> = pairs.collect();
-            self.sums(stack, &pairs, accumulate);
+            let keys: Vec<Vec<_>> = keys.collect();
+            self.sums(stack, &digits, &keys, accumulate);
         });
     }
 
@@ -75,29 +76,38 @@ impl<K: LimbKernel> CpuRing<K> {
         let stacks = self.stacks(words, acc);
         let cost = terms.len() * acc.batch() * WORD * stacks.len;
         self.workers.run(stacks.tasks, cost, |stack| {
-            let pairs = stack.iter().map(|row| {
-                let pair = |(r, d)| (row.window(r, row.poly), row.window(d, 0));
-                terms.iter().map(|(r, d)| pair((r, d))).collect()
+            let diagonals: Vec<_> = (terms.iter())
+                .map(|(_, diagonal)| stack[0].window(diagonal, 0))
+                .collect();
+            let rotated = stack.iter().map(|row| {
+                let window = |(rotated, _): &(_, _)| row.window(rotated, row.poly);
+                terms.iter().map(window).collect()
             });
-            let pairs: Vec<Vec<_>> = pairs.collect();
-            self.sums(stack, &pairs, accumulate);
+            let rotated: Vec<Vec<_>> = rotated.collect();
+            self.sums(stack, &diagonals, &rotated, accumulate);
         });
     }
 
-    /// `stack[i] (+)= sum of the products of pairs[i]`. What the polynomials share stays in the
-    /// cache from one to the next.
-    fn sums(&self, stack: Vec<Row<'_>>, pairs: &[Vec<(&[u64], &[u64])>], accumulate: bool) {
-        let (m, count) = (self.modulus(stack[0].limb), pairs[0].len());
+    /// `stack[i] (+)= sum_k shared[k] * own[i][k]`.
+    fn sums(&self, stack: Vec<Row<'_>>, shared: &[&[u64]], own: &[Vec<&[u64]>], accumulate: bool) {
+        let (m, count) = (self.modulus(stack[0].limb), shared.len());
         let at_once = count.div_ceil(count.div_ceil(MOST_PAIRS));
-        let mut chosen = Vec::with_capacity(at_once);
         for_blocks(stack, SUM_BLOCK, |block, acc| {
             for first in (0..count).step_by(at_once) {
                 let group = first..(first + at_once).min(count);
-                for (acc, pairs) in acc.iter_mut().zip(pairs) {
-                    let group = pairs[group.clone()].iter();
-                    chosen.clear();
-                    chosen.extend(group.map(|&(a, b)| (&a[block.clone()], &b[block.clone()])));
-                    (self.kernel).dot(m, acc, &chosen, accumulate || first > 0);
+                let cut = |words| cut(words, &group, &block);
+                let (shared, accumulate) = (cut(shared), accumulate || first > 0);
+                for (acc, own) in acc.chunks_mut(2).zip(own.chunks(2)) {
+                    match (acc, own) {
+                        ([first, second], [a, b]) => {
+                            let own = [&*cut(a), &*cut(b)];
+                            (self.kernel).dot_two(m, [first, second], &shared, own, accumulate);
+                        }
+                        (acc, own) => {
+                            let pairs: Vec<_> = shared.iter().copied().zip(cut(&own[0])).collect();
+                            self.kernel.dot(m, acc[0], &pairs, accumulate);
+                        }
+                    }
                 }
             }
         });
@@ -110,6 +120,12 @@ impl<K: LimbKernel> CpuRing<K> {
             len,
         }
     }
+}
+
+/// A block of each row of a group.
+fn cut<'a>(rows: &[&'a [u64]], group: &Range<usize>, block: &Range<usize>) -> Vec<&'a [u64]> {
+    let rows = rows[group.clone()].iter();
+    rows.map(|words| &words[block.clone()]).collect()
 }
 
 /// Tasks that each own the pieces of all polynomials at one place, and the length of a piece.

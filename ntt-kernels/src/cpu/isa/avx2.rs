@@ -1,9 +1,9 @@
 //! AVX2 and FMA: four lanes.
 
-use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op};
+use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op, float_dot_two};
 use super::float;
 use super::vector::{Constants, Simd};
-use super::vectorised::{Forward, Inverse, Vectorised};
+use super::vectorised::{Forward, Inverse, TwoSums, Vectorised};
 use crate::arith::Modulus;
 use std::arch::x86_64::*;
 
@@ -154,6 +154,12 @@ unsafe fn inverse(s: Avx2, call: &Inverse<'_>) {
 }
 
 #[target_feature(enable = "avx2,fma")]
+unsafe fn dot_two(s: Avx2, call: &TwoSums<'_>) {
+    // SAFETY: passed on.
+    unsafe { float_dot_two(s, call) }
+}
+
+#[target_feature(enable = "avx2,fma")]
 unsafe fn enter<O: Op>(s: Avx2, call: &Call<'_>) {
     // SAFETY: passed on.
     unsafe { O::run(s, call) }
@@ -189,6 +195,11 @@ impl Vectorised for Avx2 {
     unsafe fn dot(self, call: &Call<'_>) {
         // SAFETY: passed on.
         unsafe { Vectorised::enter::<FloatDot>(self, call) }
+    }
+
+    unsafe fn dot_two(self, call: &TwoSums<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { dot_two(self, call) }
     }
 
     fn combine_group(_: &Modulus, _: u32) -> usize {

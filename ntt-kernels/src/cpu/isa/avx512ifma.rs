@@ -7,7 +7,7 @@ use super::elementwise::{Call, Op};
 use super::float;
 use super::ifma::{self, Ifma};
 use super::vector::{Constants, Simd};
-use super::vectorised::{Forward, Inverse, Vectorised};
+use super::vectorised::{Forward, Inverse, TwoSums, Vectorised};
 use super::vnni::Vnni;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::BytePanels;
@@ -316,6 +316,19 @@ impl Vectorised for Avx512Ifma {
         unsafe { dot(self, call) }
     }
 
+    unsafe fn dot_two(self, call: &TwoSums<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe { dot_two(self, call) }
+    }
+
+    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
+        assert_eq!(dst.len(), src.len(), "limbs of one call are equally long");
+        assert_eq!(dst.len(), perm.len(), "one index for each word");
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { gather(self, dst, src, perm) }
+    }
+
     fn combine_group(m: &Modulus, y_bits: u32) -> usize {
         sum_group(m.bits() + y_bits)
     }
@@ -410,6 +423,77 @@ unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
             }
         }
         i += 16;
+    }
+}
+
+/// Two sums of one group of products.
+///
+/// # Safety
+/// As for [`Vectorised::dot_two`], at most `sum_group(2 * bits)` pairs.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+unsafe fn dot_two(_: Avx512Ifma, call: &TwoSums<'_>) {
+    let sums = WideSum::new(call.m);
+    let zero = _mm512_setzero_si512();
+    let mut i = 0;
+    while i < call.n {
+        // SAFETY: all operands have n words, a multiple of sixteen.
+        unsafe {
+            let mut low = [[zero; 2]; 2];
+            let mut high = [[zero; 2]; 2];
+            if call.accumulate {
+                low = call.dst.map(|dst| {
+                    let dst = dst.add(i).cast::<__m512i>();
+                    [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))]
+                });
+            }
+            for (k, a) in call.a.iter().enumerate() {
+                let a = a.as_ptr().add(i).cast::<__m512i>();
+                let a = [_mm512_loadu_si512(a), _mm512_loadu_si512(a.add(1))];
+                for c in 0..2 {
+                    let b = call.b[c][k].as_ptr().add(i).cast::<__m512i>();
+                    for j in 0..2 {
+                        let b = _mm512_loadu_si512(b.add(j));
+                        low[c][j] = _mm512_madd52lo_epu64(low[c][j], a[j], b);
+                        high[c][j] = _mm512_madd52hi_epu64(high[c][j], a[j], b);
+                    }
+                }
+            }
+            for c in 0..2 {
+                let dst = call.dst[c].add(i).cast::<__m512i>();
+                for j in 0..2 {
+                    _mm512_storeu_si512(dst.add(j), sums.reduce(low[c][j], high[c][j]));
+                }
+            }
+        }
+        i += 16;
+    }
+}
+
+/// A permutation. An automorphism takes each run of eight evaluations from one such run, in an
+/// order of its own, because their exponents differ by multiples of `N/4` only: then a load and a
+/// shuffle do for eight words.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn gather(_: Avx512Ifma, dst: &mut [u64], src: &[u64], perm: &[u32]) {
+    let (dst, _) = dst.as_chunks_mut::<8>();
+    let (runs, _) = src.as_chunks::<8>();
+    for (dst, perm) in dst.iter_mut().zip(perm.as_chunks::<8>().0) {
+        let run = perm[0] / 8;
+        // SAFETY: the arrays have eight words each.
+        let indices = unsafe { _mm256_loadu_si256(perm.as_ptr().cast()) };
+        let same = _mm256_srli_epi32::<3>(indices);
+        if _mm256_cmpeq_epi32_mask(same, _mm256_set1_epi32(run as i32)) == 0xff {
+            let words = &runs[run as usize];
+            // SAFETY: the arrays have eight words each.
+            unsafe {
+                let words = _mm512_loadu_si512(words.as_ptr().cast());
+                let words = _mm512_permutexvar_epi64(_mm512_cvtepu32_epi64(indices), words);
+                _mm512_storeu_si512(dst.as_mut_ptr().cast(), words);
+            }
+        } else {
+            for (dst, &at) in dst.iter_mut().zip(perm) {
+                *dst = src[at as usize];
+            }
+        }
     }
 }
 

@@ -40,6 +40,17 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// As for [`Op::run`], at most [`Vectorised::dot_group`] pairs.
     unsafe fn dot(self, call: &Call<'_>);
 
+    /// Two sums of products with the same left operands, pairs of one group.
+    ///
+    /// # Safety
+    /// All operands have as many words as the call says.
+    unsafe fn dot_two(self, call: &TwoSums<'_>);
+
+    /// `dst[i] = src[perm[i]]`.
+    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
+        Scalar.gather(dst, src, perm);
+    }
+
     /// Whether there is a unit that multiplies bytes.
     fn multiplies_bytes(self) -> bool {
         false
@@ -103,6 +114,16 @@ pub(super) struct Inverse<'a> {
     pub(super) to: *mut u64,
     pub(super) w: u64,
     pub(super) c: u64,
+}
+
+/// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] b[c][k]`; every operand has `n` words.
+pub(super) struct TwoSums<'a> {
+    pub(super) m: &'a Modulus,
+    pub(super) n: usize,
+    pub(super) dst: [*mut u64; 2],
+    pub(super) a: &'a [&'a [u64]],
+    pub(super) b: [&'a [&'a [u64]]; 2],
+    pub(super) accumulate: bool,
 }
 
 /// Every limb is a multiple of this many words, and no operation takes more in one step.
@@ -374,6 +395,44 @@ impl<S: Vectorised> LimbKernel for S {
         }
     }
 
+    fn dot_two(
+        self,
+        m: &Modulus,
+        dst: [&mut [u64]; 2],
+        a: &[&[u64]],
+        b: [&[&[u64]]; 2],
+        accumulate: bool,
+    ) {
+        if !is_fast(m) {
+            return Scalar.dot_two(m, dst, a, b, accumulate);
+        }
+        let n = dst[0].len();
+        assert!(n.is_multiple_of(WORDS), "a limb fills whole registers");
+        assert_eq!(dst[1].len(), n, "limbs of one call are equally long");
+        for b in b {
+            assert_eq!(a.len(), b.len(), "operands come in pairs");
+        }
+        for x in a.iter().chain(b[0]).chain(b[1]) {
+            assert_eq!(x.len(), n, "limbs of one call are equally long");
+        }
+        let dst = dst.map(|dst| dst.as_mut_ptr());
+        // At least one round, which clears the destination if there is nothing to add.
+        let group = S::dot_group(m);
+        for first in (0..a.len().max(1)).step_by(group) {
+            let pairs = first..(first + group).min(a.len());
+            let call = TwoSums {
+                m,
+                n,
+                dst,
+                a: &a[pairs.clone()],
+                b: b.map(|b| &b[pairs.clone()]),
+                accumulate: accumulate || first > 0,
+            };
+            // SAFETY: all operands have n words.
+            unsafe { Vectorised::dot_two(self, &call) }
+        }
+    }
+
     fn combine(
         self,
         m: &Modulus,
@@ -436,6 +495,6 @@ impl<S: Vectorised> LimbKernel for S {
     }
 
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
-        Scalar.gather(dst, src, perm);
+        Vectorised::gather(self, dst, src, perm);
     }
 }
