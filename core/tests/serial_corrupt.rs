@@ -264,8 +264,7 @@ fn ciphertexts_are_checked() {
     let frame = reader(&world, "vectors.rlc");
     let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
     for (at, value) in [
-        (0, 0u64),
-        (8, 2),
+        (8, 2u64),
         (8, 3),
         (8, 8),
         (16, 8),
@@ -275,6 +274,8 @@ fn ciphertexts_are_checked() {
     ] {
         expect_serialization(patch(at, &value.to_le_bytes()), "a packing into 8 slots");
     }
+    // A length of zero announces a spread: the fields behind are read as one.
+    expect_serialization(patch(0, &0u64.to_le_bytes()), "a width of at most 8");
     expect_serialization(patch(0, &9u64.to_le_bytes()), "more bytes in the body");
     expect_serialization(patch(0, &u64::MAX.to_le_bytes()), "a length of at most");
     expect_serialization(
@@ -353,7 +354,12 @@ fn programs_fit_together() {
         );
     }
     // The plan is the stored one, not one searched anew: another step needs other rotations.
-    let result = patch(first + 9, &8u64.to_le_bytes());
+    let wide = frames::wide(&world.params).to_bytes().unwrap();
+    let public = u64::from_le_bytes(wide[BODY..BODY + 8].try_into().unwrap()) as usize;
+    let step = 8 + public + 9;
+    assert_eq!(wide[BODY + step..][..8], 4u64.to_le_bytes());
+    let bytes = patched(&wide, step, &8u64.to_le_bytes());
+    let result = Program::from_bytes(&bytes, &Security::AllowInsecure, LIMIT).map(|_| Vec::new());
     expect_serialization(result, "a request for all keys in use");
 }
 

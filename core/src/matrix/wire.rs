@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
 };
 
-use super::{EncryptedMatVec, EncryptedVectors, MatVecPlan, Packing, matvec_plan::Indices};
+use super::{EncryptedMatVec, EncryptedVectors, MatVecPlan, Packing, Spread, matvec_plan::Indices};
 use crate::{
     ckks::{Ciphertext, Meta},
     error::{Error, Result},
@@ -26,8 +26,18 @@ impl Packing {
             period,
             width,
             lanes,
+            spread,
         } = *self;
-        let fits = (1..=MAX_LENGTH).contains(&length)
+        let is_spread = |s: Spread| {
+            let powers = [s.frame, s.frames, s.step];
+            powers.iter().all(|p| p.is_power_of_two() && *p <= width)
+                && s.frame >= period
+                && s.frames > 1
+                && s.frames * s.step <= period
+                && s.frames * s.frame <= width
+        };
+        let fits = spread.is_none_or(is_spread)
+            && (1..=MAX_LENGTH).contains(&length)
             && width.is_power_of_two()
             && width.checked_mul(lanes) == Some(slots)
             && period.is_power_of_two()
@@ -38,7 +48,14 @@ impl Packing {
         Err(reader.refuse(format!("a packing into {slots} slots"), format!("{self:?}")))
     }
 
+    /// A spread stands before the rest, announced by a length of zero.
     fn write(&self, w: &mut Writer<'_>) -> Result<()> {
+        if let Some(spread) = self.spread {
+            w.size(0)?;
+            w.size(spread.frame)?;
+            w.size(spread.frames)?;
+            w.size(spread.step)?;
+        }
         w.size(self.length)?;
         w.size(self.period)?;
         w.size(self.width)?;
@@ -46,11 +63,22 @@ impl Packing {
     }
 
     fn read(reader: &mut Reader<'_>, slots: usize) -> Result<Self> {
+        let mut length = reader.size("a length", MAX_LENGTH)?;
+        let mut spread = None;
+        if length == 0 {
+            spread = Some(Spread {
+                frame: reader.size("a frame", slots)?,
+                frames: reader.size("a number of frames", slots)?,
+                step: reader.size("a step", slots)?,
+            });
+            length = reader.size("a length", MAX_LENGTH)?;
+        }
         let packing = Self {
-            length: reader.size("a length", MAX_LENGTH)?,
+            length,
             period: reader.size("a period", slots)?,
             width: reader.size("a width", slots)?,
             lanes: reader.size("lanes", slots)?,
+            spread,
         };
         packing.check_read(reader, slots)?;
         Ok(packing)
