@@ -18,6 +18,7 @@ pub mod isa;
 pub mod kernel;
 mod mat_mul;
 mod memory;
+pub mod packed;
 mod permute;
 mod products;
 mod ring;
