@@ -16,11 +16,14 @@ mod device;
 mod elementwise;
 pub mod isa;
 pub mod kernel;
+mod lwe;
 mod mat_mul;
 mod memory;
+mod monomial;
 mod permute;
 mod products;
 mod ring;
+mod rotation;
 pub mod tables;
 #[cfg(test)]
 mod tests;
