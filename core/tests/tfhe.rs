@@ -253,7 +253,7 @@ fn sets_outside_the_table_are_refused() {
 fn messages_out_of_range_are_refused() {
     let mut party = Party::toy(&TOY);
     let range_error = |result: Result<LweBatch, Error>| {
-        let error = result.err().expect("refused");
+        let error = result.expect_err("refused");
         assert!(matches!(error, Error::MessageRange { .. }), "{error}");
     };
     range_error(party.secret.encrypt(&[0], 0..=8));
