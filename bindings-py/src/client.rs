@@ -9,6 +9,7 @@ use ringloom::{
     matrix::{CoeffMatrix, Packing},
     rlwe::SecureRandom,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     ciphertext::Ciphertext,
@@ -68,7 +69,7 @@ impl Client {
                 Some(bits) => decryptor.decrypt_rounded(part, bits),
                 None => decryptor.decrypt(part),
             });
-            let slots = parts.collect::<ringloom::Result<Vec<_>>>()?;
+            let slots = Zeroizing::new(parts.collect::<ringloom::Result<Vec<_>>>()?);
             rows.extend(batch.packing().unpack(&slots, batch.count())?);
         }
         Ok(Vectors {
@@ -240,6 +241,7 @@ impl Client {
     ) -> Result<MatrixCiphertext> {
         let op = "Client.encrypt_matrix";
         let (shape, values) = reals(op, x)?.into_matrix(op)?;
+        let values = Zeroizing::new(values);
         let form = matrix::form(op, form)?;
         let level = level.unwrap_or(self.session.params().max_level());
         Ok(py.detach(|| {
@@ -257,7 +259,7 @@ impl Client {
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let rows = py.detach(|| {
             let matrix = ciphertext.open(&self.session)?;
-            let values = matrix.decrypt(&Decryptor::new(&self.secret))?;
+            let values = Zeroizing::new(matrix.decrypt(&Decryptor::new(&self.secret))?);
             let rows = values.chunks_exact(matrix.shape().1);
             ringloom::Result::Ok(rows.map(<[f64]>::to_vec).collect())
         })?;

@@ -7,7 +7,7 @@ use ringloom::{Error, EvaluationKeys as LoadedKeys, Evaluator};
 
 use crate::{
     ciphertext::Ciphertext,
-    convert::bytes_text,
+    convert::{bytes_text, reals},
     device,
     errors::{Failure, Result},
     keys::EvaluationKeys,
@@ -15,6 +15,7 @@ use crate::{
     params::{Params, hex},
     progress::Progress,
     tensor::Tensor,
+    weights::Weights,
 };
 
 /// Computes on ciphertexts of one client. Immutable; holds no secret and cannot decrypt.
@@ -68,6 +69,21 @@ impl Session {
             return Err(Error::KeyMismatch { op, expected, got }.into());
         }
         Ok(MatrixTensor::new(&self.0, matrix))
+    }
+
+    /// Encodes a matrix for products with encrypted vectors, once: `A @ x` and `x @ A.T` then cost
+    /// no encoding. `level` and `widest` are those of the vectors, as in `Client.encrypt`.
+    #[pyo3(signature = (weights, *, level=None, widest=None))]
+    fn load_weights(
+        &self,
+        py: Python<'_>,
+        weights: &Bound<'_, PyAny>,
+        level: Option<usize>,
+        widest: Option<usize>,
+    ) -> Result<Weights> {
+        let op = "Session.load_weights";
+        let (shape, values) = reals(op, weights)?.into_matrix(op)?;
+        Ok(py.detach(|| Weights::new(&self.0, (shape, &values), level, widest))?)
     }
 
     /// The parameters.

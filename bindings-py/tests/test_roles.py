@@ -58,6 +58,7 @@ def test_server_types_cannot_decrypt() -> None:
     for kind in (
         rl.Session,
         rl.Tensor,
+        rl.Weights,
         rl.ModelServer,
         rl.Program,
         rl.EvaluationKeys,
@@ -116,7 +117,8 @@ def test_secrets_and_handles_do_not_pickle(
     model = rl.ModelServer(program, owner.keygen(program.key_request), threads=1)
     tensor = server.load(client.encrypt([1.0]))
     encryptor = rl.Encryptor(client.params, client.public_key, threads=1)
-    for value in (client, server, tensor, model, encryptor):
+    weights = server.load_weights(np.ones((8, 16)))
+    for value in (client, server, tensor, weights, model, encryptor):
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
             with pytest.raises(TypeError, match=f"^{type(value).__name__}: holds"):
                 pickle.dumps(value, protocol=protocol)

@@ -90,6 +90,75 @@ def test_matmul_packed(client: rl.Client, params: rl.Params, rng: np.random.Gene
     np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
 
 
+def test_loaded_weights(
+    client: rl.Client, server: rl.Session, rng: np.random.Generator
+) -> None:
+    w, x = rng.uniform(-1, 1, size=(8, 16)), rng.uniform(-1, 1, size=(3, 16))
+    a = server.load_weights(w)
+    assert (a.shape, a.T.shape, a.ndim, a.dtype) == ((8, 16), (16, 8), 2, np.dtype("float64"))
+    assert (a.level, a.device, a.params) == (3, server.device, client.params)
+    assert a.nbytes == a.T.nbytes > 0
+    assert a.T.T.shape == w.shape
+    assert "Weights(shape=(8, 16)" in repr(a)
+    rows, one = server.load(client.encrypt(x)), server.load(client.encrypt(x[0]))
+    for _ in range(2):  # the same handle again and again
+        product = a @ one + np.ones(8)
+        assert product.level == 2
+        np.testing.assert_allclose(client.decrypt(product.export()), w @ x[0] + 1, atol=1e-4)
+        np.testing.assert_allclose(client.decrypt((rows @ a.T).export()), x @ w.T, atol=1e-4)
+        # The very residues of a product with the array.
+        assert (a @ one).export().to_bytes() == (w @ one).export().to_bytes()
+
+
+def test_loaded_weights_packed(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator
+) -> None:
+    w, x = rng.uniform(-1, 1, size=(8, 16)), rng.uniform(-1, 1, size=(40, 16))
+    plan = rl.matvec_plan(params, w.shape, level=2, widest=16)
+    server = rl.Session(params, client.keygen(plan.key_request), threads=1)
+    a = server.load_weights(w, level=2, widest=16)
+    x_enc = server.load(client.encrypt(x, level=2, widest=16))
+    product = x_enc @ a.T
+    np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
+
+
+def test_loaded_weights_refuse(
+    client: rl.Client, params: rl.Params, server: rl.Session, rng: np.random.Generator
+) -> None:
+    w = rng.uniform(-1, 1, size=(8, 16))
+    a, x = server.load_weights(w), server.load(client.encrypt(np.zeros(16)))
+    for wrong in (lambda: a.T @ x, lambda: x @ a):
+        with pytest.raises(TypeError, match=r"session\.load_weights\(array\.T\)"):
+            wrong()
+    with pytest.raises(TypeError, match=r"session\.load\(ciphertext\)"):
+        a @ client.encrypt(np.zeros(16))
+    for other in (np.zeros(16), w, [0.0] * 16):
+        with pytest.raises(TypeError):
+            a @ other
+        with pytest.raises(TypeError):
+            other @ a
+    with pytest.raises(rl.errors.ShapeError, match=r"x @ A\.T"):
+        a @ server.load(client.encrypt(np.zeros((2, 16))))
+    with pytest.raises(rl.errors.ShapeError):
+        a @ server.load(client.encrypt(np.zeros(15)))
+    with pytest.raises(rl.errors.ShapeError) as caught:
+        server.load(client.encrypt(np.zeros((2, 16)), widest=16)) @ a.T
+    assert "widest=" in caught.value.__notes__[0]
+    with pytest.raises(rl.errors.LevelMismatchError):
+        a @ (x * 2.0)
+    with pytest.raises(rl.errors.ShapeError):
+        server.load_weights(np.zeros(16))
+    with pytest.raises(rl.errors.NotFiniteError):
+        server.load_weights(np.full((8, 16), np.nan))
+    with pytest.raises(rl.errors.LevelExhaustedError):
+        server.load_weights(w, level=4)
+    bare = rl.Session(params, client.keygen(rl.KeyRequest().with_relinearisation(1)), threads=1)
+    b = bare.load_weights(w)
+    with pytest.raises(rl.errors.KeyMissingError) as caught:
+        b @ bare.load(client.encrypt(np.zeros(16)))
+    assert "matvec_plan" in caught.value.__notes__[0]
+
+
 BINARY: list[Callable] = [
     lambda x, v: x + v,
     lambda x, v: v + x,

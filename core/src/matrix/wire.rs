@@ -92,24 +92,8 @@ impl MatVecPlan {
         w.size(self.step())
     }
 
-    /// The plan that was written for vectors of this packing at this level. All its weights must
-    /// follow: a plan takes memory for every tile, and few bytes may not claim many.
-    pub(crate) fn read(
-        reader: &mut Reader<'_>,
-        params: &Params,
-        input: Packing,
-        level: usize,
-    ) -> Result<Self> {
-        let (rows, step) = Self::read_head(reader, params)?;
-        let weights = (rows as u64).saturating_mul(input.length as u64);
-        if weights.saturating_mul(size_of::<f64>() as u64) > reader.left() {
-            let expected = format!("{rows} x {} weights", input.length);
-            return Err(reader.refuse(expected, format!("{} bytes", reader.left())));
-        }
-        Self::with_step(params, input, level, (rows, input.length), Some(step))
-    }
-
-    /// Rows and step of a plan that was written.
+    /// Rows and step of a plan that was written. What follows must arrive before a plan is made of
+    /// them: it takes memory for every tile.
     pub(crate) fn read_head(reader: &mut Reader<'_>, params: &Params) -> Result<(usize, usize)> {
         let rows = reader.size("a number of rows", MAX_LENGTH)?;
         Ok((rows, reader.size("a step", params.slots())?))

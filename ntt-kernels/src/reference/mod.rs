@@ -214,7 +214,10 @@ fn repeat(words: Words, len: usize) -> Words {
     if words.len() == len {
         return words;
     }
-    Zeroizing::new(words.iter().copied().cycle().take(len).collect())
+    // Room for all of it, so that nothing stays behind in an outgrown allocation.
+    let mut out = Zeroizing::new(Vec::with_capacity(len));
+    out.extend(words.iter().copied().cycle().take(len));
+    out
 }
 
 fn read(view: &View) -> RwLockReadGuard<'_, Vec<u64>> {
