@@ -96,6 +96,11 @@ impl<'a> Operand<'a> {
         Self { words, view }
     }
 
+    /// Polynomials of the window.
+    pub(super) fn batch(&self) -> usize {
+        self.view.batch()
+    }
+
     /// Table row `limb` of polynomial `poly` of the window.
     pub(super) fn row(&self, poly: usize, limb: usize) -> &'a [u64] {
         &self.words[self.view.offset(poly, limb)..][..self.view.n()]

@@ -50,6 +50,10 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
     /// Short name, as in `cpu-scalar`.
     fn name(self) -> &'static str;
 
+    /// Runs a portable loop compiled for the instruction set. What the closure calls must be
+    /// inlined into it.
+    fn vectorise<R>(self, f: impl FnOnce() -> R) -> R;
+
     /// Negacyclic transform in place, coefficients to evaluation order:
     /// `out[i] = x(psi^(2 * bitrev(i) + 1))` for the fixed root `psi` of degree `N = x.len()`.
     ///

@@ -151,6 +151,26 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
             Cmd::Ntt { buf, inverse } => self.ntt(buf, *inverse),
             Cmd::BaseConvert { dst, src, plan } => return self.base_convert(dst, src, plan),
             Cmd::Automorphism { dst, src, galois } => self.automorphism(dst, src, *galois),
+            Cmd::Monomial { dst, src, power } => self.monomial(dst, src, power),
+            Cmd::Digit {
+                dst,
+                src,
+                plan,
+                level,
+            } => self.digit(dst, src, *plan, *level),
+            Cmd::LweModSwitch {
+                dst,
+                src,
+                dimension,
+            } => self.lwe_mod_switch(dst, src, *dimension),
+            Cmd::LweKeySwitch { dst, src, key } => self.lwe_key_switch(dst, src, key),
+            Cmd::BlindRotate {
+                acc,
+                table,
+                lwe,
+                key,
+                plan,
+            } => return self.blind_rotate(acc, table, lwe, key, plan),
             Cmd::ExpandSeed { dst, seed } => self.expand_seed(dst, seed),
             Cmd::InnerProduct {
                 acc,

@@ -17,7 +17,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
-    device::{Capabilities, Device, RingBackend},
+    device::{Capabilities, Device, RingBackend, host_form},
     error::{Error, Result},
     poly::{BufClass, Cmd, CmdKind, Domain, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
@@ -140,6 +140,12 @@ impl ReferenceRing {
                 Domain::Coeff => rows.automorphism_coeff(&gather(src), *galois),
                 Domain::Eval => rows.automorphism_eval(&gather(src), *galois),
             },
+            Cmd::Monomial { .. }
+            | Cmd::Digit { .. }
+            | Cmd::LweModSwitch { .. }
+            | Cmd::LweKeySwitch { .. } => {
+                return host_form::run(&self.spec, cmd, |view| Ok(gather(view)));
+            }
             Cmd::ExpandSeed { seed, .. } => rows.expand_seed(seed),
             Cmd::InnerProduct {
                 acc,
@@ -173,6 +179,7 @@ impl ReferenceRing {
             | Cmd::ModDown { .. }
             | Cmd::Decompose { .. }
             | Cmd::ModMatMul { .. }
+            | Cmd::BlindRotate { .. }
             | Cmd::GadgetProduct { .. } => {
                 return Err(Error::Unsupported {
                     op: "ReferenceDevice::submit",

@@ -165,8 +165,19 @@ unsafe fn enter<O: Op>(s: Avx2, call: &Call<'_>) {
     unsafe { O::run(s, call) }
 }
 
+#[target_feature(enable = "avx2,fma")]
+fn compiled<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 impl Vectorised for Avx2 {
     const NAME: &'static str = "avx2";
+
+    #[inline]
+    fn compiled<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { compiled(f) }
+    }
 
     #[inline]
     unsafe fn enter<O: Op>(self, call: &Call<'_>) {

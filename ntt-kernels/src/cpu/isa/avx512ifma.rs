@@ -238,8 +238,19 @@ unsafe fn enter<O: Op>(s: Avx512Ifma, call: &Call<'_>) {
     unsafe { O::run(s, call) }
 }
 
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn compiled<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 impl Vectorised for Avx512Ifma {
     const NAME: &'static str = "avx512ifma";
+
+    #[inline]
+    fn compiled<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { compiled(f) }
+    }
 
     #[inline]
     unsafe fn enter<O: Op>(self, call: &Call<'_>) {

@@ -20,6 +20,9 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// As for [`Op::run`].
     unsafe fn enter<O: Op>(self, call: &Call<'_>);
 
+    /// Runs a portable loop in a function with the instruction set enabled.
+    fn compiled<R>(self, f: impl FnOnce() -> R) -> R;
+
     /// Transform of a prime below `2^50`.
     ///
     /// # Safety
@@ -222,6 +225,11 @@ fn lifted<S: Vectorised>(
 impl<S: Vectorised> LimbKernel for S {
     fn name(self) -> &'static str {
         S::NAME
+    }
+
+    #[inline]
+    fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
+        self.compiled(f)
     }
 
     fn ntt_forward(self, tables: &LimbTables, x: &mut [u64]) {
