@@ -10,6 +10,7 @@ use super::{
     memory::{Scratch, Words},
     products::MOST_PAIRS,
     ring::CpuRing,
+    tables::LimbTables,
     workers::{NTT_WORD, WORD},
 };
 use crate::{
@@ -81,7 +82,7 @@ impl<K: LimbKernel> CpuRing<K> {
         self.workers.run(buffer::rows(words, dst), cost, |row| {
             match digits.own(row.poly, row.limb) {
                 Some(own) => row.words.copy_from_slice(own),
-                None => digits.lift(self, row.poly, row.limb, row.words),
+                None => digits.lift(self, row.poly, row.limb, row.words, K::lift_forward),
             }
         });
         Ok(())
@@ -299,12 +300,19 @@ impl<'a> Digits<'a> {
         own.then(|| self.src.row(0, limb))
     }
 
-    /// Evaluations of digit `d` modulo another limb.
-    fn lift<K: LimbKernel>(&self, ring: &CpuRing<K>, d: usize, limb: usize, out: &mut [u64]) {
+    /// Evaluations of digit `d` modulo another limb, by one of the kernels' lifts.
+    fn lift<K: LimbKernel>(
+        &self,
+        ring: &CpuRing<K>,
+        d: usize,
+        limb: usize,
+        out: &mut [u64],
+        forward: impl FnOnce(K, &LimbTables, &mut [u64], &Lift<'_>),
+    ) {
         let (digit, n) = (&self.plan.digits()[d], out.len());
         let ys = &self.ys[self.starts[d] * n..][..digit.limbs().len() * n];
         ring.with_lift(digit.lift(), ys, limb, n, |lift| {
-            ring.kernel.lift_forward(ring.tables(limb), out, lift);
+            forward(ring.kernel, ring.tables(limb), out, lift);
         });
     }
 
@@ -321,7 +329,7 @@ impl<'a> Digits<'a> {
         let (limb, n) = (acc[0].limb, acc[0].words.len());
         for (d, out) in group.clone().zip(scratch.chunks_exact_mut(n + DIGIT_GAP)) {
             if self.own(d, limb).is_none() {
-                self.lift(ring, d, limb, &mut out[..n]);
+                self.lift(ring, d, limb, &mut out[..n], K::lift_forward_lazy);
             }
         }
         let lifted = group.clone().zip(scratch.chunks_exact(n + DIGIT_GAP));

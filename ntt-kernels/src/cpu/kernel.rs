@@ -99,7 +99,7 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
     fn dot(self, m: &Modulus, dst: &mut [u64], pairs: &[(&[u64], &[u64])], accumulate: bool);
 
     /// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] * b[c][k]`: two sums with the same left
-    /// operands, each of which is read once.
+    /// operands, each of which is read once. They may be of [`LimbKernel::lift_forward_lazy`].
     fn dot_two(
         self,
         m: &Modulus,
@@ -141,6 +141,12 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
     fn lift_forward(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
         self.lift(tables.modulus(), dst, lift);
         self.ntt_forward(tables, dst);
+    }
+
+    /// [`LimbKernel::lift_forward`] whose results are only congruent to the residues, and only in
+    /// as many low bits as [`LimbKernel::dot_two`] reads.
+    fn lift_forward_lazy(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
+        self.lift_forward(tables, dst, lift);
     }
 
     /// `dst = (a - t) * w`, where `t` is what [`LimbKernel::lift_forward`] gives: one row of a

@@ -316,6 +316,16 @@ impl Vectorised for Avx512Ifma {
         unsafe { dot(self, call) }
     }
 
+    fn lazy_dot_group(m: &Modulus) -> usize {
+        // Lazy words have 52 bits, and only those transforms leave them.
+        let left = if Ifma::takes_forward(m, MIN_DEGREE) {
+            52
+        } else {
+            m.bits()
+        };
+        sum_group(m.bits() + left)
+    }
+
     unsafe fn dot_two(self, call: &TwoSums<'_>) {
         // SAFETY: a token exists only where the instruction set was detected; the rest is
         // passed on.
@@ -429,7 +439,7 @@ unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
 /// Two sums of one group of products.
 ///
 /// # Safety
-/// As for [`Vectorised::dot_two`], at most `sum_group(2 * bits)` pairs.
+/// As for [`Vectorised::dot_two`], at most as many pairs as [`Vectorised::lazy_dot_group`] says.
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
 unsafe fn dot_two(_: Avx512Ifma, call: &TwoSums<'_>) {
     let sums = WideSum::new(call.m);

@@ -235,6 +235,30 @@ impl<S: Simd> Butterflies for Field<S> {
         self.finish_products(x);
     }
 
+    /// As [`Butterflies::finish`]: sums of products convert words to floats.
+    #[inline(always)]
+    fn finish_lazy<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        self.finish(x);
+    }
+
+    #[inline(always)]
+    fn finish_difference<const R: usize>(
+        self,
+        x: &mut [[S::V; R]; 2],
+        a: &[[S::V; R]; 2],
+        w: Twiddle<S::V>,
+    ) {
+        let s = self.s;
+        for (x, a) in x.iter_mut().zip(a) {
+            for (x, a) in x.iter_mut().zip(a) {
+                // At most 3/2 q in size.
+                let difference = s.sub(s.to_float(*a), self.reduce(*x));
+                *x = self.mul(difference, w);
+            }
+        }
+        self.finish_products(x);
+    }
+
     /// Canonical words of values in `[-q, q)`.
     #[inline(always)]
     fn finish_products<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
@@ -281,7 +305,7 @@ pub(super) unsafe fn forward<S: Simd, const R: usize, const T: usize>(
         words: call.from,
         add,
     };
-    let exit = Exit::new(f, call);
+    let exit = Exit::new(f, float_factor, call);
     // SAFETY: passed on.
     unsafe {
         passes::forward::<_, R, T>(f, &factors.forward, degree, call.work, call.n, entry, &exit)

@@ -13,7 +13,6 @@
 
 use super::avx512ifma::Avx512Ifma;
 use super::factors::{Factor, ifma_factor};
-use super::float::Field;
 use super::passes::{self, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
@@ -35,6 +34,7 @@ pub(super) struct Ifma {
     /// `2^52 - q`.
     minus_q: __m512i,
     q: __m512i,
+    two_q: __m512i,
     /// `floor(2^52 / q)`.
     one: __m512i,
     /// Added to the input of the forward transform: `2q log2 N`.
@@ -56,6 +56,7 @@ impl Ifma {
             s,
             minus_q: splat((1 << 52) - q),
             q: splat(q),
+            two_q: splat(2 * q),
             one: splat((1 << 52) / q),
             lift: splat(2 * u64::from(log_n) * q),
             above: [
@@ -289,6 +290,28 @@ impl Butterflies for Ifma {
         }
     }
 
+    /// Nothing: the multiplier reads 52 bits, and values are below `2^52`.
+    #[inline(always)]
+    fn finish_lazy<const R: usize>(self, _: &mut [[__m512d; R]; 2]) {}
+
+    #[inline(always)]
+    fn finish_difference<const R: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        a: &[[__m512d; R]; 2],
+        w: Twiddle<__m512d>,
+    ) {
+        let zero = zex!(_mm512_setzero_si512());
+        for (x, a) in x.iter_mut().zip(a) {
+            for (x, a) in x.iter_mut().zip(a) {
+                // In (0, 3q).
+                let difference = self.sub(self.add(words(*a), self.two_q), self.reduce(words(*x)));
+                let [product] = self.products([zero], [difference], [w]);
+                *x = bits(self.correct(product));
+            }
+        }
+    }
+
     #[inline(always)]
     fn finish_products<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
         for x in x.iter_mut() {
@@ -317,7 +340,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
         add,
     };
     let f = Ifma::new(s, m, log_n);
-    let exit = Exit::new(Field::new(s, m.value()), call);
+    let exit = Exit::new(f, ifma_factor, call);
     // SAFETY: passed on.
     unsafe {
         passes::forward::<_, 8, 7>(f, &factors.forward, degree, call.work, call.n, entry, &exit)

@@ -4,11 +4,10 @@
 //! `2 log2 LANES` stages on `LANES^2` words: half of them between registers, then the square is
 //! transposed and the other half runs between registers again, every lane in its own block.
 
-use super::factors::{Degree, Factor, VectorTables, float_factor};
-use super::float::Field;
+use super::factors::{Degree, Encode, Factor, VectorTables};
 use super::plan::{CACHED_BLOCK, Pass};
 use super::vector::Simd;
-use super::vectorised::{Forward, Inverse};
+use super::vectorised::{Forward, Inverse, Outcome};
 
 /// A factor in registers with its quotient by the prime.
 #[derive(Clone, Copy)]
@@ -57,6 +56,17 @@ pub(super) trait Butterflies: Copy {
     /// Outputs of the forward stages to residues.
     fn finish<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
 
+    /// Outputs of the forward stages to lazy words.
+    fn finish_lazy<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
+
+    /// Outputs `x` of the forward stages to residues `(a - x) w`, for residues `a`.
+    fn finish_difference<const R: usize>(
+        self,
+        x: &mut [[V<Self>; R]; 2],
+        a: &[[V<Self>; R]; 2],
+        w: Twiddle<V<Self>>,
+    );
+
     /// Outputs of scaled inverse stages to residues.
     fn finish_products<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
 }
@@ -70,35 +80,30 @@ pub(super) struct Entry<V> {
     pub(super) add: Option<V>,
 }
 
-/// Where the residues of a forward transform go.
-pub(super) struct Exit<'a, S: Simd> {
+/// Where the results of a forward transform go, and as what.
+pub(super) struct Exit<'a, V> {
     /// As many words as the transform has.
-    pub(super) words: *mut u64,
-    /// With it, `(a - x) w` goes there instead of the result `x`.
-    pub(super) sub_scale: Option<SubScale<'a, S>>,
+    words: *mut u64,
+    result: Outcome<'a>,
+    /// The factor of a difference.
+    w: Option<Twiddle<V>>,
 }
 
-/// Operands of `(a - x) w`.
-pub(super) struct SubScale<'a, S: Simd> {
-    pub(super) field: Field<S>,
-    pub(super) a: &'a [u64],
-    /// In the float form.
-    pub(super) w: Twiddle<S::V>,
-}
-
-impl<'a, S: Simd> Exit<'a, S> {
-    /// That of a call; `field` is the prime field in floats.
+impl<'a, V> Exit<'a, V> {
+    /// That of a call.
     #[inline(always)]
-    pub(super) fn new(field: Field<S>, call: &Forward<'a>) -> Self {
-        let m = call.tables.modulus();
-        let sub_scale = call.sub_scale.map(|(a, w)| SubScale {
-            field,
-            a,
-            w: field.broadcast(float_factor(m, w.value)),
-        });
+    pub(super) fn new<F: Butterflies>(f: F, encode: Encode, call: &Forward<'a>) -> Self
+    where
+        F::S: Simd<V = V>,
+    {
+        let w = match call.result {
+            Outcome::Difference(_, w) => Some(f.broadcast(encode(call.tables.modulus(), w.value))),
+            _ => None,
+        };
         Self {
             words: call.to,
-            sub_scale,
+            result: call.result,
+            w,
         }
     }
 }
@@ -354,7 +359,7 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
     b: Blocks,
     first: Option<Entry<V<F>>>,
     reduce: [bool; 2],
-    exit: &Exit<'_, F::S>,
+    exit: &Exit<'_, V<F>>,
 ) {
     let s = f.simd();
     let words = 2 * T * R;
@@ -383,29 +388,18 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
                 tail_twiddles::<F, T>(f, tail.as_ptr().add((b.first + i[1]) * words), false),
             ];
             f.forward_stages::<R, T>(&mut x, &t, reduce[1]);
-            f.finish(&mut x);
             s.transpose(&mut x[0]);
             s.transpose(&mut x[1]);
             let at = i.map(|i| (b.first + i) * b.len);
-            if let Some(tail) = &exit.sub_scale {
-                let a = load_groups::<F::S, R>(s, at.map(|at| tail.a.as_ptr().add(at)), R);
-                tail.apply(&mut x, &a);
+            match (exit.result, exit.w) {
+                (Outcome::Difference(a, _), Some(w)) => {
+                    let a = load_groups::<F::S, R>(s, at.map(|at| a.as_ptr().add(at)), R);
+                    f.finish_difference(&mut x, &a, w);
+                }
+                (Outcome::Lazy, _) => f.finish_lazy(&mut x),
+                _ => f.finish(&mut x),
             }
             store_groups(s, at.map(|at| exit.words.add(at)), R, &x);
-        }
-    }
-}
-
-impl<S: Simd> SubScale<'_, S> {
-    /// `x = (a - x) w` for residues.
-    #[inline(always)]
-    fn apply<const R: usize>(&self, x: &mut [[S::V; R]; 2], a: &[[S::V; R]; 2]) {
-        let (f, s) = (self.field, self.field.s);
-        for (x, a) in x.iter_mut().zip(a) {
-            for (x, a) in x.iter_mut().zip(a) {
-                let difference = s.sub(s.to_float(*a), s.to_float(*x));
-                *x = s.to_residue(f.mul(difference, self.w), f.q);
-            }
         }
     }
 }
@@ -526,7 +520,7 @@ pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
     x: *mut u64,
     n: usize,
     entry: Entry<V<F>>,
-    exit: &Exit<'_, F::S>,
+    exit: &Exit<'_, V<F>>,
 ) {
     let passes = &degree.plan.passes;
     // Runs of blocks whose passes from a given one on are left to do.

@@ -40,7 +40,11 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// As for [`Op::run`], at most [`Vectorised::dot_group`] pairs.
     unsafe fn dot(self, call: &Call<'_>);
 
-    /// Two sums of products with the same left operands, pairs of one group.
+    /// Pairs of one group whose left operands may be lazy.
+    fn lazy_dot_group(m: &Modulus) -> usize {
+        Self::dot_group(m)
+    }
+    /// Two sums of products with the same left operands, which may be lazy; pairs of one group.
     ///
     /// # Safety
     /// All operands have as many words as the call says.
@@ -87,8 +91,18 @@ pub(super) struct Forward<'a> {
     /// Where intermediate values are kept.
     pub(super) work: *mut u64,
     pub(super) to: *mut u64,
-    /// With `(a, w)`, the result `x` goes as `(a - x) w`.
-    pub(super) sub_scale: Option<(&'a [u64], ShoupWord)>,
+    pub(super) result: Outcome<'a>,
+}
+
+/// What becomes of the values `x` of a forward transform.
+#[derive(Clone, Copy)]
+pub(super) enum Outcome<'a> {
+    /// `x`.
+    Residues,
+    /// Words that are `x` modulo `q` in the bits that the unit multiplies.
+    Lazy,
+    /// `(a - x) w`.
+    Difference(&'a [u64], ShoupWord),
 }
 
 impl<'a> Forward<'a> {
@@ -101,7 +115,7 @@ impl<'a> Forward<'a> {
             lift: None,
             work,
             to: work,
-            sub_scale: None,
+            result: Outcome::Residues,
         }
     }
 }
@@ -177,6 +191,28 @@ fn enter_lift<S: Vectorised>(s: S, call: &mut Forward<'_>, lift: &Lift<'_>) -> b
     takes
 }
 
+/// A row of a base conversion, transformed.
+fn lifted<S: Vectorised>(
+    s: S,
+    tables: &LimbTables,
+    dst: &mut [u64],
+    lift: &Lift<'_>,
+    result: Outcome<'_>,
+) {
+    let m = tables.modulus();
+    if !is_fast(m) {
+        return Scalar.lift_forward(tables, dst, lift);
+    }
+    let mut call = Forward::in_place(tables, dst);
+    call.result = result;
+    if !enter_lift(s, &mut call, lift) {
+        s.lift(m, dst, lift);
+        (call.work, call.from, call.to) = (dst.as_mut_ptr(), dst.as_ptr(), dst.as_mut_ptr());
+    }
+    // SAFETY: the source has n words, the other pointers are those of `dst`.
+    unsafe { s.forward(&call) }
+}
+
 impl<S: Vectorised> LimbKernel for S {
     fn name(self) -> &'static str {
         S::NAME
@@ -234,14 +270,11 @@ impl<S: Vectorised> LimbKernel for S {
     }
 
     fn lift_forward(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
-        let mut call = Forward::in_place(tables, dst);
-        if enter_lift(self, &mut call, lift) {
-            // SAFETY: the source has n words, the other pointers are those of `dst`.
-            unsafe { self.forward(&call) }
-        } else {
-            self.lift(tables.modulus(), dst, lift);
-            self.ntt_forward(tables, dst);
-        }
+        lifted(self, tables, dst, lift, Outcome::Residues);
+    }
+
+    fn lift_forward_lazy(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
+        lifted(self, tables, dst, lift, Outcome::Lazy);
     }
 
     fn mod_down(
@@ -261,7 +294,7 @@ impl<S: Vectorised> LimbKernel for S {
         }
         let mut call = Forward {
             to: dst.as_mut_ptr(),
-            sub_scale: Some((a, w)),
+            result: Outcome::Difference(a, w),
             ..Forward::in_place(tables, work)
         };
         if !enter_lift(self, &mut call, lift) {
@@ -417,7 +450,7 @@ impl<S: Vectorised> LimbKernel for S {
         }
         let dst = dst.map(|dst| dst.as_mut_ptr());
         // At least one round, which clears the destination if there is nothing to add.
-        let group = S::dot_group(m);
+        let group = S::lazy_dot_group(m);
         for first in (0..a.len().max(1)).step_by(group) {
             let pairs = first..(first + group).min(a.len());
             let call = TwoSums {
