@@ -9,7 +9,7 @@ use ringloom_ntt::{
 
 use super::{
     CoeffForm, CoeffMatrix, CoeffScale,
-    transpose_plan::{Tree, TransposePlan, log_radix},
+    transpose_plan::{TransposePlan, Tree, log_radix},
     tree::PreparedTree,
 };
 use crate::{
@@ -121,7 +121,10 @@ impl CoeffMatMulPlan {
     /// Key-switches that it costs, relinearisations among them.
     pub fn key_switches(&self) -> usize {
         let of_rows = |rows: usize| 2 * self.tree.key_switches(rows) + rows;
-        self.row_tiles().map(|(_, rows)| of_rows(rows)).sum::<usize>() * self.column_blocks()
+        self.row_tiles()
+            .map(|(_, rows)| of_rows(rows))
+            .sum::<usize>()
+            * self.column_blocks()
     }
 
     /// Products of words that it costs, modulo each limb.
@@ -133,7 +136,9 @@ impl CoeffMatMulPlan {
     /// First row of every `N`, and their number.
     fn row_tiles(&self) -> impl Iterator<Item = (usize, usize)> {
         let (rows, n) = (self.shape.0, 1usize << self.log_n);
-        (0..rows).step_by(n).map(move |first| (first, (rows - first).min(n)))
+        (0..rows)
+            .step_by(n)
+            .map(move |first| (first, (rows - first).min(n)))
     }
 
     fn column_blocks(&self) -> usize {
@@ -254,9 +259,14 @@ impl CoeffMatMul {
         // U B = b0 + a0 s and U A = b1 + a1 s: the product is b0 + (a0 + b1) s + a1 s^2.
         let mut sum = by(0)?;
         let masked = by(1)?;
-        self.add(sum.view_mut().polys(1, rows, 2)?, masked.view().polys(0, rows, 2)?)?;
+        self.add(
+            sum.view_mut().polys(1, rows, 2)?,
+            masked.view().polys(0, rows, 2)?,
+        )?;
         let gadget = spec.gadget();
-        let key = evaluator.keys().get(op, KeyKind::Relinearise, self.plan.level)?;
+        let key = evaluator
+            .keys()
+            .get(op, KeyKind::Relinearise, self.plan.level)?;
         let mut acc = self.alloc(rows, gadget.extended())?;
         for row in 0..rows {
             self.ring().submit(Cmd::GadgetProduct {

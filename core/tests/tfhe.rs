@@ -1,0 +1,351 @@
+//! Encrypted integers: look-ups, linear algebra, gates, and what is refused.
+
+use ringloom::{
+    Error, open_device,
+    rlwe::SecureRandom,
+    tfhe::{
+        Failure, IntMatrix, LookUpTable, LweBatch, SeededTfheKeys, TfheKeys, TfheLiteral,
+        TfheParams, TfheSecretKey, TfheSession,
+    },
+};
+
+/// Small enough for slow devices; no security.
+const TOY: TfheLiteral = TfheLiteral {
+    message_bits: 3,
+    norm: 4,
+    lwe_dimension: 24,
+    lwe_noise_log: 4,
+    masks: 1,
+    log_n: 8,
+    mask_digits: (24, 1),
+    body_digits: (24, 1),
+    switch_digits: (4, 4),
+};
+
+/// Two masks, two digits, one for the body.
+const TOY_TWO: TfheLiteral = TfheLiteral {
+    masks: 2,
+    mask_digits: (12, 2),
+    body_digits: (20, 1),
+    switch_digits: (3, 5),
+    ..TOY
+};
+
+fn matrix(rows: usize, columns: usize, entries: Vec<i64>) -> IntMatrix {
+    IntMatrix::new((rows, columns), 16, entries).unwrap()
+}
+
+struct Party {
+    session: TfheSession,
+    secret: TfheSecretKey,
+    seeded: SeededTfheKeys,
+    keys: TfheKeys,
+    random: SecureRandom,
+}
+
+impl Party {
+    fn new(params: &TfheParams, seed: u8) -> Self {
+        let device = open_device("cpu", None).unwrap();
+        let session = TfheSession::new(params, &*device).unwrap();
+        let mut random = SecureRandom::insecure_from_seed([seed; 32]);
+        let secret = TfheSecretKey::generate_with(&session, &mut random).unwrap();
+        let seeded = secret
+            .server_keys_with(&mut random, &mut |_, _| std::ops::ControlFlow::Continue(()))
+            .unwrap();
+        let keys = TfheKeys::load(&session, &seeded).unwrap();
+        Self {
+            session,
+            secret,
+            seeded,
+            keys,
+            random,
+        }
+    }
+
+    fn toy(literal: &TfheLiteral) -> Self {
+        Self::new(&TfheParams::insecure_toy(literal).unwrap(), 1)
+    }
+
+    fn encrypt(&mut self, values: &[i64], range: std::ops::RangeInclusive<i64>) -> LweBatch {
+        (self.secret)
+            .encrypt_with(values, range, &mut self.random)
+            .unwrap()
+    }
+}
+
+/// Every value of a set through an arbitrary table, and once more through another.
+fn every_value(params: &TfheParams) {
+    let mut party = Party::new(params, 2);
+    let half = 1i64 << (params.message_bits() - 1);
+    let range = -half..=half - 1;
+    let values: Vec<i64> = range.clone().collect();
+    let scrambled = |v: i64| (v * v * 5 + v * 3 + 1).rem_euclid(2 * half) - half;
+    let first = LookUpTable::new(&party.session, range.clone(), scrambled).unwrap();
+    let second = LookUpTable::new(&party.session, range.clone(), |v| half - 1 - v.abs()).unwrap();
+    let batch = party.encrypt(&values, range);
+    assert_eq!(party.secret.decrypt(&batch).unwrap(), values);
+    let once = party.keys.look_up(&batch, &first).unwrap();
+    let want: Vec<i64> = values.iter().map(|&v| scrambled(v)).collect();
+    assert_eq!(party.secret.decrypt(&once).unwrap(), want, "{params}");
+    let twice = party.keys.look_up(&once, &second).unwrap();
+    let want: Vec<i64> = want.iter().map(|&v| half - 1 - v.abs()).collect();
+    assert_eq!(party.secret.decrypt(&twice).unwrap(), want, "{params}");
+}
+
+#[test]
+fn toy_sets_look_up_every_value() {
+    for literal in [TOY, TOY_TWO] {
+        every_value(&TfheParams::insecure_toy(&literal).unwrap());
+    }
+}
+
+#[test]
+fn sets_of_1_to_4_bits_look_up_every_value() {
+    for bits in 1..=4 {
+        every_value(&TfheParams::new(bits, Failure::Below128).unwrap());
+    }
+    every_value(&TfheParams::new(4, Failure::Below64).unwrap());
+}
+
+#[test]
+fn sets_of_5_and_6_bits_look_up_values() {
+    for bits in [5, 6] {
+        let params = TfheParams::new(bits, Failure::Below128).unwrap();
+        let mut party = Party::new(&params, 3);
+        let most = (1i64 << bits) - 1;
+        let values = [0, 1, most / 2, most];
+        let table = LookUpTable::new(&party.session, 0..=most, |v| most - v).unwrap();
+        let batch = party.encrypt(&values, 0..=most);
+        let got = party.keys.look_up(&batch, &table).unwrap();
+        assert_eq!(
+            party.secret.decrypt(&got).unwrap(),
+            values.map(|v| most - v)
+        );
+    }
+}
+
+#[test]
+fn linear_algebra_between_look_ups() {
+    let params = TfheParams::new(4, Failure::Below128).unwrap();
+    let mut party = Party::new(&params, 4);
+    let x = party.encrypt(&[-2, 1, 0, 2], -2..=2);
+    let relu = LookUpTable::new(&party.session, -8..=7, |v| v.clamp(0, 3)).unwrap();
+    let weights = matrix(2, 4, vec![1, -1, 1, 0, 0, 2, -1, 0]);
+    let y = x.mat_mul(&weights).unwrap();
+    assert_eq!(party.secret.decrypt(&y).unwrap(), [-3, 2]);
+    let y = party.keys.look_up(&y, &relu).unwrap();
+    assert_eq!(y.range(), 0..=3);
+    let sum = y.slice(0, 1).unwrap().add(&y.slice(1, 1).unwrap()).unwrap();
+    let difference = y.slice(0, 1).unwrap().sub(&y.slice(1, 1).unwrap()).unwrap();
+    let scaled = y.scale(-3).unwrap().offset(4).unwrap();
+    assert_eq!(party.secret.decrypt(&sum).unwrap(), [2]);
+    assert_eq!(party.secret.decrypt(&difference).unwrap(), [-2]);
+    assert_eq!(
+        (party.secret.decrypt(&scaled).unwrap(), scaled.range()),
+        (vec![4, -2], -5..=4)
+    );
+}
+
+/// Two look-ups with linear algebra between them: no byte moves, nothing runs elsewhere.
+#[test]
+fn nothing_moves_between_look_ups() {
+    let mut party = Party::toy(&TOY);
+    let x = party.encrypt(&[1, 2, 3], 0..=3);
+    let table = LookUpTable::new(&party.session, 0..=7, |v| v / 2).unwrap();
+    let weights = matrix(2, 3, vec![1, 1, 0, 0, 1, 1]);
+    let before = party.session.ring().stats();
+    let y = party
+        .keys
+        .look_up(&x.mat_mul(&weights).unwrap(), &table)
+        .unwrap();
+    let z = party.keys.look_up(&y.add(&y).unwrap(), &table).unwrap();
+    let after = party.session.ring().stats();
+    assert_eq!(after.bytes_h2d, before.bytes_h2d);
+    assert_eq!(after.bytes_d2h, before.bytes_d2h);
+    assert_eq!(after.host_fallback_cmds, 0);
+    assert_eq!(party.secret.decrypt(&z).unwrap(), [1, 2]);
+}
+
+/// The same words from every device, whether it has the fused command or runs its lowering.
+#[test]
+fn devices_agree() {
+    for literal in [TOY, TOY_TWO] {
+        let mut party = Party::toy(&literal);
+        let x = party.encrypt(&[-4, -1, 0, 3], -4..=3);
+        let table = |session: &TfheSession| LookUpTable::new(session, -4..=3, |v| v.abs() - 1);
+        let expected = (party.keys)
+            .look_up(&x, &table(&party.session).unwrap())
+            .unwrap();
+        let expected = party.secret.phases(&expected).unwrap();
+        for name in ["reference", "cpu-scalar"] {
+            let device = open_device(name, None).unwrap();
+            let session = TfheSession::new(party.session.params(), &*device).unwrap();
+            let keys = TfheKeys::load(&session, &party.seeded).unwrap();
+            let got = keys.look_up(&x.to_session(&session).unwrap(), &table(&session).unwrap());
+            assert_eq!(
+                party.secret.phases(&got.unwrap()).unwrap(),
+                expected,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn coefficients_of_polynomials_are_extracted() {
+    let mut party = Party::toy(&TOY_TWO);
+    let n = party.session.params().n();
+    let values: Vec<i64> = (0..2 * n as i64).map(|i| i * 7 % 8).collect();
+    let glwe = party
+        .secret
+        .encrypt_glwe_with(&values, 0..=7, &mut party.random)
+        .unwrap();
+    assert_eq!(party.secret.decrypt_glwe(&glwe).unwrap(), values);
+    for index in [0, 1, n / 2, n - 1] {
+        let got = party.secret.decrypt(&glwe.extract(index).unwrap()).unwrap();
+        assert_eq!(got, [values[index], values[n + index]], "{index}");
+    }
+    assert!(matches!(glwe.extract(n), Err(Error::Shape { .. })));
+}
+
+#[test]
+fn sets_outside_the_table_are_refused() {
+    let refused = [
+        TfheParams::new(7, Failure::Below128).err(),
+        TfheParams::new(0, Failure::Below128).err(),
+        TfheParams::from_literal(&TOY).err(),
+    ];
+    for error in refused {
+        let text = error.expect("refused").to_string();
+        assert!(
+            text.contains("p4-132") && text.contains("TfheParams::new"),
+            "{text}"
+        );
+    }
+    assert!(matches!(
+        TfheParams::named("p9"),
+        Err(Error::UnknownName { .. })
+    ));
+    for literal in [
+        TfheLiteral {
+            message_bits: 8,
+            ..TOY
+        },
+        TfheLiteral {
+            mask_digits: (17, 3),
+            ..TOY
+        },
+        TfheLiteral {
+            lwe_noise_log: 31,
+            ..TOY
+        },
+        TfheLiteral {
+            switch_digits: (0, 3),
+            ..TOY
+        },
+        TfheLiteral { masks: 0, ..TOY },
+    ] {
+        assert!(TfheParams::insecure_toy(&literal).is_err(), "{literal:?}");
+    }
+}
+
+#[test]
+fn messages_out_of_range_are_refused() {
+    let mut party = Party::toy(&TOY);
+    let range_error = |result: Result<LweBatch, Error>| {
+        let error = result.expect_err("refused");
+        assert!(matches!(error, Error::MessageRange { .. }), "{error}");
+    };
+    range_error(party.secret.encrypt(&[0], 0..=8));
+    range_error(party.secret.encrypt(&[5], 0..=4));
+    range_error(party.secret.encrypt(&[0], i64::MIN..=i64::MAX));
+    let x = party.encrypt(&[3, 4], 0..=4);
+    range_error(x.add(&x));
+    range_error(x.scale(2));
+    range_error(x.scale(i64::MAX));
+    range_error(x.offset(i64::MAX));
+    range_error(x.mat_mul(&matrix(1, 2, vec![1, -1])));
+    let wrong = x.mat_mul(&matrix(1, 3, vec![0; 3]));
+    assert!(matches!(wrong, Err(Error::Shape { .. })));
+    assert!(matches!(
+        party.secret.encrypt(&[], 0..=1),
+        Err(Error::Shape { .. })
+    ));
+    let table = |range, f: fn(i64) -> i64| LookUpTable::new(&party.session, range, f).err();
+    assert!(matches!(
+        table(0..=8, |v| v),
+        Some(Error::MessageRange { .. })
+    ));
+    assert!(matches!(
+        table(0..=7, |v| v * 2),
+        Some(Error::MessageRange { .. })
+    ));
+    let narrow = LookUpTable::new(&party.session, 0..=3, |v| v).unwrap();
+    range_error(party.keys.look_up(&x, &narrow));
+}
+
+#[test]
+fn foreign_keys_and_parameters_are_refused() {
+    let mut party = Party::toy(&TOY);
+    let params = TfheParams::insecure_toy(&TOY).unwrap();
+    let mut stranger = Party::new(&params, 9);
+    let mut other = Party::toy(&TOY_TWO);
+    let x = party.encrypt(&[1], 0..=1);
+    let theirs = stranger.encrypt(&[1], 0..=1);
+    let wide = other.encrypt(&[1], 0..=1);
+    let table = LookUpTable::new(&party.session, 0..=1, |v| 1 - v).unwrap();
+    assert!(matches!(
+        party.keys.look_up(&theirs, &table),
+        Err(Error::KeyMismatch { .. })
+    ));
+    assert!(matches!(
+        party.secret.decrypt(&theirs),
+        Err(Error::KeyMismatch { .. })
+    ));
+    assert!(matches!(x.add(&theirs), Err(Error::KeyMismatch { .. })));
+    assert!(matches!(
+        party.keys.look_up(&wide, &table),
+        Err(Error::ParamsMismatch { .. })
+    ));
+    assert!(matches!(
+        party.secret.decrypt(&wide),
+        Err(Error::ParamsMismatch { .. })
+    ));
+    let loaded = TfheKeys::load(&party.session, &other.seeded);
+    assert!(matches!(loaded, Err(Error::ParamsMismatch { .. })));
+    let foreign = LookUpTable::new(&other.session, 0..=1, |v| v).unwrap();
+    assert!(matches!(
+        party.keys.look_up(&x, &foreign),
+        Err(Error::ParamsMismatch { .. })
+    ));
+}
+
+/// The noise of what goes in counts: too large a norm is refused before it can fail.
+#[test]
+fn norms_that_would_fail_are_refused() {
+    let params = TfheParams::new(4, Failure::Below128).unwrap();
+    let mut party = Party::new(&params, 5);
+    let x = party.encrypt(&[0, 0], 0..=0);
+    let zero = LookUpTable::new(&party.session, 0..=1, |_| 0).unwrap();
+    let y = party.keys.look_up(&x, &zero).unwrap();
+    for (weight, fits) in [(7, true), (8, false)] {
+        // The norm is the weight times the root of two; the set's limit is 10.0.
+        let sum = y.mat_mul(&matrix(1, 2, vec![weight; 2])).unwrap();
+        let got = party.keys.look_up(&sum, &zero);
+        match (fits, got) {
+            (true, Ok(got)) => assert_eq!(party.secret.decrypt(&got).unwrap(), [0]),
+            (false, Err(Error::Precision { .. })) => {}
+            (_, got) => panic!("{weight}: {got:?}"),
+        }
+    }
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let party = Party::toy(&TOY);
+    let text = format!("{:?} {:?} {:?}", party.secret, party.keys, party.seeded);
+    assert!(
+        text.contains("TfheSecretKey(id ") && text.len() < 600,
+        "{text}"
+    );
+}
