@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::memory::Words;
+use super::{memory::Words, packed::Packed};
 use crate::poly::{RawBuf, View, ViewMut};
 
-/// The words of a buffer in canonical layout; prepared operands have the same one.
+/// The words of a buffer in canonical layout.
 pub(super) struct Buffer(RwLock<Words>);
 
 impl Buffer {
@@ -124,6 +124,11 @@ impl Row<'_> {
     /// The same piece of the same limb of polynomial `poly` of a source.
     pub(super) fn window<'s>(&self, src: &Operand<'s>, poly: usize) -> &'s [u64] {
         &src.row(poly, self.limb)[self.start..][..self.words.len()]
+    }
+
+    /// The same piece of a packed limb.
+    pub(super) fn part<'s>(&self, limb: Packed<'s>) -> Packed<'s> {
+        limb.part(self.start..self.start + self.words.len())
     }
 }
 

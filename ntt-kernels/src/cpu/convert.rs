@@ -8,6 +8,7 @@ use super::{
     buffer::{self, Buffer, Locked, Operand, Row},
     kernel::{Lift, LimbKernel},
     memory::{Scratch, Words},
+    packed::{Packed, PackedBuffer},
     products::MOST_PAIRS,
     ring::CpuRing,
     tables::LimbTables,
@@ -102,9 +103,9 @@ impl<K: LimbKernel> CpuRing<K> {
             // Whole limbs would leave a third of the workers idle.
             return self.gadget_product_in_two(acc, src, key, plan, accumulate);
         }
-        let mut locked = Locked::new(acc, [src, key]);
+        let mut locked = Locked::new(acc, [src]);
         let (words, sources) = locked.split();
-        let key = sources.operand(key);
+        let pairs = PackedBuffer::of(key);
         let digits = Digits::new(self, sources.operand(src), src, plan)?;
         let groups = count.div_ceil((DIGIT_WORDS / n).clamp(1, MOST_PAIRS));
         let at_once = count.div_ceil(groups);
@@ -118,7 +119,8 @@ impl<K: LimbKernel> CpuRing<K> {
                     for first in (0..count).step_by(at_once) {
                         let group = first..(first + at_once).min(count);
                         let accumulate = accumulate || first > 0;
-                        digits.multiply_add(self, group, key, &mut stack, accumulate, scratch);
+                        let pair = |poly, limb| pairs.row(key, poly, limb);
+                        digits.multiply_add(self, group, pair, &mut stack, accumulate, scratch);
                     }
                 });
             });
@@ -321,7 +323,7 @@ impl<'a> Digits<'a> {
         &self,
         ring: &CpuRing<K>,
         group: std::ops::Range<usize>,
-        key: Operand<'_>,
+        key: impl Fn(usize, usize) -> Packed<'a>,
         acc: &mut [Row<'_>],
         accumulate: bool,
         scratch: &mut [u64],
@@ -334,10 +336,9 @@ impl<'a> Digits<'a> {
         }
         let lifted = group.clone().zip(scratch.chunks_exact(n + DIGIT_GAP));
         let digits: Vec<_> = lifted
-            .map(|(d, lifted)| self.own(d, limb).unwrap_or(&lifted[..n]))
+            .map(|(d, lifted)| Packed::plain(self.own(d, limb).unwrap_or(&lifted[..n])))
             .collect();
-        let keys =
-            |c: usize| -> Vec<_> { (group.clone()).map(|d| key.row(2 * d + c, limb)).collect() };
+        let keys = |c: usize| -> Vec<_> { (group.clone()).map(|d| key(2 * d + c, limb)).collect() };
         let [first, second] = acc else {
             unreachable!("the ring checks that a gadget product has two polynomials")
         };

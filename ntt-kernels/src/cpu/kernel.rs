@@ -2,6 +2,7 @@
 
 use super::{
     mat_mul::{self, LeftMatrix},
+    packed::{self, Packed},
     tables::LimbTables,
 };
 use crate::arith::{Modulus, ShoupWord};
@@ -104,18 +105,27 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
 
     /// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] * b[c][k]`: two sums with the same left
     /// operands, each of which is read once. They may be of [`LimbKernel::lift_forward_lazy`].
+    /// Words of one side are equally wide.
     fn dot_two(
         self,
         m: &Modulus,
         dst: [&mut [u64]; 2],
-        a: &[&[u64]],
-        b: [&[&[u64]]; 2],
+        a: &[Packed<'_>],
+        b: [&[Packed<'_>]; 2],
         accumulate: bool,
     ) {
+        let a: Vec<_> = a.iter().map(Packed::unpacked).collect();
         for (dst, b) in dst.into_iter().zip(b) {
-            let pairs: Vec<_> = a.iter().copied().zip(b.iter().copied()).collect();
+            let b: Vec<_> = b.iter().map(Packed::unpacked).collect();
+            let pairs: Vec<(&[u64], &[u64])> =
+                a.iter().map(|a| &**a).zip(b.iter().map(|b| &**b)).collect();
             self.dot(m, dst, &pairs, accumulate);
         }
+    }
+
+    /// Bytes of a residue in the form that sums of products read fastest.
+    fn packed_width(self, _m: &Modulus) -> usize {
+        packed::PLAIN
     }
 
     /// `dst = offset + sum_i ys[i] * hs[i]`.

@@ -20,6 +20,7 @@ mod lwe;
 mod mat_mul;
 mod memory;
 mod monomial;
+pub mod packed;
 mod permute;
 mod products;
 mod ring;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::{
     buffer::{self, Locked, Row},
     kernel::LimbKernel,
+    packed::{Packed, PackedBuffer},
     ring::CpuRing,
     workers::WORD,
 };
@@ -51,15 +52,16 @@ impl<K: LimbKernel> CpuRing<K> {
 
     pub(super) fn inner_product(&self, acc: &ViewMut, digits: &View, key: &View, accumulate: bool) {
         let count = digits.batch();
-        let mut locked = Locked::new(acc, [digits, key]);
+        let mut locked = Locked::new(acc, [digits]);
         let (words, sources) = locked.split();
-        let (digits, key) = (sources.operand(digits), sources.operand(key));
+        let (digits, pairs) = (sources.operand(digits), PackedBuffer::of(key));
         let stacks = self.stacks(words, acc);
         let cost = 2 * count * WORD * stacks.len;
         self.workers.run(stacks.tasks, cost, |stack| {
-            let digits: Vec<_> = (0..count).map(|d| stack[0].window(&digits, d)).collect();
+            let digit = |d| Packed::plain(stack[0].window(&digits, d));
+            let digits: Vec<_> = (0..count).map(digit).collect();
             let keys = stack.iter().map(|row| {
-                let key = |d| row.window(&key, 2 * d + row.poly);
+                let key = |d| row.part(pairs.row(key, 2 * d + row.poly, row.limb));
                 (0..count).map(key).collect()
             });
             let keys: Vec<Vec<_>> = keys.collect();
@@ -68,19 +70,22 @@ impl<K: LimbKernel> CpuRing<K> {
     }
 
     pub(super) fn diag_mul_acc(&self, acc: &ViewMut, terms: &[(View, View)], accumulate: bool) {
-        let mut locked = Locked::new(acc, terms.iter().flat_map(|(a, b)| [a, b]));
+        let mut locked = Locked::new(acc, terms.iter().map(|(rotated, _)| rotated));
         let (words, sources) = locked.split();
         let terms: Vec<_> = (terms.iter())
-            .map(|(rotated, diagonal)| (sources.operand(rotated), sources.operand(diagonal)))
+            .map(|(rotated, diagonal)| (sources.operand(rotated), diagonal))
             .collect();
         let stacks = self.stacks(words, acc);
         let cost = terms.len() * acc.batch() * WORD * stacks.len;
         self.workers.run(stacks.tasks, cost, |stack| {
             let diagonals: Vec<_> = (terms.iter())
-                .map(|(_, diagonal)| stack[0].window(diagonal, 0))
+                .map(|(_, diagonal)| {
+                    let words = PackedBuffer::of(diagonal).row(diagonal, 0, stack[0].limb);
+                    stack[0].part(words)
+                })
                 .collect();
             let rotated = stack.iter().map(|row| {
-                let window = |(rotated, _): &(_, _)| row.window(rotated, row.poly);
+                let window = |(rotated, _): &(_, _)| Packed::plain(row.window(rotated, row.poly));
                 terms.iter().map(window).collect()
             });
             let rotated: Vec<Vec<_>> = rotated.collect();
@@ -89,7 +94,13 @@ impl<K: LimbKernel> CpuRing<K> {
     }
 
     /// `stack[i] (+)= sum_k shared[k] * own[i][k]`.
-    fn sums(&self, stack: Vec<Row<'_>>, shared: &[&[u64]], own: &[Vec<&[u64]>], accumulate: bool) {
+    fn sums(
+        &self,
+        stack: Vec<Row<'_>>,
+        shared: &[Packed<'_>],
+        own: &[Vec<Packed<'_>>],
+        accumulate: bool,
+    ) {
         let (m, count) = (self.modulus(stack[0].limb), shared.len());
         let at_once = count.div_ceil(count.div_ceil(MOST_PAIRS));
         for_blocks(stack, SUM_BLOCK, |block, acc| {
@@ -104,7 +115,12 @@ impl<K: LimbKernel> CpuRing<K> {
                             (self.kernel).dot_two(m, [first, second], &shared, own, accumulate);
                         }
                         (acc, own) => {
-                            let pairs: Vec<_> = shared.iter().copied().zip(cut(&own[0])).collect();
+                            let own = cut(&own[0]);
+                            let pairs: Vec<_> = (shared.iter().zip(&own))
+                                .map(|(a, b)| (a.unpacked(), b.unpacked()))
+                                .collect();
+                            let pairs: Vec<(&[u64], &[u64])> =
+                                pairs.iter().map(|(a, b)| (&**a, &**b)).collect();
                             self.kernel.dot(m, acc[0], &pairs, accumulate);
                         }
                     }
@@ -123,9 +139,9 @@ impl<K: LimbKernel> CpuRing<K> {
 }
 
 /// A block of each row of a group.
-fn cut<'a>(rows: &[&'a [u64]], group: &Range<usize>, block: &Range<usize>) -> Vec<&'a [u64]> {
+fn cut<'a>(rows: &[Packed<'a>], group: &Range<usize>, block: &Range<usize>) -> Vec<Packed<'a>> {
     let rows = rows[group.clone()].iter();
-    rows.map(|words| &words[block.clone()]).collect()
+    rows.map(|words| words.part(block.clone())).collect()
 }
 
 /// Tasks that each own the pieces of all polynomials at one place, and the length of a piece.

@@ -6,6 +6,7 @@ use super::{
     buffer::{self, Buffer, Locked, Operand},
     kernel::LimbKernel,
     memory::Memory,
+    packed::{PackedBuffer, PackedLayout},
     permute::Permutations,
     tables::LimbTables,
     workers::{NTT_WORD, WORD, Workers},
@@ -19,8 +20,8 @@ use crate::{
 
 /// One ring with the kernels of one instruction set.
 ///
-/// Prepared operands have the canonical layout too: commands read keys and diagonals limb by
-/// limb, each word once, and that is the order they already lie in.
+/// Prepared operands are packed, as the kernels like it: commands read keys and diagonals limb by
+/// limb, each word once, and wait for the memory.
 pub(super) struct CpuRing<K> {
     pub(super) kernel: K,
     pub(super) workers: Workers,
@@ -126,10 +127,17 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
     }
 
     fn prepare(&self, src: &View, _role: Role) -> Result<RawBuf> {
-        let mut prepared = self.memory.take(src.shape().words(), BufClass::Public)?;
+        let shape = src.shape();
+        let width = |limb| self.kernel.packed_width(self.modulus(limb));
+        let layout = PackedLayout::new(&shape, width);
+        let room = self
+            .memory
+            .take(shape.batch * layout.stride(), BufClass::Public)?;
         let words = buffer::read(src);
-        self.copy_rows(Operand::new(&words, src), src, &mut prepared);
-        Ok(Buffer::raw(prepared))
+        let rows = Operand::new(&words, src);
+        let limbs: Vec<_> = shape.limbs.iter().collect();
+        let row = |poly, rank: usize| rows.row(poly, limbs[rank]);
+        Ok(PackedBuffer::raw(&self.workers, room, layout, &shape, row))
     }
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {

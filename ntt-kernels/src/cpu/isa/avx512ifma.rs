@@ -11,9 +11,10 @@ use super::vectorised::{Forward, Inverse, TwoSums, Vectorised};
 use super::vnni::Vnni;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::BytePanels;
+use crate::cpu::packed::{self, Packed};
 use std::arch::x86_64::*;
 
-/// Proof that the machine has AVX-512 F, DQ, VL and IFMA, and AVX2 and FMA.
+/// Proof that the machine has AVX-512 F, DQ, VL, IFMA and VBMI, and AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512Ifma {
     /// For rings too small for eight lanes.
@@ -44,7 +45,8 @@ impl Avx512Ifma {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512ifma"))
+            && is_x86_feature_detected!("avx512ifma")
+            && is_x86_feature_detected!("avx512vbmi"))
         .then(|| Self {
             narrow,
             bytes: Bytes::available().next(),
@@ -337,10 +339,22 @@ impl Vectorised for Avx512Ifma {
         sum_group(m.bits() + left)
     }
 
+    fn packed_width(m: &Modulus) -> usize {
+        m.bits().div_ceil(8) as usize
+    }
+
     unsafe fn dot_two(self, call: &TwoSums<'_>) {
+        let packed = |x: &[Packed<'_>]| x.first().is_some_and(|x| x.width() < packed::PLAIN);
         // SAFETY: a token exists only where the instruction set was detected; the rest is
         // passed on.
-        unsafe { dot_two(self, call) }
+        unsafe {
+            match (packed(call.a), packed(call.b[0])) {
+                (false, false) => dot_two::<false, false>(self, call),
+                (false, true) => dot_two::<false, true>(self, call),
+                (true, false) => dot_two::<true, false>(self, call),
+                (true, true) => dot_two::<true, true>(self, call),
+            }
+        }
     }
 
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
@@ -447,12 +461,73 @@ unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
     }
 }
 
+/// For each width and each byte of eight plain words, its place among the packed ones.
+static PLACES: [[u8; 64]; packed::PLAIN + 1] = {
+    let mut places = [[0; 64]; packed::PLAIN + 1];
+    let mut width = 1;
+    while width <= packed::PLAIN {
+        let mut at = 0;
+        while at < 64 {
+            places[width][at] = ((at / 8 * width + at % 8) % 64) as u8;
+            at += 1;
+        }
+        width += 1;
+    }
+    places
+};
+
+/// How one side of a sum of products is read: plain words, or packed ones.
+#[derive(Clone, Copy)]
+struct Reader {
+    /// Words from one run of eight to the next.
+    stride: usize,
+    /// The words of a run.
+    words: __mmask8,
+    /// For each byte of eight plain words its place among the packed ones.
+    places: __m512i,
+    /// Those that words have.
+    bytes: __mmask64,
+}
+
+impl Reader {
+    #[inline(always)]
+    fn new(width: usize) -> Self {
+        Self {
+            stride: width,
+            words: ((1u16 << width) - 1) as u8,
+            // SAFETY: the array has 64 bytes.
+            places: unsafe { _mm512_loadu_si512(PLACES[width].as_ptr().cast()) },
+            bytes: u64::from_ne_bytes([((1u16 << width) - 1) as u8; 8]),
+        }
+    }
+
+    /// Eight words, the first of which is word `at` of those behind `p`.
+    ///
+    /// # Safety
+    /// They must be there, `at` a multiple of eight, the machine have AVX-512 VBMI.
+    #[inline(always)]
+    unsafe fn load<const PACKED: bool>(&self, p: *const u64, at: usize) -> __m512i {
+        // SAFETY: the caller's promise; the load takes the words of the run only.
+        unsafe {
+            if PACKED {
+                let p = p.add(at / 8 * self.stride).cast();
+                let run = _mm512_maskz_loadu_epi64(self.words, p);
+                _mm512_maskz_permutexvar_epi8(self.bytes, self.places, run)
+            } else {
+                _mm512_loadu_si512(p.add(at).cast())
+            }
+        }
+    }
+}
+
 /// Two sums of one group of products.
 ///
 /// # Safety
 /// As for [`Vectorised::dot_two`], at most as many pairs as [`Vectorised::lazy_dot_group`] says.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-unsafe fn dot_two(_: Avx512Ifma, call: &TwoSums<'_>) {
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx512vbmi,avx2,fma")]
+unsafe fn dot_two<const LEFT: bool, const RIGHT: bool>(_: Avx512Ifma, call: &TwoSums<'_>) {
+    let width = |x: &[Packed<'_>]| x.first().map_or(packed::PLAIN, Packed::width);
+    let (left, right) = (Reader::new(width(call.a)), Reader::new(width(call.b[0])));
     let sums = WideSum::new(call.m);
     let zero = _mm512_setzero_si512();
     let mut i = 0;
@@ -468,12 +543,11 @@ unsafe fn dot_two(_: Avx512Ifma, call: &TwoSums<'_>) {
                 });
             }
             for (k, a) in call.a.iter().enumerate() {
-                let a = a.as_ptr().add(i).cast::<__m512i>();
-                let a = [_mm512_loadu_si512(a), _mm512_loadu_si512(a.add(1))];
+                let a = [0, 8].map(|j| left.load::<LEFT>(a.as_ptr(), i + j));
                 for c in 0..2 {
-                    let b = call.b[c][k].as_ptr().add(i).cast::<__m512i>();
+                    let b = &call.b[c][k];
                     for j in 0..2 {
-                        let b = _mm512_loadu_si512(b.add(j));
+                        let b = right.load::<RIGHT>(b.as_ptr(), i + 8 * j);
                         low[c][j] = _mm512_madd52lo_epu64(low[c][j], a[j], b);
                         high[c][j] = _mm512_madd52hi_epu64(high[c][j], a[j], b);
                     }

@@ -5,6 +5,7 @@ use super::tests::{moduli, mul, on_every_isa, operands, textbook, words};
 use super::*;
 use crate::arith::{Modulus, bit_reverse, root_of_unity};
 use crate::cpu::kernel::{Lift, LimbKernel};
+use crate::cpu::packed::{Packed, pack};
 use crate::cpu::tables::LimbTables;
 
 /// Degrees on both sides of what eight lanes take.
@@ -63,18 +64,22 @@ fn lifts_agree(k: impl LimbKernel, tables: &LimbTables, lift: &Lift<'_>, log_n: 
     for lazy in &mut lazy {
         k.lift_forward_lazy(tables, lazy, lift);
     }
-    let lazy: Vec<&[u64]> = lazy.iter().map(|x| &x[..]).collect();
+    let lazy: Vec<_> = lazy.iter().map(|x| Packed::plain(x)).collect();
     let keys = [vec![q - 1; n], words(22, n, q)].map(|key| vec![key; 5]);
     let keys = keys
         .each_ref()
-        .map(|key| key.iter().map(|x| &x[..]).collect::<Vec<_>>());
+        .map(|key| key.iter().map(|x| Packed::plain(x)).collect::<Vec<_>>());
     for accumulate in [false, true] {
         let mut sums = [vec![q - 1; n], vec![q - 1; n]];
         let [first, second] = &mut sums;
         k.dot_two(m, [first, second], &lazy, [&keys[0], &keys[1]], accumulate);
-        for (sums, key) in sums.iter().zip(&keys) {
+        for (sums, key) in sums
+            .iter()
+            .zip(&keys)
+            .map(|(sums, key)| (sums, key[0].unpacked()))
+        {
             let start = if accumulate { q - 1 } else { 0 };
-            let want = |i: usize| (start + mul(5, mul(want[i], key[0][i], q), q)) % q;
+            let want = |i: usize| (start + mul(5, mul(want[i], key[i], q), q)) % q;
             assert!(
                 (0..n).all(|i| sums[i] == want(i)),
                 "lift_forward_lazy, {name}"
@@ -164,26 +169,38 @@ fn two_sums_agree(k: impl LimbKernel, m: &Modulus, count: usize, extreme: bool) 
             .collect::<Vec<_>>()
     };
     let (a, b) = (rows(0), [rows(1_000), rows(2_000)]);
-    fn views(rows: &[Vec<u64>]) -> Vec<&[u64]> {
-        rows.iter().map(|row| &row[..]).collect()
+    let width = k.packed_width(m);
+    let packed = |rows: &[Vec<u64>]| -> Vec<Vec<u64>> {
+        let pack = |row: &Vec<u64>| {
+            let mut out = vec![u64::MAX; n / 8 * width];
+            pack(row, width, &mut out);
+            out
+        };
+        rows.iter().map(pack).collect()
+    };
+    let (packed_a, packed_b) = (packed(&a), b.each_ref().map(|b| packed(b)));
+    fn views(rows: &[Vec<u64>], width: usize) -> Vec<Packed<'_>> {
+        rows.iter().map(|row| Packed::new(row, width)).collect()
     }
-    for accumulate in [false, true] {
-        let start = [limb(5), limb(6)];
-        let mut got = start.clone();
-        let [first, second] = &mut got;
-        k.dot_two(
-            m,
-            [first, second],
-            &views(&a),
-            [&views(&b[0]), &views(&b[1])],
-            accumulate,
-        );
-        for c in 0..2 {
-            for i in 0..n {
-                let first = if accumulate { start[c][i] } else { 0 };
-                let pairs = a.iter().zip(&b[c]);
-                let want = pairs.fold(first, |s, (a, b)| (s + mul(a[i], b[i], q)) % q);
-                assert_eq!(got[c][i], want, "{}, q = {q}, {count} pairs", k.name());
+    let left = [views(&a, 8), views(&packed_a, width)];
+    let right = [&b, &packed_b].map(|b| b.each_ref().map(|b| b));
+    let right = [(right[0], 8), (right[1], width)].map(|(b, width)| b.map(|b| views(b, width)));
+    for (left, right) in left
+        .iter()
+        .flat_map(|left| right.iter().map(move |right| (left, right)))
+    {
+        for accumulate in [false, true] {
+            let start = [limb(5), limb(6)];
+            let mut got = start.clone();
+            let [first, second] = &mut got;
+            k.dot_two(m, [first, second], left, [&right[0], &right[1]], accumulate);
+            for c in 0..2 {
+                for i in 0..n {
+                    let first = if accumulate { start[c][i] } else { 0 };
+                    let pairs = a.iter().zip(&b[c]);
+                    let want = pairs.fold(first, |s, (a, b)| (s + mul(a[i], b[i], q)) % q);
+                    assert_eq!(got[c][i], want, "{}, q = {q}, {count} pairs", k.name());
+                }
             }
         }
     }

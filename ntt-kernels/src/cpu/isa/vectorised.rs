@@ -6,6 +6,7 @@ use super::vector::Simd;
 use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
 use crate::cpu::kernel::{Lift, LimbKernel, MIN_LOG_DEGREE};
 use crate::cpu::mat_mul::{self, BytePanels, LeftMatrix};
+use crate::cpu::packed::{self, Packed};
 use crate::cpu::tables::LimbTables;
 
 /// What an instruction set adds to its vector operations.
@@ -43,6 +44,11 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// As for [`Op::run`], at most [`Vectorised::dot_group`] pairs.
     unsafe fn dot(self, call: &Call<'_>);
 
+    /// Bytes of a residue of a prime below `2^50` as [`Vectorised::dot_two`] takes it, besides
+    /// plain words.
+    fn packed_width(_m: &Modulus) -> usize {
+        packed::PLAIN
+    }
     /// Pairs of one group whose left operands may be lazy.
     fn lazy_dot_group(m: &Modulus) -> usize {
         Self::dot_group(m)
@@ -138,8 +144,8 @@ pub(super) struct TwoSums<'a> {
     pub(super) m: &'a Modulus,
     pub(super) n: usize,
     pub(super) dst: [*mut u64; 2],
-    pub(super) a: &'a [&'a [u64]],
-    pub(super) b: [&'a [&'a [u64]]; 2],
+    pub(super) a: &'a [Packed<'a>],
+    pub(super) b: [&'a [Packed<'a>]; 2],
     pub(super) accumulate: bool,
 }
 
@@ -440,8 +446,8 @@ impl<S: Vectorised> LimbKernel for S {
         self,
         m: &Modulus,
         dst: [&mut [u64]; 2],
-        a: &[&[u64]],
-        b: [&[&[u64]]; 2],
+        a: &[Packed<'_>],
+        b: [&[Packed<'_>]; 2],
         accumulate: bool,
     ) {
         if !is_fast(m) {
@@ -455,6 +461,15 @@ impl<S: Vectorised> LimbKernel for S {
         }
         for x in a.iter().chain(b[0]).chain(b[1]) {
             assert_eq!(x.len(), n, "limbs of one call are equally long");
+        }
+        for side in [a, b[0], b[1]] {
+            let mut widths = side.iter().map(Packed::width);
+            let allowed = |w| w == packed::PLAIN || w == S::packed_width(m);
+            let first = widths.next();
+            assert!(
+                first.is_none_or(allowed) && widths.all(|w| Some(w) == first),
+                "words of one side are equally wide"
+            );
         }
         let dst = dst.map(|dst| dst.as_mut_ptr());
         // At least one round, which clears the destination if there is nothing to add.
@@ -471,6 +486,14 @@ impl<S: Vectorised> LimbKernel for S {
             };
             // SAFETY: all operands have n words.
             unsafe { Vectorised::dot_two(self, &call) }
+        }
+    }
+
+    fn packed_width(self, m: &Modulus) -> usize {
+        if is_fast(m) {
+            S::packed_width(m)
+        } else {
+            packed::PLAIN
         }
     }
 
