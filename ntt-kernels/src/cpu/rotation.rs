@@ -3,8 +3,9 @@
 
 use super::{
     buffer::{self, Locked, Operand, Row},
-    kernel::LimbKernel,
+    kernel::{Lift, LimbKernel},
     monomial::{Digit, Turn},
+    packed::{Packed, PackedBuffer},
     ring::CpuRing,
     workers::{NTT_WORD, WORD},
 };
@@ -32,13 +33,9 @@ impl<K: LimbKernel> CpuRing<K> {
         plan: &RotationPlan,
     ) -> Result<()> {
         let (n, lanes, rows) = (acc.n(), plan.lanes(), plan.row_count());
-        let mut locked = Locked::new(acc, [table, lwe, key]);
+        let mut locked = Locked::new(acc, [table, lwe]);
         let (words, sources) = locked.split();
-        let (table, lwe, key) = (
-            sources.operand(table),
-            sources.operand(lwe),
-            sources.operand(key),
-        );
+        let (table, lwe) = (sources.operand(table), sources.operand(lwe));
         let count = acc.batch() / lanes;
         let most = (TILE_WORDS / (n * lanes)).max(1);
         let tile = most.min(count.div_ceil(self.workers.parallelism()));
@@ -82,7 +79,7 @@ struct Rotation<'a, K> {
     plan: &'a RotationPlan,
     limb: usize,
     lwe: Operand<'a>,
-    key: Operand<'a>,
+    key: &'a View,
     /// Polynomials of an LWE ciphertext.
     width: usize,
 }
@@ -125,25 +122,54 @@ impl<K: LimbKernel> Rotation<'_, K> {
         let (ring, plan, m) = (self.ring, self.plan, self.modulus());
         let n = acc[0].words.len();
         let turn = self.turn(ciphertext, step, false, n);
+        let in_pairs = acc.len() == 2;
         for ((lane, level), digits) in plan.rows().zip(s.digits.chunks_exact_mut(n)) {
             let digit = Digit::new(m, plan.digits(lane), level);
-            self.difference(digit, turn, acc[lane].words, digits);
-            ring.forward(self.limb, digits);
+            if in_pairs {
+                let plain = &mut s.product[..n];
+                self.difference(digit, turn, acc[lane].words, plain);
+                let lift = Lift {
+                    ys: &[plain],
+                    hs: &[1],
+                    offset: 0,
+                    y_below: m.value(),
+                };
+                let tables = ring.tables(self.limb);
+                ring.kernel.lift_forward_lazy(tables, digits, &lift);
+            } else {
+                self.difference(digit, turn, acc[lane].words, digits);
+                ring.forward(self.limb, digits);
+            }
         }
-        for (lane, (acc, product)) in acc
-            .iter_mut()
-            .zip(s.product.chunks_exact_mut(n))
-            .enumerate()
-        {
-            let pair = |(row, digits)| {
-                let key = self.key.row(plan.key_poly(step, row, lane), self.limb);
-                (digits, key)
-            };
-            let pairs: Vec<(&[u64], &[u64])> =
-                s.digits.chunks_exact(n).enumerate().map(pair).collect();
-            ring.kernel.dot(m, product, &pairs, false);
+        self.products(step, s, n);
+        for (acc, product) in acc.iter_mut().zip(s.product.chunks_exact_mut(n)) {
             ring.inverse(self.limb, product);
             ring.kernel.add_assign(m, acc.words, product);
+        }
+    }
+
+    /// The external product of the digits with a step of the key, two lanes at a time.
+    fn products(&self, step: usize, s: &mut Scratch<'_>, n: usize) {
+        let (kernel, m) = (self.ring.kernel, self.modulus());
+        let digits: Vec<_> = s.digits.chunks_exact(n).map(Packed::plain).collect();
+        let keys = |lane| -> Vec<Packed<'_>> {
+            let poly = |row| self.plan.key_poly(step, row, lane);
+            let key = PackedBuffer::of(self.key);
+            let rows = 0..digits.len();
+            rows.map(|row| key.row(self.key, poly(row), self.limb))
+                .collect()
+        };
+        for (pair, products) in s.product.chunks_mut(2 * n).enumerate() {
+            let first = keys(2 * pair);
+            if products.len() == n {
+                let keys: Vec<_> = first.iter().map(Packed::unpacked).collect();
+                let pairs = s.digits.chunks_exact(n).zip(keys.iter().map(|k| &**k));
+                kernel.dot(m, products, &pairs.collect::<Vec<_>>(), false);
+                continue;
+            }
+            let second = keys(2 * pair + 1);
+            let (left, right) = products.split_at_mut(n);
+            kernel.dot_two(m, [left, right], &digits, [&first, &second], false);
         }
     }
 
