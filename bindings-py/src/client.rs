@@ -19,7 +19,7 @@ use crate::{
     errors::{Failure, Result},
     keys::{EvaluationKeys, PublicKey},
     matrix::{self, MatrixCiphertext},
-    params::{KeyRequest, Params},
+    params::{KeyRequest, MatVecPlan, Params},
     program::PublicProgram,
     progress::Progress,
 };
@@ -169,17 +169,19 @@ impl Client {
     /// `level` is the number of products that may follow one after the other (by default all that
     /// the parameters have). `widest` is the longest vector of the computation to come: giving it
     /// puts `slots / widest` rows side by side into one ciphertext; without it there is one row
-    /// per ciphertext, which leaves room for any matrix.
-    #[pyo3(signature = (x, *, level=None, widest=None, progress=None))]
+    /// per ciphertext, which leaves room for any matrix. `plan` says both: level and packing are
+    /// those that the plan of a product wants.
+    #[pyo3(signature = (x, *, level=None, widest=None, plan=None, progress=None))]
     fn encrypt(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
         level: Option<usize>,
         widest: Option<usize>,
+        plan: Option<&MatVecPlan>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Ciphertext> {
-        self.encryptor.encrypt(py, x, level, widest, progress)
+        self.encryptor.encrypt(py, x, level, widest, plan, progress)
     }
 
     /// Encrypts inputs of a program: one vector, or the rows of a matrix, packed and at the level

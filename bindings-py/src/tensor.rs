@@ -8,7 +8,7 @@ use pyo3::{
 };
 use ringloom::{
     Encoder, Error, Evaluator,
-    matrix::{EncryptedVectors, MatVec, MatVecPlan},
+    matrix::{EncryptedVectors, MatVec, MatVecPlan, Packing},
 };
 
 use crate::{
@@ -257,11 +257,15 @@ impl Tensor {
         let (plan, batch) = (weights.matrix().plan(), &self.batches[0]);
         let (rows, columns) = (plan.output().length, plan.input().length);
         if self.length() == columns && plan.input() != batch.packing() {
-            let packing =
-                |lanes: usize, width: usize| format!("{lanes} rows of {width} side by side");
-            let [expected, got] =
-                [plan.input(), batch.packing()].map(|p| packing(p.lanes, p.width));
-            let note = "Encrypt the vectors and load the weights with the same widest=.";
+            let packing = |p: Packing| {
+                let rows = format!("{} rows of {} side by side", p.lanes, p.width);
+                match p.spread {
+                    Some(s) => format!("{rows}, in {} shifted copies", s.frames),
+                    None => rows,
+                }
+            };
+            let [expected, got] = [plan.input(), batch.packing()].map(packing);
+            let note = "Encrypt the vectors and load the weights with the same plan= or widest=.";
             return Err(Failure::shape(op, expected, got).with_note(py, |_| true, note));
         }
         let batches = py.detach(|| self.each_batch(weights.matrix()));
@@ -281,15 +285,15 @@ impl Tensor {
         (rows, columns): (usize, usize),
     ) -> Result<Self> {
         product.map_err(|failure| {
-            let lanes = self.batches[0].packing().lanes;
-            let widest = if lanes == 1 {
-                String::new()
-            } else {
-                format!(", widest={}", self.batches[0].packing().width)
+            let packing = self.batches[0].packing();
+            let how = match (packing.spread, packing.lanes) {
+                (Some(_), _) => ", single=True".into(),
+                (None, 1) => String::new(),
+                (None, _) => format!(", widest={}", packing.width),
             };
             let note = format!(
                 "The client makes the keys of this product with client.keygen(ringloom.matvec_plan(params, \
-                 ({rows}, {columns}), level={}{widest}).key_request)",
+                 ({rows}, {columns}), level={}{how}).key_request)",
                 self.level_now()
             );
             failure.with_note(py, |e| matches!(e, Error::KeyMissing { .. }), &note)

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use pyo3::{prelude::*, types::PyTuple};
 use ringloom::{
     Evaluator,
-    matrix::{MatVec, MatVecPlan},
+    matrix::{MatVec, MatVecPlan, Packing},
 };
 
 use crate::{
     convert::{bytes_text, float64, shape_text, shape_tuple},
     errors::{Failure, Result},
-    params::{Params, packing},
+    params::Params,
     tensor::Tensor,
 };
 
@@ -30,14 +30,11 @@ impl Weights {
     pub fn new(
         evaluator: &Evaluator,
         (shape, values): ((usize, usize), &[f64]),
-        level: Option<usize>,
-        widest: Option<usize>,
+        packing: Packing,
+        level: usize,
     ) -> ringloom::Result<Self> {
         let session = evaluator.session();
-        let params = session.params();
-        let packing = packing(params, shape.1, widest)?;
-        let level = level.unwrap_or(params.max_level());
-        let plan = MatVecPlan::new(params, packing, level, shape)?;
+        let plan = MatVecPlan::new(session.params(), packing, level, shape)?;
         Ok(Self {
             evaluator: evaluator.clone(),
             matrix: Arc::new(MatVec::new(session, &plan, values, None)?),

@@ -95,6 +95,10 @@ def test_public_objects_pickle(
     for value in (params, secure, request):
         assert pickle.loads(pickle.dumps(value)) == value
         assert hash(pickle.loads(pickle.dumps(value))) == hash(value)
+    for single, widest in ((False, None), (True, None), (False, 16)):
+        plan = rl.matvec_plan(params, (8, 16), level=2, widest=widest, single=single)
+        again = pickle.loads(pickle.dumps(plan))
+        assert (repr(again), again.key_request) == (repr(plan), plan.key_request)
     x = rng.uniform(-1, 1, size=(3, 16))
     ct = pickle.loads(pickle.dumps(client.encrypt(x)))
     assert ct.shape == x.shape

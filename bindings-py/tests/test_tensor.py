@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -90,9 +91,7 @@ def test_matmul_packed(client: rl.Client, params: rl.Params, rng: np.random.Gene
     np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
 
 
-def test_loaded_weights(
-    client: rl.Client, server: rl.Session, rng: np.random.Generator
-) -> None:
+def test_loaded_weights(client: rl.Client, server: rl.Session, rng: np.random.Generator) -> None:
     w, x = rng.uniform(-1, 1, size=(8, 16)), rng.uniform(-1, 1, size=(3, 16))
     a = server.load_weights(w)
     assert (a.shape, a.T.shape, a.ndim, a.dtype) == ((8, 16), (16, 8), 2, np.dtype("float64"))
@@ -120,6 +119,72 @@ def test_loaded_weights_packed(
     x_enc = server.load(client.encrypt(x, level=2, widest=16))
     product = x_enc @ a.T
     np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 16), (16, 16), (16, 4), (5, 13), (1, 9)])
+def test_single_vectors(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator, shape: tuple[int, int]
+) -> None:
+    rows, columns = shape
+    w, x = rng.uniform(-1, 1, size=shape), rng.uniform(-1, 1, size=columns)
+    plan, usual = (rl.matvec_plan(params, shape, level=2, single=s) for s in (True, False))
+    assert (plan.single, plan.lanes, plan.level, plan.shape) == (True, 1, 2, shape)
+    keys = plan.key_request | rl.matvec_plan(params, (3, rows), level=1).key_request
+    keys = keys.with_relinearisation(2)
+    server = rl.Session(params, client.keygen(keys), threads=1)
+    ct = client.encrypt(x, plan=plan)
+    np.testing.assert_allclose(client.decrypt(ct), x, atol=1e-4)
+    x_enc, a, b = server.load(ct), server.load_weights(w, plan=plan), rng.uniform(-1, 1, size=rows)
+    for product in (a @ x_enc, w @ x_enc, x_enc @ w.T, x_enc @ a.T):
+        np.testing.assert_allclose(client.decrypt((product + b).export()), w @ x + b, atol=1e-4)
+    # Its copies are not shifted: the next matrix, and vectors encrypted as usual, go with it.
+    w2 = rng.uniform(-1, 1, size=(3, rows))
+    y = (a @ x_enc) + server.load(client.encrypt(b, level=1))
+    np.testing.assert_allclose(client.decrypt((w2 @ y).export()), w2 @ (w @ x + b), atol=1e-4)
+    # Entry by entry, shifted copies go with arrays and with each other.
+    z = x_enc * x + x_enc * x_enc - x
+    np.testing.assert_allclose(client.decrypt(z.export()), 2 * x * x - x, atol=1e-4)
+    assert usual.single is False
+
+
+def test_single_vectors_take_fewer_keys(params: rl.Params) -> None:
+    single, usual = (rl.matvec_plan(params, (64, 64), single=s) for s in (True, False))
+    count = [int(re.findall(r"rotations=(\d+)", repr(plan))[0]) for plan in (single, usual)]
+    assert ("single" in repr(single), "single" in repr(usual)) == (True, False)
+    assert count[0] < count[1]
+
+
+def test_single_vectors_refuse(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator
+) -> None:
+    plan = rl.matvec_plan(params, (16, 16), single=True)
+    server = rl.Session(params, client.keygen(plan.key_request), threads=1)
+    x = server.load(client.encrypt(np.zeros(16), plan=plan))
+    # Copies shifted for one shape do not fit another, nor weights for vectors without them.
+    with pytest.raises(rl.errors.ShapeError, match="spread"):
+        np.zeros((4, 16)) @ x
+    with pytest.raises(rl.errors.ShapeError, match="shifted copies") as caught:
+        server.load_weights(np.zeros((16, 16))) @ x
+    assert "plan=" in caught.value.__notes__[0]
+    with pytest.raises(rl.errors.ShapeError):
+        x + server.load(client.encrypt(np.zeros(16)))
+    with pytest.raises(rl.errors.ShapeError):
+        client.encrypt(np.zeros(15), plan=plan)
+    bare = rl.Session(params, client.keygen(rl.KeyRequest().with_relinearisation(1)), threads=1)
+    with pytest.raises(rl.errors.KeyMissingError) as caught:
+        np.zeros((16, 16)) @ bare.load(client.encrypt(np.zeros(16), plan=plan))
+    assert "single=True" in caught.value.__notes__[0]
+    for wrong in (
+        lambda: rl.matvec_plan(params, (4, 4), single=True, widest=16),
+        lambda: client.encrypt(np.zeros(16), plan=plan, widest=16),
+        lambda: client.encrypt(np.zeros(16), plan=plan, level=2),
+        lambda: server.load_weights(np.zeros((16, 16)), plan=plan, level=2),
+    ):
+        with pytest.raises(TypeError, match="got both"):
+            wrong()
+    other = rl.matvec_plan(rl.Params.insecure_toy(2), (16, 16), single=True)
+    with pytest.raises(rl.errors.ParamsMismatchError):
+        client.encrypt(np.zeros(16), plan=other)
 
 
 def test_loaded_weights_refuse(

@@ -397,7 +397,7 @@ fn child() {
         "careless" => drop(black_box(needles(folder, &device))),
         other => panic!("{other}"),
     }
-    println!("holding still");
+    writeln!(std::io::stdout(), "holding still").unwrap();
     std::io::stdin()
         .lock()
         .read_line(&mut String::new())

@@ -112,9 +112,16 @@ class MatVecPlan:
     def level(self) -> int: ...
     @property
     def lanes(self) -> int: ...
+    @property
+    def single(self) -> bool: ...
 
 def matvec_plan(
-    params: Params, shape: tuple[int, int], *, level: int | None = None, widest: int | None = None
+    params: Params,
+    shape: tuple[int, int],
+    *,
+    level: int | None = None,
+    widest: int | None = None,
+    single: bool = False,
 ) -> MatVecPlan: ...
 
 @final
@@ -195,6 +202,7 @@ class Encryptor:
         *,
         level: int | None = None,
         widest: int | None = None,
+        plan: MatVecPlan | None = None,
         progress: _Progress = None,
     ) -> Ciphertext: ...
     def encrypt_for(
@@ -229,6 +237,7 @@ class Client:
         *,
         level: int | None = None,
         widest: int | None = None,
+        plan: MatVecPlan | None = None,
         progress: _Progress = None,
     ) -> Ciphertext: ...
     def encrypt_for(
@@ -297,7 +306,12 @@ class Session:
     def load(self, ciphertext: Ciphertext) -> Tensor: ...
     def load_matrix(self, ciphertext: MatrixCiphertext) -> MatrixTensor: ...
     def load_weights(
-        self, weights: ArrayLike, *, level: int | None = None, widest: int | None = None
+        self,
+        weights: ArrayLike,
+        *,
+        level: int | None = None,
+        widest: int | None = None,
+        plan: MatVecPlan | None = None,
     ) -> Weights: ...
     @property
     def params(self) -> Params: ...

@@ -41,8 +41,8 @@ impl MatVecPlan {
     /// A plan for a `rows x columns` matrix on vectors of this packing at this level.
     ///
     /// # Errors
-    /// [`Error::Shape`] for an empty matrix or one with other columns than the vectors have
-    /// entries; [`Error::LevelExhausted`].
+    /// [`Error::Shape`] for an empty matrix, one with other columns than the vectors have entries,
+    /// or vectors that were spread for another shape; [`Error::LevelExhausted`].
     pub fn new(
         params: &Params,
         input: Packing,
@@ -235,7 +235,20 @@ impl MatVecPlan {
             });
         }
         let output = input.with_length(rows)?;
-        Ok((output, (output.period, input.period)))
+        let (r, c) = (output.period, input.period);
+        if let Some(s) = input.spread.filter(|s| {
+            (s.frame, s.frames * s.step) != (r.max(c), r.min(c)) || input.ciphertexts() > 1
+        }) {
+            let (short, long) = (s.frames * s.step, s.frame);
+            return Err(Error::Shape {
+                op: "MatVecPlan::new",
+                expected: format!(
+                    "a matrix for whose plan the vector was spread: {short} x {long}, up to a power of two, or its transpose"
+                ),
+                got: format!("{rows} x {columns}"),
+            });
+        }
+        Ok((output, (r, c)))
     }
 
     /// Packing of the vectors it takes.
@@ -323,6 +336,25 @@ impl MatVecPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Copies that are shifted for one shape do not fit another one.
+    #[test]
+    fn spread_vectors_fit_one_shape() {
+        let params = Params::insecure_toy_ring(1, 8).unwrap();
+        let plan = MatVecPlan::for_one(&params, 1, (16, 32)).unwrap();
+        let input = plan.input();
+        assert!(input.frames() > 1);
+        for rows in [9, 12, 16] {
+            assert!(MatVecPlan::new(&params, input, 1, (rows, 32)).is_ok());
+        }
+        for rows in [1, 8, 17, 32, 64, 200] {
+            let refused = MatVecPlan::new(&params, input, 1, (rows, 32));
+            assert!(
+                matches!(refused, Err(Error::Shape { .. })),
+                "{rows}: {refused:?}"
+            );
+        }
+    }
 
     /// Every entry has a place, no two share one, and each place meets its column.
     #[test]

@@ -13,6 +13,7 @@
 //! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
 //! | [`MatMulPlan`], [`MatMul`] | a product of two encrypted matrices |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
+//! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
 
 mod array;
 mod array_packing;
@@ -30,7 +31,7 @@ mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
-pub use coeff::{CoeffForm, CoeffMatrix, CoeffMatrixInfo, PlainMatrix};
+pub use coeff::{CoeffForm, CoeffMatrix, CoeffMatrixInfo, PlainMatrix, Transpose, TransposePlan};
 pub use encrypted_matvec::EncryptedMatVec;
 pub use matmul::{MatMul, MatMulPlan};
 pub use matvec::MatVec;

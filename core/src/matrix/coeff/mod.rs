@@ -6,9 +6,13 @@
 //! | [`CoeffMatrix`] | an encrypted matrix, one ciphertext per row or column |
 //! | [`CoeffForm`] | whether rows or columns are encrypted |
 //! | [`PlainMatrix`] | a plaintext factor, rounded for one level |
+//! | [`TransposePlan`], [`Transpose`] | from one form to the other |
 
 mod encrypt;
 mod product;
+mod transpose;
+mod transpose_plan;
+mod tree;
 mod wire;
 
 use std::fmt;
@@ -16,6 +20,8 @@ use std::fmt;
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
 pub use product::PlainMatrix;
+pub use transpose::Transpose;
+pub use transpose_plan::TransposePlan;
 pub use wire::CoeffMatrixInfo;
 
 use crate::{
@@ -210,10 +216,7 @@ impl CoeffMatrix {
 
     fn pairwise(&self, op: &'static str, how: ElementwiseOp, other: &Self) -> Result<Self> {
         self.session.check_params(op, other.session.params().id())?;
-        if self.key_id != other.key_id {
-            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
-            return Err(Error::KeyMismatch { op, expected, got });
-        }
+        other.check_key(op, self.key_id)?;
         if self.level != other.level {
             let (expected, got) = (self.level, other.level);
             return Err(Error::LevelMismatch { op, expected, got });
@@ -236,6 +239,14 @@ impl CoeffMatrix {
             blocks.push(dst);
         }
         Ok(self.with(blocks, self.shape, self.level))
+    }
+
+    fn check_key(&self, op: &'static str, key_id: KeyId) -> Result<()> {
+        if self.key_id == key_id {
+            return Ok(());
+        }
+        let (expected, got) = (key_id.to_string(), self.key_id.to_string());
+        Err(Error::KeyMismatch { op, expected, got })
     }
 
     /// Other ciphertexts of the same key, scale and form.
