@@ -109,7 +109,7 @@ impl TfheSecretKey {
             );
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, range)?;
+        let encoding = Encoding::fresh(op, params, values, range, false)?;
         let words = values.iter().map(|&v| params.encode(v)).collect();
         self.encrypt_words(Zeroizing::new(words), encoding, random)
     }

@@ -37,26 +37,61 @@ impl LookUpTable {
         let (op, params) = ("LookUpTable::new", session.params());
         let (low, high) = (*inputs.start(), *inputs.end());
         let ends = (i128::from(low), i128::from(high));
-        Encoding::new(op, "the range of inputs", params, ends, 0.0)?;
+        Encoding::new(op, "the range of inputs", params, ends, 0.0, false)?;
         let results: Vec<i64> = inputs.map(f).collect();
         let ends = (results.iter().min(), results.iter().max());
         let ends = (
             ends.0.map_or(0, |&v| i128::from(v)),
             ends.1.map_or(0, |&v| i128::from(v)),
         );
-        let outputs = Encoding::new(op, "the range of results", params, ends, 0.0)?.range;
-        let mut words = vec![0; params.lanes() * params.n()];
-        fill(
-            session,
-            &results,
-            low,
-            &mut words[params.masks() * params.n()..],
-        );
+        let outputs = Encoding::new(op, "the range of results", params, ends, 0.0, false)?.range;
+        let mut body = vec![0; params.n()];
+        fill(session, &results, low, &mut body);
+        Self::from_body(session, &body, (low, high), outputs)
+    }
+
+    /// The table of `f` on all of `-2^message_bits..2^message_bits`: inputs without padding. A
+    /// rotation by half a turn negates a table, so `f(v + 2^message_bits)` must be `-f(v)`; half
+    /// of the table is then the other half's negative.
+    ///
+    /// # Errors
+    /// [`Error::MessageRange`] for an `f` that breaks this rule, or for too wide a range of
+    /// results; device failures.
+    pub fn unpadded(session: &TfheSession, f: impl Fn(i64) -> i64) -> Result<Self> {
+        let (op, params) = ("LookUpTable::unpadded", session.params());
+        let half = 1i64 << params.message_bits();
+        let results: Vec<i64> = (0..half).map(&f).collect();
+        if let Some(v) = (0..half).find(|&v| i128::from(f(v - half)) != -i128::from(f(v))) {
+            return Err(Error::MessageRange {
+                op,
+                what: "a table without padding that is not negacyclic needs one bit",
+                expected: format!("f({}) = -f({v}) = {}", v - half, -i128::from(f(v))),
+                got: f(v - half).to_string(),
+            });
+        }
+        let most = results.iter().map(|v| i128::from(*v).abs()).max();
+        let most = most.unwrap_or(0);
+        let outputs = Encoding::new(op, "the range of results", params, (-most, most), 0.0, true)?;
+        let mut body = vec![0; params.n()];
+        fill(session, &results, 0, &mut body);
+        Self::from_body(session, &body, (-half, half - 1), outputs.range)
+    }
+
+    /// A table from the body of its accumulator.
+    pub(super) fn from_body(
+        session: &TfheSession,
+        body: &[u64],
+        inputs: (i64, i64),
+        outputs: (i64, i64),
+    ) -> Result<Self> {
+        let params = session.params();
+        let mut words = vec![0; params.masks() * params.n()];
+        words.extend_from_slice(body);
         let shape = session.shape(params.lanes());
         Ok(Self {
             session: session.clone(),
             buf: session.ring().upload(shape, Domain::Coeff, &words)?,
-            inputs: (low, high),
+            inputs,
             outputs,
         })
     }
@@ -177,6 +212,7 @@ impl TfheKeys {
             encoding: Encoding {
                 range: table.outputs,
                 variance: params.noise().look_up(),
+                unpadded: table.outputs.1 - table.outputs.0 >= 1 << params.message_bits(),
             },
         })
     }

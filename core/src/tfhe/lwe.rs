@@ -12,13 +12,16 @@ use crate::{
 };
 
 /// How integers lie on the torus: a value `v` as `v / 2^(message_bits + 1)`, all of one batch in
-/// one range narrower than `2^message_bits`, so that half of the torus is padding.
+/// one range of at most `2^message_bits` values, so that half of the torus is padding; or of twice
+/// as many, without padding.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Encoding {
     /// Least and largest value.
     pub(super) range: (i64, i64),
     /// Variance of the phase on the torus, as predicted.
     pub(super) variance: f64,
+    /// Whether the range may take the whole torus.
+    pub(super) unpadded: bool,
 }
 
 impl Encoding {
@@ -29,8 +32,9 @@ impl Encoding {
         params: &TfheParams,
         (low, high): (i128, i128),
         variance: f64,
+        unpadded: bool,
     ) -> Result<Self> {
-        let most = (1i128 << params.message_bits()) - 1;
+        let most = (1i128 << (params.message_bits() + u32::from(unpadded))) - 1;
         let fits = low <= high && high - low <= most;
         match (i64::try_from(low), i64::try_from(high)) {
             // Far from the ends of words, so that sums of a few do not wrap.
@@ -38,6 +42,7 @@ impl Encoding {
                 Ok(Self {
                     range: (l, h),
                     variance,
+                    unpadded,
                 })
             }
             _ => Err(Error::MessageRange {
@@ -55,9 +60,10 @@ impl Encoding {
         params: &TfheParams,
         values: &[i64],
         range: RangeInclusive<i64>,
+        unpadded: bool,
     ) -> Result<Self> {
         let ends = (i128::from(*range.start()), i128::from(*range.end()));
-        let encoding = Self::new(op, "range", params, ends, params.noise().fresh())?;
+        let encoding = Self::new(op, "range", params, ends, params.noise().fresh(), unpadded)?;
         match values.iter().find(|v| !range.contains(v)) {
             None => Ok(encoding),
             Some(_) => Err(Error::MessageRange {
@@ -92,10 +98,33 @@ impl Encoding {
     /// The value whose residue modulo `2^bits` this is, with the range in the middle of those
     /// that can be told apart.
     fn place(&self, bits: u32, residue: u128) -> i64 {
-        let (low, turn) = (self.range.0, 1i64 << bits);
-        let first = low - turn / 4;
+        let ((low, high), turn) = (self.range, 1i64 << bits);
+        let first = low - (turn - (high - low + 1)) / 2;
         first + (residue as i64 - first).rem_euclid(turn)
     }
+}
+
+/// The range of `matrix * x + offsets` for values `x` of a range, over all rows, and the largest
+/// squared 2-norm of a row.
+pub(super) fn sums(
+    matrix: &IntMatrix,
+    offsets: &[i64],
+    (low, high): (i64, i64),
+) -> ((i128, i128), f64) {
+    let (mut ends, mut norm) = ((i128::MAX, i128::MIN), 0f64);
+    for (row, &offset) in offsets.iter().enumerate() {
+        let (mut least, mut most) = (i128::from(offset), i128::from(offset));
+        let mut squares = 0f64;
+        for &w in matrix.row(row) {
+            let ends = [low, high].map(|v| i128::from(w) * i128::from(v));
+            least += ends[0].min(ends[1]);
+            most += ends[0].max(ends[1]);
+            squares += (w as f64).powi(2);
+        }
+        ends = (ends.0.min(least), ends.1.max(most));
+        norm = norm.max(squares);
+    }
+    (ends, norm)
 }
 
 /// LWE ciphertexts of integers on a device, modulo `q`, under the coefficients of the ring secret:
@@ -185,46 +214,49 @@ impl LweBatch {
     /// [`Error::Shape`]; [`Error::MessageRange`] when a sum may leave the message space; device
     /// failures.
     pub fn mat_mul(&self, matrix: &IntMatrix) -> Result<Self> {
-        let op = "LweBatch::mat_mul";
-        if matrix.columns() != self.len() {
+        self.affine_as("LweBatch::mat_mul", matrix, &vec![0; matrix.rows()])
+    }
+
+    /// `matrix * self + offsets`, with an offset for each row. As [`LweBatch::mat_mul`].
+    ///
+    /// # Errors
+    /// As [`LweBatch::mat_mul`].
+    pub fn affine(&self, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
+        self.affine_as("LweBatch::affine", matrix, offsets)
+    }
+
+    fn affine_as(&self, op: &'static str, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
+        if matrix.columns() != self.len() || matrix.rows() != offsets.len() {
             let (expected, got) = (
-                format!("a matrix of {} columns", self.len()),
+                format!("{} columns, {} rows", self.len(), offsets.len()),
                 format!("{matrix:?}"),
             );
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = self.product_encoding(op, matrix)?;
-        let (ring, lanes) = (self.session.ring(), self.session.params().lanes());
-        let shape = self.session.shape(matrix.rows() * lanes);
-        let mut buf = ring.alloc(shape, Domain::Coeff)?;
+        let (session, params) = (&self.session, self.session.params());
+        let (ends, norm) = sums(matrix, offsets, self.encoding.range);
+        let variance = norm * self.encoding.variance;
+        let encoding = Encoding::new(op, "a sum", params, ends, variance, self.encoding.unpadded)?;
+        let (ring, lanes) = (session.ring(), params.lanes());
+        let mut buf = ring.alloc(session.shape(matrix.rows() * lanes), Domain::Coeff)?;
         ring.submit(Cmd::ModMatMul {
             dst: buf.view_mut(),
             left: matrix.clone().into(),
             src: self.buf.view(),
             lanes,
         })?;
-        Ok(self.with_buf(buf, encoding))
-    }
-
-    fn product_encoding(&self, op: &'static str, matrix: &IntMatrix) -> Result<Encoding> {
-        let (low, high) = self.encoding.range;
-        let (mut ends, mut norm) = ((i128::MAX, i128::MIN), 0f64);
-        for row in 0..matrix.rows() {
-            let (mut least, mut most, mut squares) = (0i128, 0i128, 0f64);
-            for &w in matrix.row(row) {
-                let (a, b) = (
-                    i128::from(w) * i128::from(low),
-                    i128::from(w) * i128::from(high),
-                );
-                least += a.min(b);
-                most += a.max(b);
-                squares += (w as f64).powi(2);
-            }
-            ends = (ends.0.min(least), ends.1.max(most));
-            norm = norm.max(squares);
+        for (row, &offset) in offsets
+            .iter()
+            .enumerate()
+            .filter(|(_, offset)| **offset != 0)
+        {
+            ring.submit(Cmd::OffsetLimbs {
+                dst: buf.view_mut().polys(row * lanes + lanes - 1, 1, 1)?,
+                src: None,
+                consts: [params.encode(offset)].into(),
+            })?;
         }
-        let variance = norm * self.encoding.variance;
-        Encoding::new(op, "a sum", self.session.params(), ends, variance)
+        Ok(self.with_buf(buf, encoding))
     }
 
     /// `self + other`, ciphertext by ciphertext. The variance allows for errors that are the same
@@ -274,7 +306,8 @@ impl LweBatch {
             i128::from(a.range.1) + i128::from(high),
         );
         let variance = (a.variance.sqrt() + b.variance.sqrt()).powi(2);
-        let encoding = Encoding::new(op, "a sum", self.session.params(), ends, variance)?;
+        let unpadded = a.unpadded && b.unpadded;
+        let encoding = Encoding::new(op, "a sum", self.session.params(), ends, variance, unpadded)?;
         let ring = self.session.ring();
         let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
         ring.submit(Cmd::Elementwise {
@@ -300,6 +333,7 @@ impl LweBatch {
             params,
             (ends[0].min(ends[1]), ends[0].max(ends[1])),
             self.encoding.variance * (factor as f64).powi(2),
+            self.encoding.unpadded,
         )?;
         let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
         ring.submit(Cmd::ScaleLimbs {
@@ -324,6 +358,7 @@ impl LweBatch {
             params,
             (ends[0], ends[1]),
             self.encoding.variance,
+            self.encoding.unpadded,
         )?;
         let mut buf = ring.copy(&self.buf.view())?;
         // On all words of the body polynomial: those after the body have no meaning.
@@ -336,7 +371,7 @@ impl LweBatch {
         Ok(self.with_buf(buf, encoding))
     }
 
-    fn with_buf(&self, buf: PolyBuf, encoding: Encoding) -> Self {
+    pub(super) fn with_buf(&self, buf: PolyBuf, encoding: Encoding) -> Self {
         Self {
             session: self.session.clone(),
             key_id: self.key_id,
@@ -389,7 +424,37 @@ impl TfheSecretKey {
             let (expected, got) = ("at least one value".into(), "none".into());
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, range)?;
+        let encoding = Encoding::fresh(op, params, values, range, false)?;
+        self.encrypt_encoded(values, encoding, random)
+    }
+
+    /// Encrypts integers in `-2^message_bits..2^message_bits`, which leave no padding: for
+    /// [`LookUpTable::unpadded`](super::LookUpTable::unpadded).
+    ///
+    /// # Errors
+    /// As [`TfheSecretKey::encrypt`].
+    pub fn encrypt_unpadded_with(
+        &self,
+        values: &[i64],
+        random: &mut SecureRandom,
+    ) -> Result<LweBatch> {
+        let (op, params) = ("TfheSecretKey::encrypt_unpadded", self.session().params());
+        let end = 1i64 << params.message_bits();
+        if values.is_empty() {
+            let (expected, got) = ("at least one value".into(), "none".into());
+            return Err(Error::Shape { op, expected, got });
+        }
+        let encoding = Encoding::fresh(op, params, values, -end..=end - 1, true)?;
+        self.encrypt_encoded(values, encoding, random)
+    }
+
+    fn encrypt_encoded(
+        &self,
+        values: &[i64],
+        encoding: Encoding,
+        random: &mut SecureRandom,
+    ) -> Result<LweBatch> {
+        let params = self.session().params();
         let mut words = Zeroizing::new(vec![0; values.len() * params.n()]);
         for (poly, &value) in words.chunks_exact_mut(params.n()).zip(values) {
             poly[0] = params.encode(value);

@@ -11,6 +11,8 @@
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
 //! | [`LookUpTable`] | a function of small integers |
+//! | [`IntLayer`], [`IntNetwork`] | networks of small integers |
+//! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
 //!
 //! ```
 //! use ringloom::tfhe::{LookUpTable, TfheKeys, TfheParams, TfheLiteral, TfheSecretKey, TfheSession};
@@ -38,10 +40,14 @@
 //! # Ok::<(), ringloom::Error>(())
 //! ```
 
+mod gates;
 mod ggsw;
 mod glwe;
 mod look_up;
 mod lwe;
+#[cfg(test)]
+mod monte_carlo;
+mod network;
 mod noise;
 mod params;
 mod secret;
@@ -49,9 +55,11 @@ mod server_keys;
 mod session;
 mod table;
 
+pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;
 pub use lwe::{LweBatch, SmallLweBatch};
+pub use network::{IntLayer, IntNetwork};
 pub use noise::NoiseModel;
 pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
 pub use ringloom_ntt::poly::IntMatrix;

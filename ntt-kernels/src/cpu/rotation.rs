@@ -3,7 +3,7 @@
 
 use super::{
     buffer::{self, Locked, Operand, Row},
-    kernel::LimbKernel,
+    kernel::{Lift, LimbKernel},
     monomial::{Digit, Turn},
     packed::{Packed, PackedBuffer},
     ring::CpuRing,
@@ -122,36 +122,54 @@ impl<K: LimbKernel> Rotation<'_, K> {
         let (ring, plan, m) = (self.ring, self.plan, self.modulus());
         let n = acc[0].words.len();
         let turn = self.turn(ciphertext, step, false, n);
+        let in_pairs = acc.len() == 2;
         for ((lane, level), digits) in plan.rows().zip(s.digits.chunks_exact_mut(n)) {
             let digit = Digit::new(m, plan.digits(lane), level);
-            self.difference(digit, turn, acc[lane].words, digits);
-            ring.forward(self.limb, digits);
-        }
-        let key = PackedBuffer::of(self.key);
-        let digits: Vec<_> = s.digits.chunks_exact(n).map(Packed::plain).collect();
-        let keys = |lane| -> Vec<_> {
-            let row = |row| key.row(self.key, plan.key_poly(step, row, lane), self.limb);
-            (0..digits.len()).map(row).collect()
-        };
-        let mut products: Vec<_> = s.product.chunks_exact_mut(n).collect();
-        for (i, products) in products.chunks_mut(2).enumerate() {
-            match products {
-                [first, second] => {
-                    let keys = [&*keys(2 * i), &*keys(2 * i + 1)];
-                    (ring.kernel).dot_two(m, [first, second], &digits, keys, false);
-                }
-                last => {
-                    let keys = keys(2 * i);
-                    let keys: Vec<_> = keys.iter().map(Packed::unpacked).collect();
-                    let pairs = s.digits.chunks_exact(n).zip(keys.iter().map(|key| &**key));
-                    let pairs: Vec<(&[u64], &[u64])> = pairs.collect();
-                    ring.kernel.dot(m, last[0], &pairs, false);
-                }
+            if in_pairs {
+                let plain = &mut s.product[..n];
+                self.difference(digit, turn, acc[lane].words, plain);
+                let lift = Lift {
+                    ys: &[plain],
+                    hs: &[1],
+                    offset: 0,
+                    y_below: m.value(),
+                };
+                let tables = ring.tables(self.limb);
+                ring.kernel.lift_forward_lazy(tables, digits, &lift);
+            } else {
+                self.difference(digit, turn, acc[lane].words, digits);
+                ring.forward(self.limb, digits);
             }
         }
-        for (acc, product) in acc.iter_mut().zip(products) {
+        self.products(step, s, n);
+        for (acc, product) in acc.iter_mut().zip(s.product.chunks_exact_mut(n)) {
             ring.inverse(self.limb, product);
             ring.kernel.add_assign(m, acc.words, product);
+        }
+    }
+
+    /// The external product of the digits with a step of the key, two lanes at a time.
+    fn products(&self, step: usize, s: &mut Scratch<'_>, n: usize) {
+        let (kernel, m) = (self.ring.kernel, self.modulus());
+        let digits: Vec<_> = s.digits.chunks_exact(n).map(Packed::plain).collect();
+        let keys = |lane| -> Vec<Packed<'_>> {
+            let poly = |row| self.plan.key_poly(step, row, lane);
+            let key = PackedBuffer::of(self.key);
+            let rows = 0..digits.len();
+            rows.map(|row| key.row(self.key, poly(row), self.limb))
+                .collect()
+        };
+        for (pair, products) in s.product.chunks_mut(2 * n).enumerate() {
+            let first = keys(2 * pair);
+            if products.len() == n {
+                let keys: Vec<_> = first.iter().map(Packed::unpacked).collect();
+                let pairs = s.digits.chunks_exact(n).zip(keys.iter().map(|k| &**k));
+                kernel.dot(m, products, &pairs.collect::<Vec<_>>(), false);
+                continue;
+            }
+            let second = keys(2 * pair + 1);
+            let (left, right) = products.split_at_mut(n);
+            kernel.dot_two(m, [left, right], &digits, [&first, &second], false);
         }
     }
 

@@ -37,7 +37,7 @@ pub fn to_lwe_word(m: &Modulus, x: u64) -> u32 {
 /// in the source and zero in the result.
 ///
 /// # Reference
-/// The mean compensation is that of 2025/809; variance in docs/notes/tfhe.md.
+/// The mean compensation is that of ePrint 2025/809; variance in docs/notes/tfhe.md.
 pub fn lwe_mod_switch(dimension: usize, log_n: u32, words: &[u64], out: &mut [u64]) {
     let unit_log = LWE_WORD_BITS - (log_n + 1);
     let half = 1u32 << (unit_log - 1);
