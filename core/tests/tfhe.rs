@@ -109,6 +109,7 @@ fn sets_of_2_to_4_bits_look_up_every_value() {
 }
 
 #[test]
+#[ignore = "full size; make test-long"]
 fn sets_of_5_and_6_bits_look_up_values() {
     for bits in [5, 6] {
         let params = TfheParams::new(bits, Failure::Below128).unwrap();
