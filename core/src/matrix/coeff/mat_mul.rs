@@ -9,7 +9,7 @@ use ringloom_ntt::{
 
 use super::{
     CoeffForm, CoeffMatrix, CoeffScale,
-    transpose_plan::{TransposePlan, Tree, log_radix},
+    transpose_plan::{TransposePlan, Tree, log_radix, variances},
     tree::PreparedTree,
 };
 use crate::{
@@ -131,6 +131,38 @@ impl CoeffMatMulPlan {
     pub fn products(&self) -> u64 {
         let tiles = (self.row_tiles().count() * self.column_blocks()) as u64;
         4 * tiles * (self.size() * self.shape.1) as u64 * (1 << self.log_n)
+    }
+
+    /// Standard deviation of an entry's error, in units of the inverse scale of the product; of each
+    /// operand, the root mean square of its entries and the standard deviation of its error in units
+    /// of its inverse scale (fresh under the secret key: 3.25).
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`] for other parameters than the plan's.
+    pub fn noise(
+        &self,
+        params: &Params,
+        log_scale: u32,
+        (u, u_error): (f64, f64),
+        (v, v_error): (f64, f64),
+    ) -> Result<f64> {
+        let op = "CoeffMatMulPlan::noise";
+        if params.id() != self.params {
+            let (expected, got) = (self.params.to_string(), params.id().to_string());
+            return Err(Error::ParamsMismatch { op, expected, got });
+        }
+        let factor = CoeffScale::Factor.value(params, self.level)?;
+        let ratio = CoeffScale::PowerOfTwo(log_scale).value(params, self.level)? / factor;
+        let inputs = (u * v_error).powi(2) + (ratio * v * u_error).powi(2);
+        // Errors of the transposes: one is multiplied by the secret. They and that of the
+        // relinearisation are divided by the factor's scale.
+        let secret = 1.0 + 2.0 * params.n() as f64 / 3.0;
+        let (gadget, rounding) = variances(params, self.level)?;
+        let keys = (1.0 + secret) * self.tree.variance(gadget, rounding) + gadget;
+        let divided = params.level(self.level)?.dropped().len() + params.special_limbs().len();
+        let rounding = divided as f64 / 12.0 * secret;
+        let variance = self.shape.1 as f64 * inputs + keys / factor.powi(2) + rounding;
+        Ok(variance.sqrt())
     }
 
     /// First row of every `N`, and their number.
