@@ -133,7 +133,7 @@ impl PythonPeer {
                     _ => false,
                 },
                 // In the clear: what a product costs at all.
-                "numpy" => op == "matrix/pc_mm",
+                "numpy" => op == "matrix/pc_mm" || (op == "matrix/cc_mm" && params != "64"),
                 _ => false,
             }
         };

@@ -6,7 +6,7 @@
 //! | [`params`] | parameter sets by name |
 //! | [`case`] | a prepared benchmark: call, wait, check |
 //! | [`party`] | keys and values that cases share |
-//! | [`ring`], [`ckks`], [`matrix`], [`arrays`], [`products`], [`model`] | the functions |
+//! | [`ring`], [`ckks`], [`matrix`], [`arrays`], [`products`], [`model`], [`tfhe`] | the functions |
 //! | [`peers`] | other libraries' transforms (feature `peers`) |
 //! | [`worker`] | one case in a child process, over JSON lines |
 //! | [`child`] | the other end: our workers and the Python peers |
@@ -28,6 +28,7 @@ pub mod products;
 pub mod report;
 pub mod ring;
 pub mod run;
+pub mod tfhe;
 pub mod worker;
 
 /// Any failure ends a benchmark with its message.

@@ -2,7 +2,7 @@
 
 use ringloom::{
     Decryptor, Params,
-    matrix::{EncryptedVectors, MatVec, MatVecPlan, Packing},
+    matrix::{EncryptedVectors, MatVec, MatVecPlan},
 };
 
 use crate::{
@@ -31,8 +31,7 @@ pub const SMALLEST: &str = "n13_k2";
 fn matvec(ctx: &Context, params: &Params, shape: (usize, usize)) -> Result<Box<dyn Case>> {
     let (rows, columns) = shape;
     let level = params.max_level();
-    let packing = Packing::new(params.slots(), columns, rows.max(columns))?;
-    let plan = MatVecPlan::new(params, packing, level, shape)?;
+    let plan = MatVecPlan::for_one(params, level, shape)?;
     let p = Party::new(ctx, params, &plan.key_request())?;
     // Entries of the product stay of the size of the input's.
     let gain = 1.0 / (columns as f64).sqrt();
@@ -43,7 +42,7 @@ fn matvec(ctx: &Context, params: &Params, shape: (usize, usize)) -> Result<Box<d
         .map(|row| row.iter().zip(&x).map(|(w, x)| w * x).sum())
         .collect();
     let matrix = MatVec::new(&p.session, &plan, &weights, None)?;
-    let input = EncryptedVectors::encrypt(&p.encryptor, packing, &[x], level)?;
+    let input = EncryptedVectors::encrypt(&p.encryptor, plan.input(), &[x], level)?;
     let (facts, ring, inner) = (p.facts(), p.session.ring().clone(), p.clone());
     let call = move || Ok(matrix.apply(&inner.evaluator, &input)?);
     let check = move |y: &EncryptedVectors| {

@@ -1,10 +1,10 @@
-//! Plaintext matrices times encrypted matrices in coefficients.
+//! Products of matrices in coefficients, one or both of them encrypted.
 
 use std::sync::Arc;
 
 use ringloom::{
-    Decryptor, Params, SecretKey, Session,
-    matrix::{CoeffForm, CoeffMatrix, PlainMatrix},
+    Decryptor, EvaluationKeys, Evaluator, Params, SecretKey, Session,
+    matrix::{CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, PlainMatrix},
     rlwe::SecureRandom,
 };
 
@@ -75,6 +75,71 @@ pub fn pc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let check = move |y: &CoeffMatrix| {
         let got = y.decrypt(&Decryptor::new(&secret))?;
         let rows = compared.iter().flat_map(|&i| &got[i * width..][..width]);
+        Ok(distance(&rows.copied().collect::<Vec<_>>(), &want))
+    };
+    Ok(Timed::boxed(facts, session.ring(), call, check))
+}
+
+/// Logarithm of the scale of the right side of a product of two encrypted matrices.
+const LOG_SCALE_BOTH: u32 = 28;
+
+/// `matrix/cc_mm/1024` and `4096`: a square product, both sides encrypted, in coefficients; the call
+/// takes one in column form and one in row form to one in row form, rescaled.
+///
+/// # Errors
+/// Device failures.
+pub fn cc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
+    let size: usize = if ctx.smoke { 32 } else { name.parse()? };
+    let params = Params::for_encrypted_coeff_product()?;
+    let session = Session::new(&params, &*ctx.device)?;
+    let mut random = SecureRandom::insecure_from_seed([7; 32]);
+    let secret = SecretKey::generate_with(&session, &mut random)?;
+    let level = params.max_level();
+    let plan = CoeffMatMulPlan::new(&params, level, (size, size, size))?;
+    let request = plan.key_request();
+    let keys = secret.evaluation_keys_with(&request, &mut random, &mut ringloom::no_progress)?;
+    let evaluator = Evaluator::new(Arc::new(EvaluationKeys::load(&session, &keys)?));
+    let (a, b) = (
+        values(size * size, 3),
+        values(size * size, 4)
+            .into_iter()
+            .map(|v| v / 2.0)
+            .collect::<Vec<_>>(),
+    );
+    let shape = (size, size);
+    let u = CoeffMatrix::encrypt_factor_under(&secret, CoeffForm::Columns, shape, &a, level)?;
+    let v = CoeffMatrix::encrypt_under(&secret, CoeffForm::Rows, shape, &b, level, LOG_SCALE_BOTH)?;
+    let compared: Vec<usize> = (0..size).step_by((size / COMPARED).max(1)).collect();
+    let want: Vec<f64> = (compared.iter())
+        .flat_map(|&i| clear_row(&a[i * size..][..size], &b, size))
+        .collect();
+    let limbs = params.level(level)?.limbs();
+    let facts = Facts {
+        n: params.n(),
+        limbs: limbs.len(),
+        special_limbs: Some(params.special_limbs().len()),
+        log_qp: params.log_qp(),
+        log_scale: Some(LOG_SCALE_BOTH.into()),
+        items: Some(size),
+        tolerance: 1e-4,
+        note: Some(format!(
+            "{size} x {size} times {size} x {size}, both encrypted, {} limbs in, {} out, level {level} to {}; \
+             {} keys, {} key-switches; {} rows compared",
+            limbs.len(),
+            params.level(level - 1)?.limbs().len(),
+            level - 1,
+            request.count(&params),
+            plan.key_switches(),
+            compared.len()
+        )),
+        ..Facts::default()
+    };
+    let product = CoeffMatMul::new(&session, plan)?;
+    let secret = Arc::new(secret);
+    let call = move || Ok(product.apply(&evaluator, &u, &v)?);
+    let check = move |y: &CoeffMatrix| {
+        let got = y.decrypt(&Decryptor::new(&secret))?;
+        let rows = compared.iter().flat_map(|&i| &got[i * size..][..size]);
         Ok(distance(&rows.copied().collect::<Vec<_>>(), &want))
     };
     Ok(Timed::boxed(facts, session.ring(), call, check))

@@ -9,6 +9,7 @@ use ringloom::{
     matrix::{CoeffMatrix, Packing},
     rlwe::SecureRandom,
 };
+use zeroize::Zeroizing;
 
 use crate::{
     ciphertext::Ciphertext,
@@ -18,7 +19,7 @@ use crate::{
     errors::{Failure, Result},
     keys::{EvaluationKeys, PublicKey},
     matrix::{self, MatrixCiphertext},
-    params::{KeyRequest, Params},
+    params::{KeyRequest, MatVecPlan, Params},
     program::PublicProgram,
     progress::Progress,
 };
@@ -68,7 +69,7 @@ impl Client {
                 Some(bits) => decryptor.decrypt_rounded(part, bits),
                 None => decryptor.decrypt(part),
             });
-            let slots = parts.collect::<ringloom::Result<Vec<_>>>()?;
+            let slots = Zeroizing::new(parts.collect::<ringloom::Result<Vec<_>>>()?);
             rows.extend(batch.packing().unpack(&slots, batch.count())?);
         }
         Ok(Vectors {
@@ -168,17 +169,19 @@ impl Client {
     /// `level` is the number of products that may follow one after the other (by default all that
     /// the parameters have). `widest` is the longest vector of the computation to come: giving it
     /// puts `slots / widest` rows side by side into one ciphertext; without it there is one row
-    /// per ciphertext, which leaves room for any matrix.
-    #[pyo3(signature = (x, *, level=None, widest=None, progress=None))]
+    /// per ciphertext, which leaves room for any matrix. `plan` says both: level and packing are
+    /// those that the plan of a product wants.
+    #[pyo3(signature = (x, *, level=None, widest=None, plan=None, progress=None))]
     fn encrypt(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
         level: Option<usize>,
         widest: Option<usize>,
+        plan: Option<&MatVecPlan>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Ciphertext> {
-        self.encryptor.encrypt(py, x, level, widest, progress)
+        self.encryptor.encrypt(py, x, level, widest, plan, progress)
     }
 
     /// Encrypts inputs of a program: one vector, or the rows of a matrix, packed and at the level
@@ -240,6 +243,7 @@ impl Client {
     ) -> Result<MatrixCiphertext> {
         let op = "Client.encrypt_matrix";
         let (shape, values) = reals(op, x)?.into_matrix(op)?;
+        let values = Zeroizing::new(values);
         let form = matrix::form(op, form)?;
         let level = level.unwrap_or(self.session.params().max_level());
         Ok(py.detach(|| {
@@ -257,7 +261,7 @@ impl Client {
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
         let rows = py.detach(|| {
             let matrix = ciphertext.open(&self.session)?;
-            let values = matrix.decrypt(&Decryptor::new(&self.secret))?;
+            let values = Zeroizing::new(matrix.decrypt(&Decryptor::new(&self.secret))?);
             let rows = values.chunks_exact(matrix.shape().1);
             ringloom::Result::Ok(rows.map(<[f64]>::to_vec).collect())
         })?;

@@ -6,6 +6,8 @@ use pyo3::{
     types::{PyBytes, PyTuple},
 };
 
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
 use crate::errors::{Failure, Result};
 
 /// Real numbers with their numpy shape, in C order.
@@ -14,7 +16,9 @@ pub struct Reals {
     pub values: Vec<f64>,
 }
 
-/// Vectors: a 1-D array is one, the rows of a 2-D array are several.
+/// Vectors: a 1-D array is one, the rows of a 2-D array are several. They may be a client's, so
+/// that they are wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Vectors {
     pub ndim: usize,
     pub rows: Vec<Vec<f64>>,
@@ -45,7 +49,7 @@ pub fn reals(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Reals> {
 
 impl Reals {
     /// One vector, or the rows of a matrix.
-    pub fn into_vectors(self, op: &'static str) -> Result<Vectors> {
+    pub fn into_vectors(mut self, op: &'static str) -> Result<Vectors> {
         match *self.shape {
             [_] => Ok(Vectors {
                 ndim: 1,
@@ -57,6 +61,7 @@ impl Reals {
                     .chunks_exact(length)
                     .map(<[f64]>::to_vec)
                     .collect();
+                self.values.zeroize();
                 Ok(Vectors { ndim: 2, rows })
             }
             _ => Err(Failure::shape(
@@ -126,7 +131,7 @@ impl Vectors {
 
     pub fn into_numpy(self, py: Python<'_>) -> Bound<'_, PyArrayDyn<f64>> {
         let shape = shape_of(self.ndim, self.rows.len(), self.length());
-        let values: Vec<f64> = self.rows.into_iter().flatten().collect();
+        let values = self.rows.concat();
         let array = ArrayD::from_shape_vec(shape, values).expect("rows have one length");
         array.into_pyarray(py)
     }

@@ -13,7 +13,7 @@ use crate::{
     encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
     keys::PublicKey,
-    params::{Params, hex, packing},
+    params::{MatVecPlan, Params, hex, packing_at},
     program::{Program, PublicProgram},
     progress::Progress,
 };
@@ -88,25 +88,21 @@ impl Encryptor {
     }
 
     /// As `Client.encrypt`.
-    #[pyo3(signature = (x, *, level=None, widest=None, progress=None))]
+    #[pyo3(signature = (x, *, level=None, widest=None, plan=None, progress=None))]
     pub fn encrypt(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
         level: Option<usize>,
         widest: Option<usize>,
+        plan: Option<&MatVecPlan>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Ciphertext> {
-        let x = vectors("encrypt", x)?;
-        let params = self.0.session().params();
-        let packing = packing(params, x.length(), widest)?;
-        self.seal(
-            py,
-            x,
-            packing,
-            level.unwrap_or(params.max_level()),
-            progress,
-        )
+        let op = "encrypt";
+        let x = vectors(op, x)?;
+        let (params, length) = (self.0.session().params(), x.length());
+        let (packing, level) = packing_at(op, params, length, (level, widest), plan)?;
+        self.seal(py, x, packing, level, progress)
     }
 
     /// As `Client.encrypt_for`.

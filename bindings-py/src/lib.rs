@@ -9,7 +9,7 @@
 //! | `ciphertext` | ciphertexts at rest: bytes, no operators |
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
-//! | `session`, `tensor` | what computes on ciphertexts |
+//! | `session`, `tensor`, `weights` | what computes on ciphertexts |
 //! | `matrix` | matrices in coefficients |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
@@ -31,6 +31,7 @@ mod program;
 mod progress;
 mod session;
 mod tensor;
+mod weights;
 mod wire;
 
 use pyo3::pymodule;
@@ -54,5 +55,6 @@ mod _native {
         program::{FitReport, Prediction, Program, PublicProgram, StepInfo},
         session::Session,
         tensor::{Tensor, align_levels},
+        weights::Weights,
     };
 }

@@ -92,10 +92,10 @@ impl MatrixCiphertext {
     fn __repr__(&self) -> String {
         let (rows, columns) = self.info.shape;
         format!(
-            "MatrixCiphertext(shape=({rows}, {columns}), dtype=float64, form={}, level={}, scale=2^{}, key={}, {})",
+            "MatrixCiphertext(shape=({rows}, {columns}), dtype=float64, form={}, level={}, {}, key={}, {})",
             self.form(),
             self.info.level,
-            self.info.log_scale,
+            self.info.scale.to_string().replace("scale 2^", "scale=2^"),
             &self.key_id()[..12],
             bytes_text(self.nbytes() as u64)
         )

@@ -219,10 +219,14 @@ impl Sequential {
         py: Python<'py>,
         x: &Bound<'py, PyAny>,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
-        let Vectors { ndim, rows } = samples("Sequential.forward", x)?;
-        let rows = py.detach(|| self.inner.forward_all(&rows));
+        let x = samples("Sequential.forward", x)?;
+        let rows = py.detach(|| self.inner.forward_all(&x.rows));
         self.check_raised(py)?;
-        Ok(Vectors { ndim, rows: rows? }.into_numpy(py))
+        Ok(Vectors {
+            ndim: x.ndim,
+            rows: rows?,
+        }
+        .into_numpy(py))
     }
 
     fn __call__<'py>(
@@ -249,14 +253,14 @@ impl Sequential {
         max_model_error: f64,
         range_margin: f64,
     ) -> Result<Program> {
-        let calibration = samples("Sequential.compile", calibration)?.rows;
+        let calibration = samples("Sequential.compile", calibration)?;
         let options = core::CompileOptions {
             params: params.map(|p| p.0.clone()),
             range_margin,
             max_error,
             max_model_error,
         };
-        let program = py.detach(|| self.inner.compile(&calibration, &options));
+        let program = py.detach(|| self.inner.compile(&calibration.rows, &options));
         self.check_raised(py)?;
         Ok(Program(Arc::new(program?)))
     }

@@ -15,7 +15,7 @@ use ringloom::{
 
 use crate::{
     convert::{Reduced, reduce},
-    errors::Result,
+    errors::{Failure, Result},
     wire,
 };
 
@@ -35,7 +35,12 @@ pub struct KeyRequest(pub ringloom::KeyRequest);
 
 /// How a matrix of a given shape is multiplied with encrypted vectors. Depends on shapes only.
 #[pyclass(module = "ringloom", frozen)]
-pub struct MatVecPlan(pub ringloom::matrix::MatVecPlan);
+pub struct MatVecPlan {
+    pub params: Params,
+    pub plan: ringloom::matrix::MatVecPlan,
+    widest: Option<usize>,
+    single: bool,
+}
 
 /// One level's primes: a width, or several.
 #[derive(FromPyObject)]
@@ -314,19 +319,66 @@ impl KeyRequest {
 
 /// The plan of a `(rows, columns)` matrix times an encrypted vector at `level` (by default the top
 /// one). `widest` as in `Client.encrypt`. Its `key_request` is what the client must make.
+///
+/// With `single=True` the fastest plan for one vector per ciphertext: shifted copies of it share
+/// the diagonals of the matrix. Vectors for it are encrypted with `client.encrypt(x, plan=plan)`.
 #[pyfunction]
-#[pyo3(signature = (params, shape, *, level=None, widest=None))]
+#[pyo3(signature = (params, shape, *, level=None, widest=None, single=false))]
 pub fn matvec_plan(
     params: &Params,
     shape: (usize, usize),
     level: Option<usize>,
     widest: Option<usize>,
+    single: bool,
 ) -> Result<MatVecPlan> {
-    let packing = packing(&params.0, shape.1, widest)?;
+    let op = "matvec_plan";
     let level = level.unwrap_or(params.0.max_level());
-    Ok(MatVecPlan(ringloom::matrix::MatVecPlan::new(
-        &params.0, packing, level, shape,
-    )?))
+    let plan = match (single, widest) {
+        (true, None) => ringloom::matrix::MatVecPlan::for_one(&params.0, level, shape)?,
+        (true, Some(_)) => return Err(one_packing(op, "single=True", "widest")),
+        (false, _) => {
+            let packing = packing(&params.0, shape.1, widest)?;
+            ringloom::matrix::MatVecPlan::new(&params.0, packing, level, shape)?
+        }
+    };
+    Ok(MatVecPlan {
+        params: params.clone(),
+        plan,
+        widest,
+        single,
+    })
+}
+
+/// Two ways to say how vectors are packed.
+fn one_packing(op: &str, given: &str, other: &str) -> Failure {
+    Failure::type_error(format!(
+        "{op}: {given} says how vectors are packed, expected no {other}, got both; leave {other} out"
+    ))
+}
+
+/// Packing and level of vectors: those of a plan, or those of `widest` and `level`.
+pub fn packing_at(
+    op: &'static str,
+    params: &ringloom::Params,
+    length: usize,
+    (level, widest): (Option<usize>, Option<usize>),
+    plan: Option<&MatVecPlan>,
+) -> Result<(Packing, usize)> {
+    let Some(plan) = plan else {
+        let level = level.unwrap_or(params.max_level());
+        return Ok((packing(params, length, widest)?, level));
+    };
+    for (name, given) in [("level", level), ("widest", widest)] {
+        if given.is_some() {
+            return Err(one_packing(op, "plan", name));
+        }
+    }
+    let (expected, got) = (params.id(), plan.params.0.id());
+    if expected != got {
+        let (expected, got) = (expected.to_string(), got.to_string());
+        return Err(ringloom::Error::ParamsMismatch { op, expected, got }.into());
+    }
+    Ok((plan.plan.input(), plan.plan.level()))
 }
 
 /// Without `widest` there is one vector per ciphertext, which leaves room for any matrix.
@@ -339,38 +391,60 @@ pub fn packing(
     Packing::new(slots, length, widest.unwrap_or(slots.max(length)))
 }
 
+/// Arguments of `matvec_plan`.
+type PlanArguments = (Params, (usize, usize), usize, Option<usize>, bool);
+
 #[pymethods]
 impl MatVecPlan {
     /// The rotation keys it needs.
     #[getter]
     fn key_request(&self) -> KeyRequest {
-        KeyRequest(self.0.key_request())
+        KeyRequest(self.plan.key_request())
     }
 
     /// Rows and columns.
     #[getter]
     fn shape(&self) -> (usize, usize) {
-        (self.0.output().length, self.0.input().length)
+        (self.plan.output().length, self.plan.input().length)
     }
 
     /// Level before; the product is one below.
     #[getter]
     fn level(&self) -> usize {
-        self.0.level()
+        self.plan.level()
     }
 
     /// Vectors side by side in one ciphertext.
     #[getter]
     fn lanes(&self) -> usize {
-        self.0.input().lanes
+        self.plan.input().lanes
+    }
+
+    /// Whether shifted copies of one vector share the diagonals of the matrix.
+    #[getter]
+    fn single(&self) -> bool {
+        self.single
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, PlanArguments)> {
+        let restore = py.import("ringloom._pickle")?.getattr("plan")?;
+        let arguments = (
+            self.params.clone(),
+            self.shape(),
+            self.level(),
+            self.widest,
+            self.single,
+        );
+        Ok((restore, arguments))
     }
 
     fn __repr__(&self) -> String {
         let ((rows, columns), lanes) = (self.shape(), self.lanes());
-        let rotations = self.0.key_request().rotations().count();
+        let rotations = self.plan.key_request().rotations().count();
         format!(
-            "MatVecPlan(shape=({rows}, {columns}), level={}, lanes={lanes}, rotations={rotations})",
-            self.level()
+            "MatVecPlan(shape=({rows}, {columns}), level={}, lanes={lanes}, rotations={rotations}{})",
+            self.level(),
+            if self.single { ", single" } else { "" }
         )
     }
 }

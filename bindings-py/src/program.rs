@@ -61,9 +61,10 @@ impl Program {
         x: &Bound<'py, PyAny>,
         f: impl Fn(usize, &[f64]) -> ringloom::Result<Vec<f64>> + Send,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
-        let Vectors { ndim, rows } = samples(op, x)?;
+        let x = samples(op, x)?;
+        let ndim = x.ndim;
         let rows = py.detach(move || {
-            rows.iter()
+            (x.rows.iter())
                 .enumerate()
                 .map(|(i, x)| f(i, x))
                 .collect::<ringloom::Result<_>>()

@@ -7,14 +7,15 @@ use ringloom::{Error, EvaluationKeys as LoadedKeys, Evaluator};
 
 use crate::{
     ciphertext::Ciphertext,
-    convert::bytes_text,
+    convert::{bytes_text, reals},
     device,
     errors::{Failure, Result},
     keys::EvaluationKeys,
     matrix::{MatrixCiphertext, MatrixTensor},
-    params::{Params, hex},
+    params::{MatVecPlan, Params, hex, packing_at},
     progress::Progress,
     tensor::Tensor,
+    weights::Weights,
 };
 
 /// Computes on ciphertexts of one client. Immutable; holds no secret and cannot decrypt.
@@ -68,6 +69,25 @@ impl Session {
             return Err(Error::KeyMismatch { op, expected, got }.into());
         }
         Ok(MatrixTensor::new(&self.0, matrix))
+    }
+
+    /// Encodes a matrix for products with encrypted vectors, once: `A @ x` and `x @ A.T` then cost
+    /// no encoding. `level`, `widest` and `plan` are those of the vectors, as in `Client.encrypt`.
+    #[pyo3(signature = (weights, *, level=None, widest=None, plan=None))]
+    fn load_weights(
+        &self,
+        py: Python<'_>,
+        weights: &Bound<'_, PyAny>,
+        level: Option<usize>,
+        widest: Option<usize>,
+        plan: Option<&MatVecPlan>,
+    ) -> Result<Weights> {
+        let op = "Session.load_weights";
+        let (shape, values) = reals(op, weights)?.into_matrix(op)?;
+        let params = self.0.session().params();
+        let columns = shape.1;
+        let (packing, level) = packing_at(op, params, columns, (level, widest), plan)?;
+        Ok(py.detach(|| Weights::new(&self.0, (shape, &values), packing, level))?)
     }
 
     /// The parameters.

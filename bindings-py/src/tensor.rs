@@ -8,7 +8,7 @@ use pyo3::{
 };
 use ringloom::{
     Encoder, Error, Evaluator,
-    matrix::{EncryptedVectors, MatVec, MatVecPlan},
+    matrix::{EncryptedVectors, MatVec, MatVecPlan, Packing},
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     convert::{Reals, bytes_text, float64, reals, shape_of, shape_text, shape_tuple},
     errors::{Failure, Result},
     params::{Params, hex},
+    weights::Weights,
 };
 
 /// An encrypted vector, or the encrypted rows of a matrix, on a server's device.
@@ -241,32 +242,89 @@ impl Tensor {
         (rows, columns): (usize, usize),
         weights: &[f64],
     ) -> Result<Self> {
-        let e = &self.evaluator;
         let batches: Batches = py.detach(|| {
-            let session = e.session();
+            let session = self.evaluator.session();
             let packing = self.batches[0].packing();
             let plan =
                 MatVecPlan::new(session.params(), packing, self.level_now(), (rows, columns))?;
-            let matrix = MatVec::new(session, &plan, weights, None)?;
-            self.batches
-                .iter()
-                .map(|batch| matrix.apply(e, batch))
-                .collect()
+            self.each_batch(&MatVec::new(session, &plan, weights, None)?)
         });
-        self.with(batches).map_err(|failure| {
-            let lanes = self.batches[0].packing().lanes;
-            let widest = if lanes == 1 {
-                String::new()
-            } else {
-                format!(", widest={}", self.batches[0].packing().width)
+        self.noted(py, self.with(batches), (rows, columns))
+    }
+
+    /// The product of an encoded matrix with every vector.
+    fn encoded_product(&self, py: Python<'_>, op: &'static str, weights: &Weights) -> Result<Self> {
+        let (plan, batch) = (weights.matrix().plan(), &self.batches[0]);
+        let (rows, columns) = (plan.output().length, plan.input().length);
+        if self.length() == columns && plan.input() != batch.packing() {
+            let packing = |p: Packing| {
+                let rows = format!("{} rows of {} side by side", p.lanes, p.width);
+                match p.spread {
+                    Some(s) => format!("{rows}, in {} shifted copies", s.frames),
+                    None => rows,
+                }
+            };
+            let [expected, got] = [plan.input(), batch.packing()].map(packing);
+            let note = "Encrypt the vectors and load the weights with the same plan= or widest=.";
+            return Err(Failure::shape(op, expected, got).with_note(py, |_| true, note));
+        }
+        let batches = py.detach(|| self.each_batch(weights.matrix()));
+        self.noted(py, self.with(batches), (rows, columns))
+    }
+
+    fn each_batch(&self, matrix: &MatVec) -> Batches {
+        let batches = self.batches.iter();
+        batches.map(|b| matrix.apply(&self.evaluator, b)).collect()
+    }
+
+    /// A missing key, with what the client does about it.
+    fn noted(
+        &self,
+        py: Python<'_>,
+        product: Result<Self>,
+        (rows, columns): (usize, usize),
+    ) -> Result<Self> {
+        product.map_err(|failure| {
+            let packing = self.batches[0].packing();
+            let how = match (packing.spread, packing.lanes) {
+                (Some(_), _) => ", single=True".into(),
+                (None, 1) => String::new(),
+                (None, _) => format!(", widest={}", packing.width),
             };
             let note = format!(
                 "The client makes the keys of this product with client.keygen(ringloom.matvec_plan(params, \
-                 ({rows}, {columns}), level={}{widest}).key_request)",
+                 ({rows}, {columns}), level={}{how}).key_request)",
                 self.level_now()
             );
             failure.with_note(py, |e| matches!(e, Error::KeyMissing { .. }), &note)
         })
+    }
+
+    /// `weights @ self`.
+    pub fn left_of(&self, py: Python<'_>, op: &'static str, weights: &Weights) -> Result<Self> {
+        if weights.is_transposed() {
+            return Err(Failure::type_error(format!(
+                "{op}: a transpose is not encoded for products from the left, expected x @ A.T, got \
+                 A.T @ x; load the transposed array: session.load_weights(array.T)"
+            )));
+        }
+        if self.ndim != 1 {
+            let expected = "a 1-D tensor right of @ (for rows of a 2-D tensor write x @ A.T)";
+            return Err(Failure::shape(op, expected, shape_text(&self.dims())));
+        }
+        self.encoded_product(py, op, weights)
+    }
+
+    /// `self @ weights`.
+    fn right_of(&self, py: Python<'_>, weights: &Weights) -> Result<Self> {
+        let op = "Tensor.__matmul__";
+        if !weights.is_transposed() {
+            return Err(Failure::type_error(format!(
+                "{op}: weights are encoded for products from the left, expected x @ A.T, got x @ A; \
+                 load the transposed array, A = session.load_weights(array.T), and write x @ A.T"
+            )));
+        }
+        self.encoded_product(py, op, weights)
     }
 
     /// `self @ other` with a plaintext matrix on the right: rows times matrix.
@@ -453,6 +511,9 @@ impl Tensor {
     }
 
     fn __matmul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
+        if let Ok(weights) = other.cast::<Weights>() {
+            return self.right_of(py, weights.get());
+        }
         self.right_product(py, Operand::new("Tensor.__matmul__", other)?)
     }
 

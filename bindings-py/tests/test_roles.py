@@ -58,6 +58,7 @@ def test_server_types_cannot_decrypt() -> None:
     for kind in (
         rl.Session,
         rl.Tensor,
+        rl.Weights,
         rl.ModelServer,
         rl.Program,
         rl.EvaluationKeys,
@@ -94,6 +95,10 @@ def test_public_objects_pickle(
     for value in (params, secure, request):
         assert pickle.loads(pickle.dumps(value)) == value
         assert hash(pickle.loads(pickle.dumps(value))) == hash(value)
+    for single, widest in ((False, None), (True, None), (False, 16)):
+        plan = rl.matvec_plan(params, (8, 16), level=2, widest=widest, single=single)
+        again = pickle.loads(pickle.dumps(plan))
+        assert (repr(again), again.key_request) == (repr(plan), plan.key_request)
     x = rng.uniform(-1, 1, size=(3, 16))
     ct = pickle.loads(pickle.dumps(client.encrypt(x)))
     assert ct.shape == x.shape
@@ -116,7 +121,8 @@ def test_secrets_and_handles_do_not_pickle(
     model = rl.ModelServer(program, owner.keygen(program.key_request), threads=1)
     tensor = server.load(client.encrypt([1.0]))
     encryptor = rl.Encryptor(client.params, client.public_key, threads=1)
-    for value in (client, server, tensor, model, encryptor):
+    weights = server.load_weights(np.ones((8, 16)))
+    for value in (client, server, tensor, weights, model, encryptor):
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
             with pytest.raises(TypeError, match=f"^{type(value).__name__}: holds"):
                 pickle.dumps(value, protocol=protocol)

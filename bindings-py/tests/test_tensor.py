@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -88,6 +89,139 @@ def test_matmul_packed(client: rl.Client, params: rl.Params, rng: np.random.Gene
     server = rl.Session(params, client.keygen(plan.key_request), threads=1)
     product = server.load(client.encrypt(x, widest=16)) @ w.T
     np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
+
+
+def test_loaded_weights(client: rl.Client, server: rl.Session, rng: np.random.Generator) -> None:
+    w, x = rng.uniform(-1, 1, size=(8, 16)), rng.uniform(-1, 1, size=(3, 16))
+    a = server.load_weights(w)
+    assert (a.shape, a.T.shape, a.ndim, a.dtype) == ((8, 16), (16, 8), 2, np.dtype("float64"))
+    assert (a.level, a.device, a.params) == (3, server.device, client.params)
+    assert a.nbytes == a.T.nbytes > 0
+    assert a.T.T.shape == w.shape
+    assert "Weights(shape=(8, 16)" in repr(a)
+    rows, one = server.load(client.encrypt(x)), server.load(client.encrypt(x[0]))
+    for _ in range(2):  # the same handle again and again
+        product = a @ one + np.ones(8)
+        assert product.level == 2
+        np.testing.assert_allclose(client.decrypt(product.export()), w @ x[0] + 1, atol=1e-4)
+        np.testing.assert_allclose(client.decrypt((rows @ a.T).export()), x @ w.T, atol=1e-4)
+        # The very residues of a product with the array.
+        assert (a @ one).export().to_bytes() == (w @ one).export().to_bytes()
+
+
+def test_loaded_weights_packed(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator
+) -> None:
+    w, x = rng.uniform(-1, 1, size=(8, 16)), rng.uniform(-1, 1, size=(40, 16))
+    plan = rl.matvec_plan(params, w.shape, level=2, widest=16)
+    server = rl.Session(params, client.keygen(plan.key_request), threads=1)
+    a = server.load_weights(w, level=2, widest=16)
+    x_enc = server.load(client.encrypt(x, level=2, widest=16))
+    product = x_enc @ a.T
+    np.testing.assert_allclose(client.decrypt(product.export()), x @ w.T, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 16), (16, 16), (16, 4), (5, 13), (1, 9)])
+def test_single_vectors(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator, shape: tuple[int, int]
+) -> None:
+    rows, columns = shape
+    w, x = rng.uniform(-1, 1, size=shape), rng.uniform(-1, 1, size=columns)
+    plan, usual = (rl.matvec_plan(params, shape, level=2, single=s) for s in (True, False))
+    assert (plan.single, plan.lanes, plan.level, plan.shape) == (True, 1, 2, shape)
+    keys = plan.key_request | rl.matvec_plan(params, (3, rows), level=1).key_request
+    keys = keys.with_relinearisation(2)
+    server = rl.Session(params, client.keygen(keys), threads=1)
+    ct = client.encrypt(x, plan=plan)
+    np.testing.assert_allclose(client.decrypt(ct), x, atol=1e-4)
+    x_enc, a, b = server.load(ct), server.load_weights(w, plan=plan), rng.uniform(-1, 1, size=rows)
+    for product in (a @ x_enc, w @ x_enc, x_enc @ w.T, x_enc @ a.T):
+        np.testing.assert_allclose(client.decrypt((product + b).export()), w @ x + b, atol=1e-4)
+    # Its copies are not shifted: the next matrix, and vectors encrypted as usual, go with it.
+    w2 = rng.uniform(-1, 1, size=(3, rows))
+    y = (a @ x_enc) + server.load(client.encrypt(b, level=1))
+    np.testing.assert_allclose(client.decrypt((w2 @ y).export()), w2 @ (w @ x + b), atol=1e-4)
+    # Entry by entry, shifted copies go with arrays and with each other.
+    z = x_enc * x + x_enc * x_enc - x
+    np.testing.assert_allclose(client.decrypt(z.export()), 2 * x * x - x, atol=1e-4)
+    assert usual.single is False
+
+
+def test_single_vectors_take_fewer_keys(params: rl.Params) -> None:
+    single, usual = (rl.matvec_plan(params, (64, 64), single=s) for s in (True, False))
+    count = [int(re.findall(r"rotations=(\d+)", repr(plan))[0]) for plan in (single, usual)]
+    assert ("single" in repr(single), "single" in repr(usual)) == (True, False)
+    assert count[0] < count[1]
+
+
+def test_single_vectors_refuse(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator
+) -> None:
+    plan = rl.matvec_plan(params, (16, 16), single=True)
+    server = rl.Session(params, client.keygen(plan.key_request), threads=1)
+    x = server.load(client.encrypt(np.zeros(16), plan=plan))
+    # Copies shifted for one shape do not fit another, nor weights for vectors without them.
+    with pytest.raises(rl.errors.ShapeError, match="spread"):
+        np.zeros((4, 16)) @ x
+    with pytest.raises(rl.errors.ShapeError, match="shifted copies") as caught:
+        server.load_weights(np.zeros((16, 16))) @ x
+    assert "plan=" in caught.value.__notes__[0]
+    with pytest.raises(rl.errors.ShapeError):
+        x + server.load(client.encrypt(np.zeros(16)))
+    with pytest.raises(rl.errors.ShapeError):
+        client.encrypt(np.zeros(15), plan=plan)
+    bare = rl.Session(params, client.keygen(rl.KeyRequest().with_relinearisation(1)), threads=1)
+    with pytest.raises(rl.errors.KeyMissingError) as caught:
+        np.zeros((16, 16)) @ bare.load(client.encrypt(np.zeros(16), plan=plan))
+    assert "single=True" in caught.value.__notes__[0]
+    for wrong in (
+        lambda: rl.matvec_plan(params, (4, 4), single=True, widest=16),
+        lambda: client.encrypt(np.zeros(16), plan=plan, widest=16),
+        lambda: client.encrypt(np.zeros(16), plan=plan, level=2),
+        lambda: server.load_weights(np.zeros((16, 16)), plan=plan, level=2),
+    ):
+        with pytest.raises(TypeError, match="got both"):
+            wrong()
+    other = rl.matvec_plan(rl.Params.insecure_toy(2), (16, 16), single=True)
+    with pytest.raises(rl.errors.ParamsMismatchError):
+        client.encrypt(np.zeros(16), plan=other)
+
+
+def test_loaded_weights_refuse(
+    client: rl.Client, params: rl.Params, server: rl.Session, rng: np.random.Generator
+) -> None:
+    w = rng.uniform(-1, 1, size=(8, 16))
+    a, x = server.load_weights(w), server.load(client.encrypt(np.zeros(16)))
+    for wrong in (lambda: a.T @ x, lambda: x @ a):
+        with pytest.raises(TypeError, match=r"session\.load_weights\(array\.T\)"):
+            wrong()
+    with pytest.raises(TypeError, match=r"session\.load\(ciphertext\)"):
+        a @ client.encrypt(np.zeros(16))
+    for other in (np.zeros(16), w, [0.0] * 16):
+        with pytest.raises(TypeError):
+            a @ other
+        with pytest.raises(TypeError):
+            other @ a
+    with pytest.raises(rl.errors.ShapeError, match=r"x @ A\.T"):
+        a @ server.load(client.encrypt(np.zeros((2, 16))))
+    with pytest.raises(rl.errors.ShapeError):
+        a @ server.load(client.encrypt(np.zeros(15)))
+    with pytest.raises(rl.errors.ShapeError) as caught:
+        server.load(client.encrypt(np.zeros((2, 16)), widest=16)) @ a.T
+    assert "widest=" in caught.value.__notes__[0]
+    with pytest.raises(rl.errors.LevelMismatchError):
+        a @ (x * 2.0)
+    with pytest.raises(rl.errors.ShapeError):
+        server.load_weights(np.zeros(16))
+    with pytest.raises(rl.errors.NotFiniteError):
+        server.load_weights(np.full((8, 16), np.nan))
+    with pytest.raises(rl.errors.LevelExhaustedError):
+        server.load_weights(w, level=4)
+    bare = rl.Session(params, client.keygen(rl.KeyRequest().with_relinearisation(1)), threads=1)
+    b = bare.load_weights(w)
+    with pytest.raises(rl.errors.KeyMissingError) as caught:
+        b @ bare.load(client.encrypt(np.zeros(16)))
+    assert "matvec_plan" in caught.value.__notes__[0]
 
 
 BINARY: list[Callable] = [

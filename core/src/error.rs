@@ -153,6 +153,21 @@ pub enum Error {
         /// Bound on its absolute value.
         limit: f64,
     },
+    /// Integers beyond the message space of the parameters.
+    #[error(
+        "{op}: {what} beyond the message space, expected {expected}, got {got}; use parameters with \
+         more message bits, a narrower range, or smaller weights"
+    )]
+    MessageRange {
+        /// Operation that failed.
+        op: &'static str,
+        /// What does not fit.
+        what: &'static str,
+        /// What would fit.
+        expected: String,
+        /// What was there.
+        got: String,
+    },
     /// A NaN or an infinity.
     #[error(
         "{op}: value {index} is not finite, expected a number, got NaN or infinity; clean the data first"

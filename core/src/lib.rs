@@ -8,11 +8,12 @@
 //! | [`serial`] | files and messages |
 //! | [`rlwe`] | keys and key-switching |
 //! | [`ckks`] | encoding, encryption, evaluation |
+//! | [`tfhe`] | exact look-ups on encrypted integers |
 //! | [`circuits`] | linear transforms and polynomials on ciphertexts |
 //! | [`matrix`] | encrypted vectors and matrix products |
 //! | [`model`] | networks: compile, predict, run |
 //!
-//! Import order: `params <- rlwe <- ckks <- circuits <- matrix <- model`.
+//! Import order: `params <- rlwe <- ckks <- circuits <- matrix <- model`; `tfhe` stands beside `ckks`.
 #![forbid(unsafe_code)]
 
 pub mod circuits;
@@ -25,6 +26,7 @@ mod progress;
 pub mod rlwe;
 pub mod serial;
 mod session;
+pub mod tfhe;
 
 pub use ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator, Plaintext};
 pub use error::{Error, Result};

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Party, distance, values};
+use ringloom::serial::{Decode, Encode};
 use ringloom::{
     Error, KeyRequest, Params,
     circuits::{Basis, ChebyshevPoly, Diagonals, LinearPlan, LinearTransform, PolyPlan},
@@ -92,21 +93,65 @@ fn matrices_of_every_shape() {
     for (rows, columns) in shapes {
         let packing = Packing::new(params.slots(), columns, rows.max(columns)).unwrap();
         let plan = MatVecPlan::new(&params, packing, 1, (rows, columns)).unwrap();
-        let p = Party::new(&params, &plan.key_request(), 5);
-        let (weights, bias) = (values(rows * columns, 7), values(rows, 8));
-        let matvec = MatVec::new(&p.session, &plan, &weights, Some(&bias)).unwrap();
-        let count = packing.lanes.min(3);
-        let vectors: Vec<Vec<f64>> = (0..count).map(|i| values(columns, 9 + i as u64)).collect();
-        let x = EncryptedVectors::encrypt(&p.encryptor, packing, &vectors, 1).unwrap();
-        let y = matvec.apply(&p.evaluator, &x).unwrap();
-        for (got, x) in y.decrypt(&p.decryptor()).unwrap().iter().zip(&vectors) {
-            let want: Vec<f64> = weights
-                .chunks(columns)
-                .zip(&bias)
-                .map(|(row, b)| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + b)
-                .collect();
-            let error = distance(got, &want);
-            assert!(error < TIGHT, "{rows} x {columns}: {error:e}");
-        }
+        assert_plan_multiplies(&params, &plan);
+    }
+}
+
+#[test]
+fn matrices_with_one_vector() {
+    let params = Params::insecure_toy_ring(1, 9).unwrap();
+    let shapes = [
+        (1, 1),
+        (5, 5),
+        (3, 20),
+        (64, 12),
+        (12, 64),
+        (33, 32),
+        (128, 128),
+        (300, 40),
+    ];
+    let mut frames = vec![];
+    for (rows, columns) in shapes {
+        let plan = MatVecPlan::for_one(&params, 1, (rows, columns)).unwrap();
+        frames.push(plan.input().spread.map_or(1, |spread| spread.frames));
+        assert_plan_multiplies(&params, &plan);
+    }
+    assert!(
+        frames.iter().max() >= Some(&4),
+        "shifted copies share the diagonals: {frames:?}"
+    );
+}
+
+/// Every vector of a batch, by every plan, with a bias; copies in the result are alike.
+fn assert_plan_multiplies(params: &Params, plan: &MatVecPlan) {
+    let (packing, rows, columns) = (plan.input(), plan.output().length, plan.input().length);
+    let p = Party::new(params, &plan.key_request(), 5);
+    let (weights, bias) = (values(rows * columns, 7), values(rows, 8));
+    let matvec = MatVec::new(&p.session, plan, &weights, Some(&bias)).unwrap();
+    let count = packing.lanes.min(3);
+    let vectors: Vec<Vec<f64>> = (0..count).map(|i| values(columns, 9 + i as u64)).collect();
+    let x = EncryptedVectors::encrypt(&p.encryptor, packing, &vectors, 1).unwrap();
+    let bytes = x.to_bytes().unwrap();
+    let x = EncryptedVectors::from_bytes(&bytes, &p.session, 1 << 24).unwrap();
+    let y = matvec.apply(&p.evaluator, &x).unwrap();
+    for (got, x) in y.decrypt(&p.decryptor()).unwrap().iter().zip(&vectors) {
+        let want: Vec<f64> = weights
+            .chunks(columns)
+            .zip(&bias)
+            .map(|(row, b)| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + b)
+            .collect();
+        let error = distance(got, &want);
+        assert!(error < TIGHT, "{rows} x {columns}: {error:e}");
+    }
+    for part in y.parts() {
+        let slots = p.decryptor().decrypt(part).unwrap();
+        let period = y.packing().period * y.packing().lanes;
+        let again: Vec<f64> = (0..slots.len())
+            .map(|i| slots[(i + period) % slots.len()])
+            .collect();
+        assert!(
+            distance(&slots, &again) < TIGHT,
+            "{rows} x {columns}: copies differ"
+        );
     }
 }

@@ -9,7 +9,7 @@ use ringloom::{
     Error, KeyRequest, Params, SecretKey, Session,
     matrix::{
         CoeffForm::{self, Columns, Rows},
-        CoeffMatrix, CoeffMatrixInfo, PlainMatrix,
+        CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix,
     },
     serial::{Decode, Encode},
 };
@@ -176,8 +176,8 @@ fn bytes_and_back() {
         assert!(distance(&y.decrypt(&p.decryptor()).unwrap(), &v) < 1e-7);
         let info = CoeffMatrixInfo::peek(&bytes).unwrap();
         assert_eq!(
-            (info.shape, info.form, info.level, info.log_scale),
-            ((3, 20), form, 2, 35)
+            (info.shape, info.form, info.level, info.scale),
+            ((3, 20), form, 2, CoeffScale::PowerOfTwo(35))
         );
         assert!(CoeffMatrixInfo::peek(&bytes[..90]).is_err());
         // Every prefix and every changed byte of the head is refused.

@@ -264,8 +264,7 @@ fn ciphertexts_are_checked() {
     let frame = reader(&world, "vectors.rlc");
     let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
     for (at, value) in [
-        (0, 0u64),
-        (8, 2),
+        (8, 2u64),
         (8, 3),
         (8, 8),
         (16, 8),
@@ -275,6 +274,8 @@ fn ciphertexts_are_checked() {
     ] {
         expect_serialization(patch(at, &value.to_le_bytes()), "a packing into 8 slots");
     }
+    // A length of zero announces a spread: the fields behind are read as one.
+    expect_serialization(patch(0, &0u64.to_le_bytes()), "a width of at most 8");
     expect_serialization(patch(0, &9u64.to_le_bytes()), "more bytes in the body");
     expect_serialization(patch(0, &u64::MAX.to_le_bytes()), "a length of at most");
     expect_serialization(
@@ -353,7 +354,12 @@ fn programs_fit_together() {
         );
     }
     // The plan is the stored one, not one searched anew: another step needs other rotations.
-    let result = patch(first + 9, &8u64.to_le_bytes());
+    let wide = frames::wide(&world.params).to_bytes().unwrap();
+    let public = u64::from_le_bytes(wide[BODY..BODY + 8].try_into().unwrap()) as usize;
+    let step = 8 + public + 9;
+    assert_eq!(wide[BODY + step..][..8], 4u64.to_le_bytes());
+    let bytes = patched(&wide, step, &8u64.to_le_bytes());
+    let result = Program::from_bytes(&bytes, &Security::AllowInsecure, LIMIT).map(|_| Vec::new());
     expect_serialization(result, "a request for all keys in use");
 }
 
@@ -427,4 +433,58 @@ fn claims_allocate_nothing() {
     );
     // The rest of this process runs small tests only.
     assert!(peak() - before < 32 << 20, "{}", peak() - before);
+}
+
+/// The frame of a program whose public part was changed, with the first bytes of its first step: a
+/// dense matrix of so many rows.
+#[cfg(target_os = "linux")]
+fn program_claiming(frame: &frames::Frame, edits: &[(&str, &str)], rows: u64) -> Vec<u8> {
+    let length = u64::from_le_bytes(frame.bytes[BODY..BODY + 8].try_into().unwrap()) as usize;
+    let text = frame.bytes[BODY + 8..BODY + 8 + length].to_vec();
+    let mut text = String::from_utf8(text).unwrap();
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from} in {text}");
+        text = text.replacen(from, to, 1);
+    }
+    let mut bytes = frame.bytes[..BODY].to_vec();
+    bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(&rows.to_le_bytes());
+    bytes.extend_from_slice(&8u64.to_le_bytes());
+    bytes
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn plans_wait_for_their_weights() {
+    let world = World::new(1);
+    let frame = reader(&world, "program.rlp");
+    // One entry per ciphertext, the longest vectors there are: every weight is a tile of its own.
+    let edits = [
+        (
+            "\"input\":{\"length\":3,\"period\":4,\"width\":4,\"lanes\":2}",
+            "\"input\":{\"length\":16777216,\"period\":1,\"width\":1,\"lanes\":8}",
+        ),
+        (
+            "\"output\":{\"length\":2,\"period\":2,\"width\":4,\"lanes\":2}",
+            "\"output\":{\"length\":2,\"period\":1,\"width\":1,\"lanes\":8}",
+        ),
+    ];
+    for rows in [1u64, 1 << 10, 1 << 24] {
+        let mut bytes = program_claiming(&frame, &edits, rows);
+        assert!(bytes.len() < 1024, "{}", bytes.len());
+        let before = peak();
+        // The frame is as long as it says, and the weights are not in it.
+        let mut whole = bytes.clone();
+        let body = (bytes.len() - BODY) as u64;
+        whole[80..88].copy_from_slice(&body.to_le_bytes());
+        whole.extend_from_slice(&[0; 32]);
+        seal(&mut whole);
+        expect_serialization((frame.read)(&whole, LIMIT), "more bytes in the body");
+        // The frame says that they follow, and they do not come.
+        bytes[80..88].copy_from_slice(&(1u64 << 52).to_le_bytes());
+        expect_serialization((frame.read)(&bytes, u64::MAX), "cut off");
+        assert!(peak() - before < 32 << 20, "{rows}: {}", peak() - before);
+    }
 }

@@ -39,7 +39,7 @@ fn main() -> ringloom_ntt::Result<()> {
             let start = Instant::now();
             ring.submit(Cmd::ModMatMul {
                 dst: dst.view_mut(),
-                left,
+                left: left.into(),
                 src: src.view(),
                 lanes: 1,
             })?;

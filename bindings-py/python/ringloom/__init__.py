@@ -6,7 +6,7 @@ A client holds the secret key; a server computes on what it cannot read.
 |---|---|
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
 | client | `Client`; `Encryptor` for those who only encrypt |
-| server | `Session`, `Tensor`, `ModelServer` |
+| server | `Session`, `Tensor`, `Weights`, `ModelServer` |
 | the model's owner | `Sequential` and its layers, `from_sklearn`, `Program` |
 """
 
@@ -43,6 +43,7 @@ from ringloom._native import (
     StepInfo,
     StepReport,
     Tensor,
+    Weights,
     align_levels,
     devices,
     matvec_plan,
@@ -81,6 +82,7 @@ __all__ = [
     "StepInfo",
     "StepReport",
     "Tensor",
+    "Weights",
     "align_levels",
     "devices",
     "errors",

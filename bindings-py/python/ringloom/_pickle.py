@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ringloom import MatVecPlan, Params
+
 
 def restore(name: str, data: bytes, secure: bool) -> object:
     """The object of class `name` that wrote `data`; toy parameters stay insecure."""
@@ -9,3 +14,12 @@ def restore(name: str, data: bytes, secure: bool) -> object:
 
     from_bytes = getattr(ringloom, name).from_bytes
     return from_bytes(data) if secure else from_bytes(data, allow_insecure=True)
+
+
+def plan(
+    params: Params, shape: tuple[int, int], level: int, widest: int | None, single: bool
+) -> MatVecPlan:
+    """The plan that these arguments make."""
+    import ringloom
+
+    return ringloom.matvec_plan(params, shape, level=level, widest=widest, single=single)

@@ -132,9 +132,6 @@ impl LinearPlan {
             });
             giants
         };
-        // A baby step costs an inner product and an automorphism of the extended pair; a giant
-        // step a decomposition on top, and a mod-down of one polynomial: about twice as much at
-        // two to four digits.
         let cost = |giants: &BTreeMap<usize, Vec<usize>>| {
             let babies: std::collections::BTreeSet<usize> = giants
                 .values()
@@ -142,7 +139,7 @@ impl LinearPlan {
                 .copied()
                 .filter(|&b| b != 0)
                 .collect();
-            babies.len() + 2 * giants.keys().filter(|&&g| g != 0).count()
+            babies.len() + Self::GIANT_COST * giants.keys().filter(|&&g| g != 0).count()
         };
         let mut steps = std::iter::successors(Some(stride), |s| (*s < slots).then_some(s * 2));
         let (step, giants) = match step {
@@ -166,6 +163,16 @@ impl LinearPlan {
             step,
             giants,
         })
+    }
+
+    /// What a giant step costs, in baby steps: that is an inner product and an automorphism of the
+    /// extended pair; a giant step takes a decomposition on top, and a mod-down of one polynomial.
+    /// A rotation one level below costs about as much.
+    pub(crate) const GIANT_COST: usize = 3;
+
+    /// Its steps, in baby steps.
+    pub(crate) fn cost(&self) -> usize {
+        self.babies().len() + Self::GIANT_COST * self.giants().len()
     }
 
     /// Distance of the giant steps.

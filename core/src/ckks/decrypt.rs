@@ -34,7 +34,8 @@ impl<'k> Decryptor<'k> {
     /// # Errors
     /// As [`Decryptor::decrypt_complex`].
     pub fn decrypt(&self, ct: &Ciphertext) -> Result<Vec<f64>> {
-        Ok(self.decrypt_complex(ct)?.iter().map(|z| z.re).collect())
+        let slots = Zeroizing::new(self.decrypt_complex(ct)?);
+        Ok(slots.iter().map(|z| z.re).collect())
     }
 
     /// The real parts of the slots, rounded to multiples of `2^-bits`: for values that leave the
@@ -47,7 +48,9 @@ impl<'k> Decryptor<'k> {
         let step = 2f64.powi(-bits);
         // Adding zero turns a negative zero, which would show the sign of the noise, into zero.
         let round = |v: f64| (v / step).round_ties_even() * step + 0.0;
-        Ok(self.decrypt(ct)?.into_iter().map(round).collect())
+        let mut values = self.decrypt(ct)?;
+        values.iter_mut().for_each(|v| *v = round(*v));
+        Ok(values)
     }
 
     /// All slots, at any level and power.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use zeroize::Zeroizing;
+
 use crate::{
     ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator, Plaintext},
     error::{Error, Result},
@@ -40,7 +42,7 @@ impl EncryptedArray {
         level: usize,
     ) -> Result<Self> {
         check_size("EncryptedArray::encrypt", &packing, values)?;
-        let lines = packing.split(values);
+        let lines = Zeroizing::new(packing.split(values));
         let batches = lines
             .chunks(packing.line().lanes)
             .map(|lines| EncryptedVectors::encrypt(encryptor, packing.line(), lines, level));
@@ -92,7 +94,7 @@ impl EncryptedArray {
     /// # Errors
     /// Those of [`Decryptor::decrypt`].
     pub fn decrypt(&self, decryptor: &Decryptor<'_>) -> Result<Vec<f64>> {
-        let mut lines = Vec::with_capacity(self.packing.count());
+        let mut lines = Zeroizing::new(Vec::with_capacity(self.packing.count()));
         for batch in &self.batches {
             lines.extend(batch.decrypt(decryptor)?);
         }

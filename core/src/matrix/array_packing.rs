@@ -58,7 +58,8 @@ impl ArrayPacking {
     /// Lines packed in a given way.
     ///
     /// # Errors
-    /// As [`ArrayPacking::new`], and for a packing of vectors of another length.
+    /// As [`ArrayPacking::new`], and for a packing of vectors of another length or with shifted
+    /// copies.
     pub fn with_line(shape: &[usize], lines: Lines, line: Packing) -> Result<Self> {
         let (_, length) = grid(shape, lines)?;
         if length != line.length {
@@ -66,6 +67,13 @@ impl ArrayPacking {
                 op: "ArrayPacking::with_line",
                 expected: format!("a packing of lines of {length} entries"),
                 got: line.length.to_string(),
+            });
+        }
+        if let Some(spread) = line.spread {
+            return Err(Error::Shape {
+                op: "ArrayPacking::with_line",
+                expected: "a packing whose copies are alike".into(),
+                got: format!("{spread:?}"),
             });
         }
         Ok(Self {

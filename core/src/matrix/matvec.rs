@@ -259,7 +259,7 @@ impl<'w> Tiled<'w> {
             return Err(Error::Shape { op, expected, got });
         }
         if let Some(dense) = weights.as_dense() {
-            let full = plan.tile_shape().0.min(plan.tile_shape().1);
+            let full = plan.tile_shape().0.min(plan.tile_shape().1) / plan.input().frames();
             if plan
                 .tiles()
                 .all(|(_, linear)| linear.indices().count() == full)
@@ -299,12 +299,12 @@ impl<'w> Tiled<'w> {
     pub(super) fn diagonal(&self, plan: &MatVecPlan, at: (usize, usize), index: usize) -> Vec<f64> {
         let (input, output) = (plan.input(), plan.output());
         let ((r, c), lanes) = (plan.tile_shape(), input.lanes);
-        let mut values = vec![0.0; r.max(c) * lanes];
+        let mut values = vec![0.0; input.frames() * r.max(c) * lanes];
         match self {
             Self::Dense(entries) => {
                 let (row0, column0) = (at.0 * output.width, at.1 * input.width);
                 for (p, slots) in values.chunks_exact_mut(lanes).enumerate() {
-                    let (row, column) = (row0 + p % r, column0 + (p + index / lanes) % c);
+                    let (row, column) = (row0 + p % r, column0 + input.entry_at(p + index / lanes));
                     if row < output.length && column < input.length {
                         slots.fill(entries[row * input.length + column]);
                     }

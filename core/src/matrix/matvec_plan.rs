@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     circuits::LinearPlan,
     error::{Error, Result},
-    matrix::{Packing, Weights},
+    matrix::{Packing, Spread, Weights},
     params::{KeyRequest, Params},
 };
 
@@ -16,6 +16,9 @@ use crate::{
 /// to powers of two, it has at most `min(r, c)` diagonals, of a sparse matrix those that hold an
 /// entry; when `c > r` the products are folded together with `log2(c / r)` rotations one level
 /// below.
+///
+/// The input may be spread ([`MatVecPlan::for_one`]): then each copy of the vector takes its share
+/// of the diagonals, and the products of all copies are folded together in the same way.
 ///
 /// # Reference
 /// \[HS18\] section 4 for diagonals; the rectangular form is the hybrid method of \[JVC18\].
@@ -38,8 +41,8 @@ impl MatVecPlan {
     /// A plan for a `rows x columns` matrix on vectors of this packing at this level.
     ///
     /// # Errors
-    /// [`Error::Shape`] for an empty matrix or one with other columns than the vectors have
-    /// entries; [`Error::LevelExhausted`].
+    /// [`Error::Shape`] for an empty matrix, one with other columns than the vectors have entries,
+    /// or vectors that were spread for another shape; [`Error::LevelExhausted`].
     pub fn new(
         params: &Params,
         input: Packing,
@@ -58,7 +61,8 @@ impl MatVecPlan {
         step: Option<usize>,
     ) -> Result<Self> {
         let (output, (r, c)) = Self::tile(input, shape)?;
-        let indices: Vec<usize> = (0..r.min(c)).map(|k| k * input.lanes).collect();
+        let diagonals = r.min(c) / input.frames();
+        let indices: Vec<usize> = (0..diagonals).map(|k| k * input.lanes).collect();
         let linear = LinearPlan::with_step(params, level, &indices, step)?;
         let grid =
             (0..output.ciphertexts()).flat_map(|i| (0..input.ciphertexts()).map(move |j| (i, j)));
@@ -120,7 +124,8 @@ impl MatVecPlan {
         let (r, c) = plan.tile;
         let grid = (plan.output.ciphertexts(), input.ciphertexts());
         let inside = |(at, ks): (&(usize, usize), &BTreeSet<usize>)| {
-            let index = |&k: &usize| k.is_multiple_of(input.lanes) && k / input.lanes < r.min(c);
+            let diagonals = r.min(c) / input.frames();
+            let index = |&k: &usize| k.is_multiple_of(input.lanes) && k / input.lanes < diagonals;
             at.0 < grid.0 && at.1 < grid.1 && !ks.is_empty() && ks.iter().all(index)
         };
         let rows: BTreeSet<usize> = indices.keys().map(|at| at.0).collect();
@@ -177,6 +182,45 @@ impl MatVecPlan {
         Self::new(params, input, params.max_level(), (rows, columns))
     }
 
+    /// The fastest plan for one vector: as many shifted copies of it share the diagonals as pays.
+    /// The products fill all slots with copies, not shifted. A matrix that fills the slots leaves
+    /// no room for copies; then the plan is that of [`MatVecPlan::for_shape`].
+    ///
+    /// # Errors
+    /// As [`MatVecPlan::new`].
+    pub fn for_one(params: &Params, level: usize, shape: (usize, usize)) -> Result<Self> {
+        let (rows, columns) = shape;
+        let slots = params.slots();
+        let input = Packing::new(slots, columns, rows.max(columns))?;
+        if input.lanes == 1 {
+            return Self::new(params, input, level, shape);
+        }
+        let input = Packing::tiled(slots, columns, slots)?;
+        let (_, (r, c)) = Self::tile(input, shape)?;
+        let (frame, diagonals) = (r.max(c), r.min(c));
+        let mut best: Option<Self> = None;
+        let mut frames = 1;
+        while frames <= diagonals.min(slots / frame) {
+            let spread = Spread {
+                frame,
+                frames,
+                step: diagonals / frames,
+            };
+            let plan = Self::new(params, input.with_spread(spread), level, shape)?;
+            if best.as_ref().is_none_or(|best| plan.cost() < best.cost()) {
+                best = Some(plan);
+            }
+            frames *= 2;
+        }
+        Ok(best.expect("one frame always fits"))
+    }
+
+    /// Roughly its key-switches, in baby steps of a linear transform.
+    fn cost(&self) -> usize {
+        let tiles: usize = self.tiles.values().map(LinearPlan::cost).sum();
+        tiles + LinearPlan::GIANT_COST * self.folds().len()
+    }
+
     /// Packing of the products, and the padded size of a tile.
     fn tile(input: Packing, (rows, columns): (usize, usize)) -> Result<(Packing, (usize, usize))> {
         if rows == 0 || columns != input.length {
@@ -191,7 +235,20 @@ impl MatVecPlan {
             });
         }
         let output = input.with_length(rows)?;
-        Ok((output, (output.period, input.period)))
+        let (r, c) = (output.period, input.period);
+        if let Some(s) = input.spread.filter(|s| {
+            (s.frame, s.frames * s.step) != (r.max(c), r.min(c)) || input.ciphertexts() > 1
+        }) {
+            let (short, long) = (s.frames * s.step, s.frame);
+            return Err(Error::Shape {
+                op: "MatVecPlan::new",
+                expected: format!(
+                    "a matrix for whose plan the vector was spread: {short} x {long}, up to a power of two, or its transpose"
+                ),
+                got: format!("{rows} x {columns}"),
+            });
+        }
+        Ok((output, (r, c)))
     }
 
     /// Packing of the vectors it takes.
@@ -229,14 +286,16 @@ impl MatVecPlan {
         self.tile
     }
 
-    /// Rotations that fold the products of a wide tile, in slots.
+    /// Rotations that fold the products of a wide tile and those of shifted copies, in slots.
     pub fn folds(&self) -> Vec<usize> {
         let (r, c) = self.tile;
-        let folds = std::iter::successors(Some(c / 2), |f| Some(f / 2)).take_while(|&f| f >= r);
-        folds
-            .filter(|&f| f > 0)
-            .map(|f| f * self.input.lanes)
-            .collect()
+        let halves = |from: usize, down_to: usize| {
+            let folds = std::iter::successors(Some(from / 2), |f| Some(f / 2));
+            folds.take_while(move |&f| f >= down_to && f > 0)
+        };
+        let frame = r.max(c);
+        let folds = halves(self.input.frames() * frame, frame).chain(halves(c, r));
+        folds.map(|f| f * self.input.lanes).collect()
     }
 
     /// The rotation keys it needs.
@@ -249,14 +308,94 @@ impl MatVecPlan {
     }
 
     /// Tile, diagonal and position there of an entry: position `p` holds row `p mod r` of the tile
-    /// and meets entry `p + k` of the vector.
+    /// and meets the entry of the vector that is at position `p + k` of it.
     pub(super) fn place(&self, row: usize, column: usize) -> ((usize, usize), usize, usize) {
         let (r, c) = self.tile;
         let at = (row / self.output.width, column / self.input.width);
         let (row, column) = (row % self.output.width, column % self.input.width);
-        let m = r.min(c);
-        let k = (column + m - row % m) % m;
-        let position = if c >= r { (column + c - k) % c } else { row };
-        (at, k * self.input.lanes, position)
+        let (m, frame) = (r.min(c), r.max(c));
+        let shift = (column + m - row % m) % m;
+        let position = if c >= r {
+            (column + c - shift) % c
+        } else {
+            row
+        };
+        let Some(spread) = self.input.spread else {
+            return (at, shift * self.input.lanes, position);
+        };
+        // The frame that has the shift but for a small rotation, or the one before it, from
+        // whose end that rotation leads there.
+        let (mut g, k) = (shift / spread.step, shift % spread.step);
+        if position + k >= frame {
+            g = (g + spread.frames - 1) % spread.frames;
+        }
+        (at, k * self.input.lanes, g * frame + position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Copies that are shifted for one shape do not fit another one.
+    #[test]
+    fn spread_vectors_fit_one_shape() {
+        let params = Params::insecure_toy_ring(1, 8).unwrap();
+        let plan = MatVecPlan::for_one(&params, 1, (16, 32)).unwrap();
+        let input = plan.input();
+        assert!(input.frames() > 1);
+        for rows in [9, 12, 16] {
+            assert!(MatVecPlan::new(&params, input, 1, (rows, 32)).is_ok());
+        }
+        for rows in [1, 8, 17, 32, 64, 200] {
+            let refused = MatVecPlan::new(&params, input, 1, (rows, 32));
+            assert!(
+                matches!(refused, Err(Error::Shape { .. })),
+                "{rows}: {refused:?}"
+            );
+        }
+    }
+
+    /// Every entry has a place, no two share one, and each place meets its column.
+    #[test]
+    fn places_are_a_bijection() {
+        let params = Params::insecure_toy_ring(1, 8).unwrap();
+        for shape in [
+            (4, 4),
+            (8, 8),
+            (3, 7),
+            (7, 3),
+            (16, 4),
+            (4, 16),
+            (16, 16),
+            (64, 2),
+            (1, 5),
+        ] {
+            for frames in [1, 2, 4] {
+                let input = Packing::tiled(128, shape.1, 128).unwrap();
+                let (_, (r, c)) = MatVecPlan::tile(input, shape).unwrap();
+                let (frame, diagonals) = (r.max(c), r.min(c));
+                if frames > diagonals.min(128 / frame) {
+                    continue;
+                }
+                let spread = Spread {
+                    frame,
+                    frames,
+                    step: diagonals / frames,
+                };
+                let input = input.with_spread(spread);
+                let plan = MatVecPlan::new(&params, input, 1, shape).unwrap();
+                let mut seen = BTreeSet::new();
+                for row in 0..shape.0 {
+                    for column in 0..shape.1 {
+                        let (at, k, position) = plan.place(row, column);
+                        assert_eq!((at, position % r), ((0, 0), row), "{shape:?} {frames}");
+                        assert_eq!(input.entry_at(position + k), column, "{shape:?} {frames}");
+                        assert!(k < spread.step && position < frames * frame);
+                        assert!(seen.insert((k, position)));
+                    }
+                }
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | type | one line |
 //! |---|---|
-//! | [`Packing`] | how the entries of a batch of vectors sit in slots |
+//! | [`Packing`], [`Spread`] | how the entries of a batch of vectors sit in slots |
 //! | [`EncryptedVectors`] | a batch of vectors over as many ciphertexts as it needs |
 //! | [`ArrayPacking`], [`Lines`] | how an array is cut into such vectors |
 //! | [`EncryptedArray`] | an array of any size, with entry by entry arithmetic |
@@ -13,6 +13,8 @@
 //! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
 //! | [`MatMulPlan`], [`MatMul`] | a product of two encrypted matrices |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
+//! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
+//! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
 
 mod array;
 mod array_packing;
@@ -30,12 +32,15 @@ mod wire;
 
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
-pub use coeff::{CoeffForm, CoeffMatrix, CoeffMatrixInfo, PlainMatrix};
+pub use coeff::{
+    CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix,
+    Transpose, TransposePlan,
+};
 pub use encrypted_matvec::EncryptedMatVec;
 pub use matmul::{MatMul, MatMulPlan};
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;
-pub use packing::Packing;
+pub use packing::{Packing, Spread};
 pub use rearrange::{Rearrange, RearrangePlan};
 pub use sum::SumPlan;
 pub use vectors::EncryptedVectors;

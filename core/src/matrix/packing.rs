@@ -22,6 +22,25 @@ pub struct Packing {
     pub width: usize,
     /// Vectors side by side.
     pub lanes: usize,
+    /// How the copies of a short vector are shifted against each other, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+}
+
+/// Copies of a vector that are shifted against each other, so that every copy meets other
+/// diagonals of a matrix: frame `g` of `frame` positions repeats the vector from entry
+/// `(g mod frames) * step` on.
+///
+/// A rotation by less than `step` crosses from one frame into the next one, where it finds the
+/// next run of shifts: over all frames, every position still meets every shift once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Spread {
+    /// Positions of a frame: a power of two, at least a period.
+    pub frame: usize,
+    /// Frames after which the shifts repeat: a power of two.
+    pub frames: usize,
+    /// Shift between neighbours, in entries: a power of two, `frames * step <= period`.
+    pub step: usize,
 }
 
 impl Packing {
@@ -58,7 +77,33 @@ impl Packing {
             period: length.next_power_of_two().min(width),
             width,
             lanes: slots / width,
+            spread: None,
         })
+    }
+
+    /// The same with shifted copies; for vectors of one ciphertext.
+    pub(super) fn with_spread(self, spread: Spread) -> Self {
+        debug_assert!(self.length <= self.width && spread.frame >= self.period);
+        Self {
+            spread: (spread.frames > 1).then_some(spread),
+            ..self
+        }
+    }
+
+    /// The entry at a position of a ciphertext, counted from its first one; at `length` and above
+    /// there is none.
+    pub(super) const fn entry_at(&self, position: usize) -> usize {
+        let position = position % self.width;
+        let shift = match self.spread {
+            Some(s) => position / s.frame % s.frames * s.step,
+            None => 0,
+        };
+        (position + shift) % self.period
+    }
+
+    /// Frames with shifts of their own.
+    pub(super) fn frames(&self) -> usize {
+        self.spread.map_or(1, |spread| spread.frames)
     }
 
     /// One ciphertext per entry, one slot per vector: what a batch of samples with few features
@@ -78,8 +123,8 @@ impl Packing {
         Self::tiled(self.slots(), length, self.width)
     }
 
-    /// Ciphertext and slot of the first copy of entry `j` of a lane; the others follow at
-    /// distances of `period * lanes` slots.
+    /// Ciphertext and slot of the first copy of entry `j` of a lane; without a spread, the others
+    /// follow at distances of `period * lanes` slots.
     pub(super) const fn locate(&self, lane: usize, j: usize) -> (usize, usize) {
         (j / self.width, j % self.width * self.lanes + lane)
     }
@@ -122,7 +167,7 @@ impl Packing {
             for (part, slots) in vector.chunks(self.width).zip(&mut out) {
                 for (position, slot) in slots.iter_mut().skip(lane).step_by(self.lanes).enumerate()
                 {
-                    *slot = part.get(position % self.period).copied().unwrap_or(0.0);
+                    *slot = part.get(self.entry_at(position)).copied().unwrap_or(0.0);
                 }
             }
         }
@@ -175,6 +220,21 @@ mod tests {
                 assert!((0..64).all(|i| s[i] == s[(i + shift) % 64]), "periodic");
             }
         }
+    }
+
+    #[test]
+    fn spread_copies_are_shifted() {
+        let spread = Spread {
+            frame: 8,
+            frames: 2,
+            step: 2,
+        };
+        let packing = Packing::tiled(32, 4, 32).unwrap().with_spread(spread);
+        let slots = packing.pack(&[[0.0, 1.0, 2.0, 3.0]]).unwrap();
+        let want = [0, 1, 2, 3, 0, 1, 2, 3, 2, 3, 0, 1, 2, 3, 0, 1].map(f64::from);
+        assert_eq!(slots, [[want, want].concat()]);
+        assert_eq!(packing.unpack(&slots, 1).unwrap(), [[0.0, 1.0, 2.0, 3.0]]);
+        assert_eq!(packing.with_length(3).unwrap().spread, None);
     }
 
     #[test]

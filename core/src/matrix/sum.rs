@@ -173,6 +173,7 @@ impl SumPlan {
             period,
             width,
             lanes,
+            ..
         } = line;
         let (batch, chunk) = (i / line.ciphertexts(), i % line.ciphertexts());
         let (entries, count) = if self.along {

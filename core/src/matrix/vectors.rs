@@ -1,5 +1,7 @@
 //! A batch of encrypted vectors.
 
+use zeroize::Zeroizing;
+
 use crate::{
     ckks::{Ciphertext, Decryptor, Encryptor, Evaluator},
     error::{Error, Result},
@@ -27,7 +29,7 @@ impl EncryptedVectors {
         vectors: &[impl AsRef<[f64]>],
         level: usize,
     ) -> Result<Self> {
-        let slots = packing.pack(vectors)?;
+        let slots = Zeroizing::new(packing.pack(vectors)?);
         let parts = slots.iter().map(|s| encryptor.encrypt_at(s, level));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         Self::from_parts(packing, vectors.len(), parts)
@@ -77,8 +79,11 @@ impl EncryptedVectors {
     /// # Errors
     /// Those of [`Decryptor::decrypt`].
     pub fn decrypt(&self, decryptor: &Decryptor<'_>) -> Result<Vec<Vec<f64>>> {
-        let slots: Result<Vec<_>> = self.parts.iter().map(|p| decryptor.decrypt(p)).collect();
-        self.packing.unpack(&slots?, self.count)
+        let mut slots = Zeroizing::new(Vec::with_capacity(self.parts.len()));
+        for part in &self.parts {
+            slots.push(decryptor.decrypt(part)?);
+        }
+        self.packing.unpack(&slots, self.count)
     }
 
     /// How the entries sit in slots.

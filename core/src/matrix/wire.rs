@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
 };
 
-use super::{EncryptedMatVec, EncryptedVectors, MatVecPlan, Packing, matvec_plan::Indices};
+use super::{EncryptedMatVec, EncryptedVectors, MatVecPlan, Packing, Spread, matvec_plan::Indices};
 use crate::{
     ckks::{Ciphertext, Meta},
     error::{Error, Result},
@@ -26,8 +26,18 @@ impl Packing {
             period,
             width,
             lanes,
+            spread,
         } = *self;
-        let fits = (1..=MAX_LENGTH).contains(&length)
+        let is_spread = |s: Spread| {
+            let powers = [s.frame, s.frames, s.step];
+            powers.iter().all(|p| p.is_power_of_two() && *p <= width)
+                && s.frame >= period
+                && s.frames > 1
+                && s.frames * s.step <= period
+                && s.frames * s.frame <= width
+        };
+        let fits = spread.is_none_or(is_spread)
+            && (1..=MAX_LENGTH).contains(&length)
             && width.is_power_of_two()
             && width.checked_mul(lanes) == Some(slots)
             && period.is_power_of_two()
@@ -38,7 +48,14 @@ impl Packing {
         Err(reader.refuse(format!("a packing into {slots} slots"), format!("{self:?}")))
     }
 
+    /// A spread stands before the rest, announced by a length of zero.
     fn write(&self, w: &mut Writer<'_>) -> Result<()> {
+        if let Some(spread) = self.spread {
+            w.size(0)?;
+            w.size(spread.frame)?;
+            w.size(spread.frames)?;
+            w.size(spread.step)?;
+        }
         w.size(self.length)?;
         w.size(self.period)?;
         w.size(self.width)?;
@@ -46,11 +63,22 @@ impl Packing {
     }
 
     fn read(reader: &mut Reader<'_>, slots: usize) -> Result<Self> {
+        let mut length = reader.size("a length", MAX_LENGTH)?;
+        let mut spread = None;
+        if length == 0 {
+            spread = Some(Spread {
+                frame: reader.size("a frame", slots)?,
+                frames: reader.size("a number of frames", slots)?,
+                step: reader.size("a step", slots)?,
+            });
+            length = reader.size("a length", MAX_LENGTH)?;
+        }
         let packing = Self {
-            length: reader.size("a length", MAX_LENGTH)?,
+            length,
             period: reader.size("a period", slots)?,
             width: reader.size("a width", slots)?,
             lanes: reader.size("lanes", slots)?,
+            spread,
         };
         packing.check_read(reader, slots)?;
         Ok(packing)
@@ -64,24 +92,8 @@ impl MatVecPlan {
         w.size(self.step())
     }
 
-    /// The plan that was written for vectors of this packing at this level. All its weights must
-    /// follow: a plan takes memory for every tile, and few bytes may not claim many.
-    pub(crate) fn read(
-        reader: &mut Reader<'_>,
-        params: &Params,
-        input: Packing,
-        level: usize,
-    ) -> Result<Self> {
-        let (rows, step) = Self::read_head(reader, params)?;
-        let weights = (rows as u64).saturating_mul(input.length as u64);
-        if weights.saturating_mul(size_of::<f64>() as u64) > reader.left() {
-            let expected = format!("{rows} x {} weights", input.length);
-            return Err(reader.refuse(expected, format!("{} bytes", reader.left())));
-        }
-        Self::with_step(params, input, level, (rows, input.length), Some(step))
-    }
-
-    /// Rows and step of a plan that was written.
+    /// Rows and step of a plan that was written. What follows must arrive before a plan is made of
+    /// them: it takes memory for every tile.
     pub(crate) fn read_head(reader: &mut Reader<'_>, params: &Params) -> Result<(usize, usize)> {
         let rows = reader.size("a number of rows", MAX_LENGTH)?;
         Ok((rows, reader.size("a step", params.slots())?))

@@ -220,20 +220,16 @@ impl Step {
         level: usize,
     ) -> Result<(Self, Packing, KeyRequest)> {
         match reader.u8()? {
-            MATVEC => {
-                let plan = MatVecPlan::read(reader, params, packing, level)?;
-                let (rows, columns) = (plan.output().length, packing.length);
-                let weights = reader.floats(rows.saturating_mul(columns))?;
-                let step = Self::MatVec {
-                    weights: Weights::dense(rows, columns, weights)?,
-                    bias: reader.floats(rows)?,
-                    plan: plan.clone(),
-                };
-                Ok((step, plan.output(), plan.key_request()))
-            }
-            SPARSE => {
+            tag @ (MATVEC | SPARSE) => {
                 let (rows, step) = MatVecPlan::read_head(reader, params)?;
-                let weights = read_sparse(reader, rows, packing.length)?;
+                // Weights first: a plan takes memory for every tile, and few bytes may not claim
+                // many.
+                let weights = if tag == MATVEC {
+                    let entries = reader.floats(rows.saturating_mul(packing.length))?;
+                    Weights::dense(rows, packing.length, entries)?
+                } else {
+                    read_sparse(reader, rows, packing.length)?
+                };
                 let plan =
                     MatVecPlan::for_weights_with(params, packing, level, &weights, Some(step))?;
                 let step = Self::MatVec {

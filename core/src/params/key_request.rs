@@ -15,6 +15,8 @@ pub struct KeyRequest {
     relinearisation: Option<usize>,
     conjugation: Option<usize>,
     rotations: BTreeMap<i64, usize>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    automorphisms: BTreeMap<u64, usize>,
 }
 
 impl KeyRequest {
@@ -45,16 +47,28 @@ impl KeyRequest {
         self
     }
 
+    /// And the key for the automorphism `X -> X^galois` at levels up to `level`: any of them, also
+    /// those that are no rotation of slots. `galois` counts modulo `2N`; an even one is none.
+    #[must_use]
+    pub fn with_automorphism(mut self, galois: u64, level: usize) -> Self {
+        let entry = self.automorphisms.entry(galois).or_insert(level);
+        *entry = (*entry).max(level);
+        self
+    }
+
     /// What either request needs.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         let mut all = self.clone();
         all.relinearisation = all.relinearisation.max(other.relinearisation);
         all.conjugation = all.conjugation.max(other.conjugation);
-        other
+        let all = other
             .rotations
             .iter()
-            .fold(all, |all, (&steps, &level)| all.with_rotation(steps, level))
+            .fold(all, |all, (&steps, &level)| all.with_rotation(steps, level));
+        other.automorphisms().fold(all, |all, (galois, level)| {
+            all.with_automorphism(galois, level)
+        })
     }
 
     /// Highest level of the relinearisation key, if it is needed.
@@ -72,17 +86,25 @@ impl KeyRequest {
         self.rotations.iter().map(|(&steps, &level)| (steps, level))
     }
 
+    /// The automorphisms asked for by Galois element, with the highest level of each.
+    pub fn automorphisms(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.automorphisms.iter().map(|(&g, &level)| (g, level))
+    }
+
     /// The Galois elements, with the highest level of each. Rotations that are equal modulo the
-    /// number of slots are one; the rotation by 0 needs no key.
+    /// number of slots are one; the rotation by 0 needs no key, nor does what is no automorphism.
     pub fn galois_elements(&self, params: &Params) -> BTreeMap<u64, usize> {
         let mut elements = BTreeMap::new();
         let rotations = self
             .rotations()
             .map(|(steps, l)| (rotation_element(params, steps), l));
         let conjugation = self.conjugation.map(|l| (conjugation_element(params), l));
+        let mask = 2 * params.n() as u64 - 1;
+        let automorphisms = self.automorphisms().map(|(g, l)| (g & mask, l));
         for (galois, level) in rotations
             .chain(conjugation)
-            .filter(|&(galois, _)| galois != 1)
+            .chain(automorphisms)
+            .filter(|&(galois, _)| galois != 1 && galois % 2 == 1)
         {
             let entry = elements.entry(galois).or_insert(level);
             *entry = level.max(*entry);
@@ -135,6 +157,10 @@ impl fmt::Display for KeyRequest {
         if !self.rotations.is_empty() {
             let steps: Vec<String> = self.rotations.keys().map(i64::to_string).collect();
             parts.push(format!("rotations by {}", steps.join(", ")));
+        }
+        if !self.automorphisms.is_empty() {
+            let elements: Vec<String> = self.automorphisms.keys().map(u64::to_string).collect();
+            parts.push(format!("automorphisms {}", elements.join(", ")));
         }
         f.write_str(&if parts.is_empty() {
             "no keys".to_owned()

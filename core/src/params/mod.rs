@@ -100,6 +100,16 @@ impl Params {
         presets::for_coeff_product()
     }
 
+    /// A secure set of degree 2^12 for one product of two encrypted matrices
+    /// ([`CoeffMatMul`](crate::matrix::CoeffMatMul)): a factor at 2^32 and, for the other side, room
+    /// for a scale of 2^28 with entries of the product up to 2^7.
+    ///
+    /// # Errors
+    /// None in practice: the primes exist.
+    pub fn for_encrypted_coeff_product() -> Result<Self> {
+        presets::for_encrypted_coeff_product()
+    }
+
     /// A small ring for examples and tests: N = 2^10, scale 2^40. **Insecure.**
     ///
     /// # Errors

@@ -110,6 +110,17 @@ pub(super) fn for_coeff_product() -> Result<Params> {
     })
 }
 
+/// A digit for each prime, none larger than the special prime.
+pub(super) fn for_encrypted_coeff_product() -> Result<Params> {
+    Params::new(&ParamsLiteral {
+        log_n: 12,
+        chain: vec![vec![Bits(37)], vec![Bits(32)]],
+        special: vec![Bits(37)],
+        log_scale: 32,
+        limbs_per_digit: 1,
+    })
+}
+
 pub(super) fn insecure_toy(levels: usize, log_n: u32) -> Result<Params> {
     // The limb check refuses the largest count that is built up here.
     let levels = levels.min(LimbSet::MAX_LIMBS);

@@ -67,6 +67,32 @@ impl SecureRandom {
         Zeroizing::new((0..n).map(draw).collect())
     }
 
+    /// `n` uniform bits. Constant time.
+    pub(crate) fn bits(&mut self, purpose: Purpose, n: usize) -> Zeroizing<Vec<u8>> {
+        let mut stream = self.stream(purpose);
+        let mut bits = Zeroizing::new(vec![0; n]);
+        stream.fill_bytes(&mut bits);
+        bits.iter_mut().for_each(|b| *b &= 1);
+        bits
+    }
+
+    /// `n` errors uniform in `-2^t..=2^t`, the two ends with half weight, modulo `2^32`; `t` is
+    /// at most 30. Constant time.
+    pub(crate) fn uniform_errors(
+        &mut self,
+        purpose: Purpose,
+        t: u32,
+        n: usize,
+    ) -> Zeroizing<Vec<u32>> {
+        let mut stream = self.stream(purpose);
+        // Neighbours of t + 2 random bits share a value, except that each end has one.
+        let draw = |_| {
+            let wide = stream.next_u64() >> (62 - t);
+            (wide.div_ceil(2) as u32).wrapping_sub(1 << t)
+        };
+        Zeroizing::new((0..n).map(draw).collect())
+    }
+
     fn stream(&mut self, purpose: Purpose) -> ChaCha20Rng {
         let mut hasher = blake3::Hasher::new_derive_key(purpose.context());
         hasher.update(self.seed.as_ref());
@@ -89,6 +115,8 @@ impl std::fmt::Debug for SecureRandom {
 pub enum Purpose {
     /// A secret key.
     SecretKey,
+    /// The binary secret of small LWE ciphertexts.
+    LweSecret,
     /// The public identity of a secret key.
     KeyId,
     /// The public half of keys.
@@ -105,6 +133,7 @@ impl Purpose {
     const fn context(self) -> &'static str {
         match self {
             Self::SecretKey => "ringloom 2026 stream: secret key",
+            Self::LweSecret => "ringloom 2026 stream: lwe secret",
             Self::KeyId => "ringloom 2026 stream: key id",
             Self::PublicSeed => "ringloom 2026 stream: public seed",
             Self::KeyError => "ringloom 2026 stream: key error",
@@ -150,6 +179,31 @@ mod tests {
             "{variance}"
         );
         assert!(secret.iter().all(|v| (-1..=1).contains(v)));
+        let bits = random.bits(Purpose::LweSecret, n);
+        let ones = bits.iter().map(|&b| f64::from(b)).sum::<f64>() / n as f64;
+        assert!((ones - 0.5).abs() < 6.0 * 0.5 / (n as f64).sqrt(), "{ones}");
+        assert!(bits.iter().all(|&b| b <= 1));
+    }
+
+    #[test]
+    fn uniform_errors_fill_their_range() {
+        let n = 1 << 16;
+        let mut random = SecureRandom::insecure_from_seed([8; 32]);
+        for t in [0, 3, 17, 30] {
+            let errors = random.uniform_errors(Purpose::KeyError, t, n);
+            let end = 1i64 << t;
+            let errors: Vec<i64> = errors.iter().map(|&e| i64::from(e as i32)).collect();
+            assert!(errors.iter().all(|e| e.abs() <= end), "{t}");
+            let mean_square = errors.iter().map(|&e| (e as f64).powi(2)).sum::<f64>() / n as f64;
+            let variance = (2.0 * (end as f64).powi(2) + 1.0) / 6.0;
+            let bound = 6.0 * variance / (n as f64).sqrt();
+            assert!((mean_square - variance).abs() < bound, "{t}: {mean_square}");
+            if t == 3 {
+                let ends = errors.iter().filter(|e| e.abs() == end).count() as f64;
+                let expected = n as f64 / end as f64 / 2.0;
+                assert!((ends - expected).abs() < 6.0 * expected.sqrt(), "{ends}");
+            }
+        }
     }
 
     #[test]

@@ -265,7 +265,7 @@ fn wanted(params: &Params, request: &KeyRequest) -> BTreeMap<KeyKind, usize> {
 }
 
 /// `g^-1` modulo `2N`: odd numbers form a group of exponent `N/2`.
-fn inverse_galois(galois: u64, log_n: u32) -> u64 {
+pub(crate) fn inverse_galois(galois: u64, log_n: u32) -> u64 {
     let mask = (2u64 << log_n) - 1;
     // Newton's iteration doubles the number of correct low bits, from 3.
     let mut inverse = galois;

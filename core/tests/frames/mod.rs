@@ -49,6 +49,20 @@ pub fn network(seed: f64) -> Sequential {
     .unwrap()
 }
 
+/// A network of one matrix that fills all slots with its diagonals.
+pub fn wide(params: &Params) -> Program {
+    let n = params.slots();
+    let weights = (0..n * n).map(|i| (i as f64).cos()).collect();
+    let layer = Linear::new(n, n, weights, None).unwrap();
+    let options = CompileOptions {
+        params: Some(params.clone()),
+        max_error: 1.0,
+        ..CompileOptions::default()
+    };
+    let network = Sequential::new(vec![layer.into()]).unwrap();
+    network.compile(&[vec![0.5; n]], &options).unwrap()
+}
+
 pub fn compile(params: &Params, seed: f64) -> Program {
     let options = CompileOptions {
         params: Some(params.clone()),

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::memory::Words;
+use super::{memory::Words, packed::Packed};
 use crate::poly::{RawBuf, View, ViewMut};
 
-/// The words of a buffer in canonical layout; prepared operands have the same one.
+/// The words of a buffer in canonical layout.
 pub(super) struct Buffer(RwLock<Words>);
 
 impl Buffer {
@@ -96,6 +96,16 @@ impl<'a> Operand<'a> {
         Self { words, view }
     }
 
+    /// Polynomials of the window.
+    pub(super) fn batch(&self) -> usize {
+        self.view.batch()
+    }
+
+    /// Logarithm of the degree.
+    pub(super) fn log_n(&self) -> u32 {
+        self.view.log_n()
+    }
+
     /// Table row `limb` of polynomial `poly` of the window.
     pub(super) fn row(&self, poly: usize, limb: usize) -> &'a [u64] {
         &self.words[self.view.offset(poly, limb)..][..self.view.n()]
@@ -119,6 +129,11 @@ impl Row<'_> {
     /// The same piece of the same limb of polynomial `poly` of a source.
     pub(super) fn window<'s>(&self, src: &Operand<'s>, poly: usize) -> &'s [u64] {
         &src.row(poly, self.limb)[self.start..][..self.words.len()]
+    }
+
+    /// The same piece of a packed limb.
+    pub(super) fn part<'s>(&self, limb: Packed<'s>) -> Packed<'s> {
+        limb.part(self.start..self.start + self.words.len())
     }
 }
 

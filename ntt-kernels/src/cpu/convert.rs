@@ -6,10 +6,12 @@
 
 use super::{
     buffer::{self, Buffer, Locked, Operand, Row},
-    kernel::LimbKernel,
+    kernel::{Lift, LimbKernel},
     memory::{Scratch, Words},
+    packed::{Packed, PackedBuffer},
     products::MOST_PAIRS,
     ring::CpuRing,
+    tables::LimbTables,
     workers::{NTT_WORD, WORD},
 };
 use crate::{
@@ -41,12 +43,13 @@ impl<K: LimbKernel> CpuRing<K> {
         let per_poly = ys.len() / src.batch();
         let cost = per_poly / dst.n() * WORD * dst.n();
         self.workers.run(buffer::rows(words, dst), cost, |row| {
-            self.lift(
-                plan,
+            let (m, ys) = (
+                self.modulus(row.limb),
                 &ys[row.poly * per_poly..][..per_poly],
-                row.limb,
-                row.words,
             );
+            self.with_lift(plan, ys, row.limb, dst.n(), |lift| {
+                self.kernel.lift(m, row.words, lift);
+            });
         });
         Ok(())
     }
@@ -61,12 +64,12 @@ impl<K: LimbKernel> CpuRing<K> {
         let cost = (NTT_WORD + 2 * WORD) * dst.n() + WORD * per_poly;
         self.workers.run(buffer::rows(words, dst), cost, |row| {
             let (x, w) = (operand.row(row.poly, row.limb), plan.inverses()[row.rank]);
-            scratch.with(|lifted| {
-                let ys = &ys[row.poly * per_poly..][..per_poly];
-                self.lift(plan.lift(), ys, row.limb, lifted);
-                self.forward(row.limb, lifted);
-                let m = self.modulus(row.limb);
-                self.kernel.sub_scale(m, row.words, x, lifted, w);
+            let ys = &ys[row.poly * per_poly..][..per_poly];
+            scratch.with(|work| {
+                self.with_lift(plan.lift(), ys, row.limb, dst.n(), |lift| {
+                    let tables = self.tables(row.limb);
+                    self.kernel.mod_down(tables, row.words, work, lift, x, w);
+                });
             });
         });
         Ok(())
@@ -80,7 +83,7 @@ impl<K: LimbKernel> CpuRing<K> {
         self.workers.run(buffer::rows(words, dst), cost, |row| {
             match digits.own(row.poly, row.limb) {
                 Some(own) => row.words.copy_from_slice(own),
-                None => digits.lift(self, row.poly, row.limb, row.words),
+                None => digits.lift(self, row.poly, row.limb, row.words, K::lift_forward),
             }
         });
         Ok(())
@@ -100,9 +103,9 @@ impl<K: LimbKernel> CpuRing<K> {
             // Whole limbs would leave a third of the workers idle.
             return self.gadget_product_in_two(acc, src, key, plan, accumulate);
         }
-        let mut locked = Locked::new(acc, [src, key]);
+        let mut locked = Locked::new(acc, [src]);
         let (words, sources) = locked.split();
-        let key = sources.operand(key);
+        let pairs = PackedBuffer::of(key);
         let digits = Digits::new(self, sources.operand(src), src, plan)?;
         let groups = count.div_ceil((DIGIT_WORDS / n).clamp(1, MOST_PAIRS));
         let at_once = count.div_ceil(groups);
@@ -116,7 +119,8 @@ impl<K: LimbKernel> CpuRing<K> {
                     for first in (0..count).step_by(at_once) {
                         let group = first..(first + at_once).min(count);
                         let accumulate = accumulate || first > 0;
-                        digits.multiply_add(self, group, key, &mut stack, accumulate, scratch);
+                        let pair = |poly, limb| pairs.row(key, poly, limb);
+                        digits.multiply_add(self, group, pair, &mut stack, accumulate, scratch);
                     }
                 });
             });
@@ -187,16 +191,17 @@ impl<K: LimbKernel> CpuRing<K> {
             }
         }
         let one = |(plan, i, x, limb, y): (&BaseConvertPlan, usize, &[u64], usize, &mut [u64])| {
-            let (m, w) = (self.modulus(limb), plan.inv_hats()[i]);
-            y.copy_from_slice(x);
-            if view.domain() == Domain::Eval {
-                self.inverse(limb, y);
-            }
-            if w.value != 1 {
-                self.kernel.scale_assign(m, y, w);
-            }
-            if plan.mode() == LiftMode::Approximate {
-                self.kernel.offset_assign(m, y, plan.halves()[i]);
+            let (k, m, w) = (self.kernel, self.modulus(limb), plan.inv_hats()[i]);
+            let half = match plan.mode() {
+                LiftMode::Approximate => plan.halves()[i],
+                LiftMode::CentredExact => 0,
+            };
+            match view.domain() {
+                Domain::Eval => k.ntt_inverse_from(self.tables(limb), y, x, w, half),
+                Domain::Coeff => {
+                    k.scale(m, y, x, w);
+                    k.offset_assign(m, y, half);
+                }
             }
         };
         let cost = (NTT_WORD + 2 * WORD) * n;
@@ -211,29 +216,38 @@ impl<K: LimbKernel> CpuRing<K> {
         Ok(ys)
     }
 
-    /// One target limb of a base conversion, in coefficients, from the rows of `lift_words`.
-    fn lift(&self, plan: &BaseConvertPlan, ys: &[u64], limb: usize, out: &mut [u64]) {
+    /// Lets `f` see one target limb of a base conversion, in coefficients, whose sources are the
+    /// rows of `lift_words`.
+    fn with_lift<T>(
+        &self,
+        plan: &BaseConvertPlan,
+        ys: &[u64],
+        limb: usize,
+        n: usize,
+        f: impl FnOnce(&Lift<'_>) -> T,
+    ) -> T {
         let (m, target) = (self.modulus(limb), plan.target().rank(limb));
-        let bits = plan.source().iter().map(|i| self.modulus(i).bits()).max();
-        let bits = bits.expect("a plan has source limbs");
-        let ys: Vec<_> = ys.chunks_exact(out.len()).collect();
+        let moduli = plan.source().iter().map(|i| self.modulus(i).value());
+        let y_below = moduli.max().expect("a plan has source limbs");
+        let ys: Vec<_> = ys.chunks_exact(n).collect();
         let hats = plan.hats(target);
         match plan.mode() {
-            LiftMode::Approximate => {
-                let (offset, source) = (plan.offsets()[target], plan.source());
-                let small = |i| self.modulus(i).value() <= m.value();
-                if source.len() == 1 && source.iter().all(small) {
-                    // The one factor is the empty product, and y is a residue already.
-                    self.kernel.offset(m, out, ys[0], offset);
-                } else {
-                    self.kernel.combine(m, out, &ys, hats, offset, bits);
-                }
-            }
+            LiftMode::Approximate => f(&Lift {
+                ys: &ys,
+                hs: hats,
+                offset: plan.offsets()[target],
+                y_below,
+            }),
             LiftMode::CentredExact => {
-                // There are at most 128 wraps: one more word below 2^bits where bits >= 8.
+                // There are at most 128 wraps.
                 let mut factors = hats.to_vec();
                 factors.push(m.neg(plan.products()[target]));
-                self.kernel.combine(m, out, &ys, &factors, 0, bits.max(8));
+                f(&Lift {
+                    ys: &ys,
+                    hs: &factors,
+                    offset: 0,
+                    y_below: y_below.max(1 << 8),
+                })
             }
         }
     }
@@ -288,12 +302,20 @@ impl<'a> Digits<'a> {
         own.then(|| self.src.row(0, limb))
     }
 
-    /// Evaluations of digit `d` modulo another limb.
-    fn lift<K: LimbKernel>(&self, ring: &CpuRing<K>, d: usize, limb: usize, out: &mut [u64]) {
+    /// Evaluations of digit `d` modulo another limb, by one of the kernels' lifts.
+    fn lift<K: LimbKernel>(
+        &self,
+        ring: &CpuRing<K>,
+        d: usize,
+        limb: usize,
+        out: &mut [u64],
+        forward: impl FnOnce(K, &LimbTables, &mut [u64], &Lift<'_>),
+    ) {
         let (digit, n) = (&self.plan.digits()[d], out.len());
         let ys = &self.ys[self.starts[d] * n..][..digit.limbs().len() * n];
-        ring.lift(digit.lift(), ys, limb, out);
-        ring.forward(limb, out);
+        ring.with_lift(digit.lift(), ys, limb, n, |lift| {
+            forward(ring.kernel, ring.tables(limb), out, lift);
+        });
     }
 
     /// `acc[c] (+)= sum_d digit[d] * key[2d + c]` over a group of digits, at one limb.
@@ -301,7 +323,7 @@ impl<'a> Digits<'a> {
         &self,
         ring: &CpuRing<K>,
         group: std::ops::Range<usize>,
-        key: Operand<'_>,
+        key: impl Fn(usize, usize) -> Packed<'a>,
         acc: &mut [Row<'_>],
         accumulate: bool,
         scratch: &mut [u64],
@@ -309,19 +331,23 @@ impl<'a> Digits<'a> {
         let (limb, n) = (acc[0].limb, acc[0].words.len());
         for (d, out) in group.clone().zip(scratch.chunks_exact_mut(n + DIGIT_GAP)) {
             if self.own(d, limb).is_none() {
-                self.lift(ring, d, limb, &mut out[..n]);
+                self.lift(ring, d, limb, &mut out[..n], K::lift_forward_lazy);
             }
         }
         let lifted = group.clone().zip(scratch.chunks_exact(n + DIGIT_GAP));
         let digits: Vec<_> = lifted
-            .map(|(d, lifted)| self.own(d, limb).unwrap_or(&lifted[..n]))
+            .map(|(d, lifted)| Packed::plain(self.own(d, limb).unwrap_or(&lifted[..n])))
             .collect();
-        for (c, acc) in acc.iter_mut().enumerate() {
-            let pairs: Vec<_> = (group.clone().zip(&digits))
-                .map(|(d, digit)| (*digit, key.row(2 * d + c, limb)))
-                .collect();
-            let m = ring.modulus(limb);
-            ring.kernel.dot(m, acc.words, &pairs, accumulate);
-        }
+        let keys = |c: usize| -> Vec<_> { (group.clone()).map(|d| key(2 * d + c, limb)).collect() };
+        let [first, second] = acc else {
+            unreachable!("the ring checks that a gadget product has two polynomials")
+        };
+        ring.kernel.dot_two(
+            ring.modulus(limb),
+            [first.words, second.words],
+            &digits,
+            [&keys(0), &keys(1)],
+            accumulate,
+        );
     }
 }

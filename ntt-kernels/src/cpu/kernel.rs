@@ -2,6 +2,7 @@
 
 use super::{
     mat_mul::{self, LeftMatrix},
+    packed::{self, Packed},
     tables::LimbTables,
 };
 use crate::arith::{Modulus, ShoupWord};
@@ -11,6 +12,30 @@ pub const MIN_LOG_DEGREE: u32 = 4;
 
 /// Largest ring degree of the kernels, as a logarithm.
 pub const MAX_LOG_DEGREE: u32 = 17;
+
+/// One row of a base conversion: the words `offset + sum_i ys[i] * hs[i] mod q`.
+pub struct Lift<'a> {
+    /// Words below `y_below`: residues of other moduli.
+    pub ys: &'a [&'a [u64]],
+    /// A factor below `q` for each source.
+    pub hs: &'a [u64],
+    /// A residue.
+    pub offset: u64,
+    /// At most `2^61`.
+    pub y_below: u64,
+}
+
+impl Lift<'_> {
+    /// Whether there is one source with the factor one.
+    pub fn is_shift(&self) -> bool {
+        self.hs == [1]
+    }
+
+    /// Bits of the words.
+    pub fn y_bits(&self) -> u32 {
+        u64::BITS - self.y_below.saturating_sub(1).leading_zeros()
+    }
+}
 
 /// The kernels of one instruction set.
 ///
@@ -24,6 +49,10 @@ pub const MAX_LOG_DEGREE: u32 = 17;
 pub trait LimbKernel: Copy + Send + Sync + 'static {
     /// Short name, as in `cpu-scalar`.
     fn name(self) -> &'static str;
+
+    /// Runs a portable loop compiled for the instruction set. What the closure calls must be
+    /// inlined into it.
+    fn vectorise<R>(self, f: impl FnOnce() -> R) -> R;
 
     /// Negacyclic transform in place, coefficients to evaluation order:
     /// `out[i] = x(psi^(2 * bitrev(i) + 1))` for the fixed root `psi` of degree `N = x.len()`.
@@ -74,7 +103,32 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
     /// The sum is reduced once per group of pairs, not once per product.
     fn dot(self, m: &Modulus, dst: &mut [u64], pairs: &[(&[u64], &[u64])], accumulate: bool);
 
-    /// `dst = offset + sum_i ys[i] * hs[i]`: one row of a base conversion.
+    /// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] * b[c][k]`: two sums with the same left
+    /// operands, each of which is read once. They may be of [`LimbKernel::lift_forward_lazy`].
+    /// Words of one side are equally wide.
+    fn dot_two(
+        self,
+        m: &Modulus,
+        dst: [&mut [u64]; 2],
+        a: &[Packed<'_>],
+        b: [&[Packed<'_>]; 2],
+        accumulate: bool,
+    ) {
+        let a: Vec<_> = a.iter().map(Packed::unpacked).collect();
+        for (dst, b) in dst.into_iter().zip(b) {
+            let b: Vec<_> = b.iter().map(Packed::unpacked).collect();
+            let pairs: Vec<(&[u64], &[u64])> =
+                a.iter().map(|a| &**a).zip(b.iter().map(|b| &**b)).collect();
+            self.dot(m, dst, &pairs, accumulate);
+        }
+    }
+
+    /// Bytes of a residue in the form that sums of products read fastest.
+    fn packed_width(self, _m: &Modulus) -> usize {
+        packed::PLAIN
+    }
+
+    /// `dst = offset + sum_i ys[i] * hs[i]`.
     ///
     /// `ys[i]` are words below `2^y_bits <= 2^61`, residues of other moduli; `hs[i] < q` and
     /// `offset < q`.
@@ -87,6 +141,62 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
         offset: u64,
         y_bits: u32,
     );
+
+    /// `dst` = one row of a base conversion.
+    fn lift(self, m: &Modulus, dst: &mut [u64], lift: &Lift<'_>) {
+        if lift.is_shift() && lift.y_below <= m.value() {
+            self.offset(m, dst, lift.ys[0], lift.offset);
+        } else {
+            self.combine(m, dst, lift.ys, lift.hs, lift.offset, lift.y_bits());
+        }
+    }
+
+    /// [`LimbKernel::lift`], then [`LimbKernel::ntt_forward`].
+    fn lift_forward(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
+        self.lift(tables.modulus(), dst, lift);
+        self.ntt_forward(tables, dst);
+    }
+
+    /// [`LimbKernel::lift_forward`] whose results are only congruent to the residues, and only in
+    /// as many low bits as [`LimbKernel::dot_two`] reads.
+    fn lift_forward_lazy(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
+        self.lift_forward(tables, dst, lift);
+    }
+
+    /// `dst = (a - t) * w`, where `t` is what [`LimbKernel::lift_forward`] gives: one row of a
+    /// mod-down. `work` is scratch.
+    fn mod_down(
+        self,
+        tables: &LimbTables,
+        dst: &mut [u64],
+        work: &mut [u64],
+        lift: &Lift<'_>,
+        a: &[u64],
+        w: ShoupWord,
+    ) {
+        self.lift_forward(tables, work, lift);
+        self.sub_scale(tables.modulus(), dst, a, work, w);
+    }
+
+    /// `dst = ntt_inverse(src) * w + c` for a residue `c`.
+    fn ntt_inverse_from(
+        self,
+        tables: &LimbTables,
+        dst: &mut [u64],
+        src: &[u64],
+        w: ShoupWord,
+        c: u64,
+    ) {
+        let m = tables.modulus();
+        dst.copy_from_slice(src);
+        self.ntt_inverse(tables, dst);
+        if w.value != 1 {
+            self.scale_assign(m, dst, w);
+        }
+        if c != 0 {
+            self.offset_assign(m, dst, c);
+        }
+    }
 
     /// Whether [`LimbKernel::mat_mul`] wants the left operand as bytes.
     fn multiplies_bytes(self) -> bool {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Columns of a task.
-const COLUMNS: usize = 128;
+pub(super) const COLUMNS: usize = 128;
 
 /// The left operand in the forms that kernels ask for.
 pub struct LeftMatrix<'a> {
@@ -60,7 +60,7 @@ impl<K: LimbKernel> CpuRing<K> {
 }
 
 /// The rows of each lane of a stack of `rows * lanes` rows.
-fn split_lanes(stack: Vec<Row<'_>>, lanes: usize) -> Vec<Vec<Row<'_>>> {
+pub(super) fn split_lanes(stack: Vec<Row<'_>>, lanes: usize) -> Vec<Vec<Row<'_>>> {
     let rows = stack.len() / lanes;
     let mut split: Vec<Vec<_>> = (0..lanes).map(|_| Vec::with_capacity(rows)).collect();
     for (i, row) in stack.into_iter().enumerate() {

@@ -14,13 +14,18 @@ mod buffer;
 mod convert;
 mod device;
 mod elementwise;
+mod image_mul;
 pub mod isa;
 pub mod kernel;
+mod lwe;
 mod mat_mul;
 mod memory;
+mod monomial;
+pub mod packed;
 mod permute;
 mod products;
 mod ring;
+mod rotation;
 pub mod tables;
 #[cfg(test)]
 mod tests;

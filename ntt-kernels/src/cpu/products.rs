@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::{
     buffer::{self, Locked, Row},
     kernel::LimbKernel,
+    packed::{Packed, PackedBuffer},
     ring::CpuRing,
     workers::WORD,
 };
@@ -51,53 +52,78 @@ impl<K: LimbKernel> CpuRing<K> {
 
     pub(super) fn inner_product(&self, acc: &ViewMut, digits: &View, key: &View, accumulate: bool) {
         let count = digits.batch();
-        let mut locked = Locked::new(acc, [digits, key]);
+        let mut locked = Locked::new(acc, [digits]);
         let (words, sources) = locked.split();
-        let (digits, key) = (sources.operand(digits), sources.operand(key));
+        let (digits, pairs) = (sources.operand(digits), PackedBuffer::of(key));
         let stacks = self.stacks(words, acc);
         let cost = 2 * count * WORD * stacks.len;
         self.workers.run(stacks.tasks, cost, |stack| {
-            let pairs = stack.iter().map(|row| {
-                let pair = |d| (row.window(&digits, d), row.window(&key, 2 * d + row.poly));
-                (0..count).map(pair).collect()
+            let digit = |d| Packed::plain(stack[0].window(&digits, d));
+            let digits: Vec<_> = (0..count).map(digit).collect();
+            let keys = stack.iter().map(|row| {
+                let key = |d| row.part(pairs.row(key, 2 * d + row.poly, row.limb));
+                (0..count).map(key).collect()
             });
-            let pairs: Vec<Vec<_>> = pairs.collect();
-            self.sums(stack, &pairs, accumulate);
+            let keys: Vec<Vec<_>> = keys.collect();
+            self.sums(stack, &digits, &keys, accumulate);
         });
     }
 
     pub(super) fn diag_mul_acc(&self, acc: &ViewMut, terms: &[(View, View)], accumulate: bool) {
-        let mut locked = Locked::new(acc, terms.iter().flat_map(|(a, b)| [a, b]));
+        let mut locked = Locked::new(acc, terms.iter().map(|(rotated, _)| rotated));
         let (words, sources) = locked.split();
         let terms: Vec<_> = (terms.iter())
-            .map(|(rotated, diagonal)| (sources.operand(rotated), sources.operand(diagonal)))
+            .map(|(rotated, diagonal)| (sources.operand(rotated), diagonal))
             .collect();
         let stacks = self.stacks(words, acc);
         let cost = terms.len() * acc.batch() * WORD * stacks.len;
         self.workers.run(stacks.tasks, cost, |stack| {
-            let pairs = stack.iter().map(|row| {
-                let pair = |(r, d)| (row.window(r, row.poly), row.window(d, 0));
-                terms.iter().map(|(r, d)| pair((r, d))).collect()
+            let diagonals: Vec<_> = (terms.iter())
+                .map(|(_, diagonal)| {
+                    let words = PackedBuffer::of(diagonal).row(diagonal, 0, stack[0].limb);
+                    stack[0].part(words)
+                })
+                .collect();
+            let rotated = stack.iter().map(|row| {
+                let window = |(rotated, _): &(_, _)| Packed::plain(row.window(rotated, row.poly));
+                terms.iter().map(window).collect()
             });
-            let pairs: Vec<Vec<_>> = pairs.collect();
-            self.sums(stack, &pairs, accumulate);
+            let rotated: Vec<Vec<_>> = rotated.collect();
+            self.sums(stack, &diagonals, &rotated, accumulate);
         });
     }
 
-    /// `stack[i] (+)= sum of the products of pairs[i]`. What the polynomials share stays in the
-    /// cache from one to the next.
-    fn sums(&self, stack: Vec<Row<'_>>, pairs: &[Vec<(&[u64], &[u64])>], accumulate: bool) {
-        let (m, count) = (self.modulus(stack[0].limb), pairs[0].len());
+    /// `stack[i] (+)= sum_k shared[k] * own[i][k]`.
+    fn sums(
+        &self,
+        stack: Vec<Row<'_>>,
+        shared: &[Packed<'_>],
+        own: &[Vec<Packed<'_>>],
+        accumulate: bool,
+    ) {
+        let (m, count) = (self.modulus(stack[0].limb), shared.len());
         let at_once = count.div_ceil(count.div_ceil(MOST_PAIRS));
-        let mut chosen = Vec::with_capacity(at_once);
         for_blocks(stack, SUM_BLOCK, |block, acc| {
             for first in (0..count).step_by(at_once) {
                 let group = first..(first + at_once).min(count);
-                for (acc, pairs) in acc.iter_mut().zip(pairs) {
-                    let group = pairs[group.clone()].iter();
-                    chosen.clear();
-                    chosen.extend(group.map(|&(a, b)| (&a[block.clone()], &b[block.clone()])));
-                    (self.kernel).dot(m, acc, &chosen, accumulate || first > 0);
+                let cut = |words| cut(words, &group, &block);
+                let (shared, accumulate) = (cut(shared), accumulate || first > 0);
+                for (acc, own) in acc.chunks_mut(2).zip(own.chunks(2)) {
+                    match (acc, own) {
+                        ([first, second], [a, b]) => {
+                            let own = [&*cut(a), &*cut(b)];
+                            (self.kernel).dot_two(m, [first, second], &shared, own, accumulate);
+                        }
+                        (acc, own) => {
+                            let own = cut(&own[0]);
+                            let pairs: Vec<_> = (shared.iter().zip(&own))
+                                .map(|(a, b)| (a.unpacked(), b.unpacked()))
+                                .collect();
+                            let pairs: Vec<(&[u64], &[u64])> =
+                                pairs.iter().map(|(a, b)| (&**a, &**b)).collect();
+                            self.kernel.dot(m, acc[0], &pairs, accumulate);
+                        }
+                    }
                 }
             }
         });
@@ -110,6 +136,12 @@ impl<K: LimbKernel> CpuRing<K> {
             len,
         }
     }
+}
+
+/// A block of each row of a group.
+fn cut<'a>(rows: &[Packed<'a>], group: &Range<usize>, block: &Range<usize>) -> Vec<Packed<'a>> {
+    let rows = rows[group.clone()].iter();
+    rows.map(|words| words.part(block.clone())).collect()
 }
 
 /// Tasks that each own the pieces of all polynomials at one place, and the length of a piece.

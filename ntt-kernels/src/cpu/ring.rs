@@ -6,6 +6,7 @@ use super::{
     buffer::{self, Buffer, Locked, Operand},
     kernel::LimbKernel,
     memory::Memory,
+    packed::{PackedBuffer, PackedLayout},
     permute::Permutations,
     tables::LimbTables,
     workers::{NTT_WORD, WORD, Workers},
@@ -14,13 +15,13 @@ use crate::{
     arith::Modulus,
     device::RingBackend,
     error::{Error, Result},
-    poly::{BufClass, Cmd, CmdKind, RawBuf, RingSpec, Role, Shape, View, ViewMut},
+    poly::{BufClass, Cmd, CmdKind, Factors, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
 
 /// One ring with the kernels of one instruction set.
 ///
-/// Prepared operands have the canonical layout too: commands read keys and diagonals limb by
-/// limb, each word once, and that is the order they already lie in.
+/// Prepared operands are packed, as the kernels like it: commands read keys and diagonals limb by
+/// limb, each word once, and wait for the memory.
 pub(super) struct CpuRing<K> {
     pub(super) kernel: K,
     pub(super) workers: Workers,
@@ -54,6 +55,10 @@ impl<K: LimbKernel> CpuRing<K> {
 
     pub(super) fn modulus(&self, limb: usize) -> &Modulus {
         self.tables[limb].modulus()
+    }
+
+    pub(super) fn tables(&self, limb: usize) -> &LimbTables {
+        &self.tables[limb]
     }
 
     pub(super) fn forward(&self, limb: usize, words: &mut [u64]) {
@@ -122,10 +127,17 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
     }
 
     fn prepare(&self, src: &View, _role: Role) -> Result<RawBuf> {
-        let mut prepared = self.memory.take(src.shape().words(), BufClass::Public)?;
+        let shape = src.shape();
+        let width = |limb| self.kernel.packed_width(self.modulus(limb));
+        let layout = PackedLayout::new(&shape, width);
+        let room = self
+            .memory
+            .take(shape.batch * layout.stride(), BufClass::Public)?;
         let words = buffer::read(src);
-        self.copy_rows(Operand::new(&words, src), src, &mut prepared);
-        Ok(Buffer::raw(prepared))
+        let rows = Operand::new(&words, src);
+        let limbs: Vec<_> = shape.limbs.iter().collect();
+        let row = |poly, rank: usize| rows.row(poly, limbs[rank]);
+        Ok(PackedBuffer::raw(&self.workers, room, layout, &shape, row))
     }
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
@@ -139,6 +151,26 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
             Cmd::Ntt { buf, inverse } => self.ntt(buf, *inverse),
             Cmd::BaseConvert { dst, src, plan } => return self.base_convert(dst, src, plan),
             Cmd::Automorphism { dst, src, galois } => self.automorphism(dst, src, *galois),
+            Cmd::Monomial { dst, src, power } => self.monomial(dst, src, power),
+            Cmd::Digit {
+                dst,
+                src,
+                plan,
+                level,
+            } => self.digit(dst, src, *plan, *level),
+            Cmd::LweModSwitch {
+                dst,
+                src,
+                dimension,
+            } => self.lwe_mod_switch(dst, src, *dimension),
+            Cmd::LweKeySwitch { dst, src, key } => self.lwe_key_switch(dst, src, key),
+            Cmd::BlindRotate {
+                acc,
+                table,
+                lwe,
+                key,
+                plan,
+            } => return self.blind_rotate(acc, table, lwe, key, plan),
             Cmd::ExpandSeed { dst, seed } => self.expand_seed(dst, seed),
             Cmd::InnerProduct {
                 acc,
@@ -159,7 +191,12 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
                 left,
                 src,
                 lanes,
-            } => self.mod_mat_mul(dst, left, src, *lanes),
+            } => match left {
+                Factors::Integers(left) => self.mod_mat_mul(dst, left, src, *lanes),
+                Factors::Images { polys, log_rows } => {
+                    self.images_mat_mul(dst, (polys, *log_rows), src, *lanes);
+                }
+            },
             Cmd::GadgetProduct {
                 acc,
                 src,

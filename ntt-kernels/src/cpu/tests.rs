@@ -11,10 +11,10 @@ use super::{CpuDevice, Isa, buffer::Locked, isa::Scalar, ring::CpuRing, workers:
 use crate::{
     Error, Ring,
     arith::primes_below,
-    device::{Device, RingBackend},
+    device::{Device, RingBackend, Trace},
     poly::{
-        BaseConvertPlan, BufClass, Cmd, Domain, ElementwiseOp, GadgetPlan, LiftMode, LimbSet,
-        ModDownPlan, PolyBuf, RingSpec, Role, SeedLayout, Shape,
+        BaseConvertPlan, BufClass, Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, LiftMode,
+        LimbSet, ModDownPlan, PolyBuf, RingSpec, Role, SeedLayout, Shape,
     },
     reference::ReferenceDevice,
     testing::{Dual, conformance_quick},
@@ -513,4 +513,93 @@ fn impossible_requests_are_errors() {
     }
     let builder = CpuDevice::builder().threads(0);
     assert!(matches!(builder.build(), Err(Error::Unavailable { .. })));
+}
+
+/// Windows below, at and above the pieces that tasks take, against sums of products of images.
+#[test]
+fn products_of_images_equal_their_lowering() {
+    let spec = spec(10);
+    for isa in Isa::available() {
+        let fused: Arc<dyn Device> = Arc::new(device(isa, 2));
+        let lowered = Trace::new(fused.clone()).lowered();
+        for (log_n, log_rows, columns, lanes) in [
+            (6, 3, 7, 2),
+            (6, 4, 7, 2),
+            (6, 6, 5, 1),
+            (9, 7, 70, 1),
+            (10, 8, 3, 2),
+            (10, 9, 9, 1),
+            (10, 10, 2, 2),
+        ] {
+            let run = |device: &dyn Device| {
+                let mut bench = Bench::new(device, &spec);
+                let limbs = LimbSet::range(2, 6);
+                let polys = bench.buf(2 * columns, limbs, log_n, Domain::Eval);
+                let src = bench.buf(columns * lanes, limbs, log_n, Domain::Eval);
+                let mut dst = bench.buf(lanes << log_rows, limbs, log_n, Domain::Eval);
+                let left = Factors::Images {
+                    polys: polys.view().polys(1, columns, 2).unwrap(),
+                    log_rows,
+                };
+                let cmd = Cmd::ModMatMul {
+                    dst: dst.view_mut(),
+                    left,
+                    src: src.view(),
+                    lanes,
+                };
+                bench.ring.submit(cmd).unwrap();
+                bench.ring.download(&dst).unwrap()
+            };
+            let label = format!("{}, 2^{log_n} by 2^{log_rows}", isa.name());
+            assert_same(&label, &[run(&lowered)], &[run(&*fused)]);
+        }
+    }
+}
+
+/// Bad left operands are refused by the front.
+#[test]
+fn products_of_images_are_checked() {
+    let spec = spec(4);
+    let mut bench = Bench::new(&device(Isa::best(), 1), &spec);
+    let limbs = LimbSet::range(0, 2);
+    let polys = bench.buf(2, limbs, 4, Domain::Eval);
+    let coeffs = bench.buf(2, limbs, 4, Domain::Coeff);
+    let fewer = bench.buf(2, LimbSet::range(0, 1), 4, Domain::Eval);
+    let src = bench.buf(2, limbs, 4, Domain::Eval);
+    let mut dst = bench.buf(16, limbs, 4, Domain::Eval);
+    let mut run = |polys: &PolyBuf, log_rows, count| {
+        bench.ring.submit(Cmd::ModMatMul {
+            dst: dst.view_mut().polys(0, count, 1)?,
+            left: Factors::Images {
+                polys: polys.view(),
+                log_rows,
+            },
+            src: src.view(),
+            lanes: 1,
+        })
+    };
+    run(&polys, 4, 16).unwrap();
+    assert!(matches!(run(&polys, 5, 16), Err(Error::InvalidPlan { .. })));
+    assert!(matches!(
+        run(&polys, 3, 16),
+        Err(Error::ShapeMismatch { .. })
+    ));
+    assert!(matches!(
+        run(&coeffs, 4, 16),
+        Err(Error::DomainMismatch { .. })
+    ));
+    assert!(matches!(
+        run(&fewer, 4, 16),
+        Err(Error::ShapeMismatch { .. })
+    ));
+    let aliased = bench.ring.submit(Cmd::ModMatMul {
+        left: Factors::Images {
+            polys: dst.view().polys(0, 2, 1).unwrap(),
+            log_rows: 4,
+        },
+        dst: dst.view_mut(),
+        src: src.view(),
+        lanes: 1,
+    });
+    assert!(matches!(aliased, Err(Error::Aliasing { .. })));
 }

@@ -67,14 +67,35 @@ impl Workers {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .take();
-                f(task.expect("every task is handed out once"));
+                each([task.expect("every task is handed out once")], &f);
             });
             return;
         }
         #[cfg(not(feature = "threads"))]
         let _ = cost;
-        tasks.into_iter().for_each(f);
+        each(tasks, f);
     }
+}
+
+/// Calls `f` with every task, and leaves none of its spilled registers behind: a task may work on
+/// a secret. In a frame of its own, so that what follows lies where it lay.
+#[inline(never)]
+fn each<T>(tasks: impl IntoIterator<Item = T>, f: impl Fn(T)) {
+    call_each(tasks, f);
+    clear_stack();
+}
+
+#[inline(never)]
+fn call_each<T>(tasks: impl IntoIterator<Item = T>, f: impl Fn(T)) {
+    tasks.into_iter().for_each(f);
+}
+
+/// Bytes below the caller's frame that are cleared: more than kernels and what calls them take.
+const KERNEL_STACK: usize = 8 << 10;
+
+#[inline(never)]
+fn clear_stack() {
+    std::hint::black_box(&mut [0u8; KERNEL_STACK]);
 }
 
 /// Calls `f` with every number below `count`. Not generic: every kernel of every instruction set

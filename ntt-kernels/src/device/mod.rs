@@ -1,6 +1,7 @@
 //! What a device is and what it promises.
 #![doc = include_str!("contract.md")]
 
+pub(crate) mod host_form;
 mod trace;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -98,7 +99,7 @@ pub struct Stats {
     pub bytes_h2d: u64,
     /// Bytes fetched from the device.
     pub bytes_d2h: u64,
-    /// Commands that the device ran elsewhere.
+    /// Commands that ran elsewhere, on words that were fetched and sent back.
     pub host_fallback_cmds: u64,
 }
 

@@ -452,7 +452,7 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        kind != CmdKind::ModMatMul
+        !matches!(kind, CmdKind::ModMatMul | CmdKind::BlindRotate) && !kind.has_host_form()
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -552,7 +552,14 @@ impl RingBackend for OpenClRing {
                 Cmd::Decompose { dst, src, plan } => {
                     self.decompose(state, Place::of(dst), src, plan)
                 }
-                Cmd::ModMatMul { .. } => unreachable!("the ring lowers what is not supported"),
+                Cmd::ModMatMul { .. }
+                | Cmd::BlindRotate { .. }
+                | Cmd::Monomial { .. }
+                | Cmd::Digit { .. }
+                | Cmd::LweModSwitch { .. }
+                | Cmd::LweKeySwitch { .. } => {
+                    unreachable!("the ring lowers what is not supported, or runs it on the host")
+                }
                 Cmd::GadgetProduct {
                     acc,
                     src,

@@ -25,7 +25,8 @@ pub enum BufClass {
 pub enum Role {
     /// A key-switch key: operand of [`Cmd::InnerProduct`](super::Cmd::InnerProduct).
     Key,
-    /// An encoded plaintext: operand of [`Cmd::DiagMulAcc`](super::Cmd::DiagMulAcc).
+    /// One polynomial for a whole batch: an encoded plaintext, a row of a bootstrap key. Operand of
+    /// [`Cmd::DiagMulAcc`](super::Cmd::DiagMulAcc) and [`Cmd::BlindRotate`](super::Cmd::BlindRotate).
     Diagonal,
 }
 

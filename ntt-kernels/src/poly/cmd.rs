@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
 use super::Owner;
-use super::{BaseConvertPlan, GadgetPlan, IntMatrix, ModDownPlan, RawBuf, View, ViewMut};
+use super::{
+    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, LweSwitchKey, ModDownPlan, RawBuf,
+    RotationPlan, View, ViewMut,
+};
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
 /// promises about it.
@@ -75,6 +78,47 @@ pub enum Cmd {
         /// Odd, below `2N`.
         galois: u64,
     },
+    /// `dst = src * X^e`, where `X^N = -1` (coefficient domain).
+    Monomial {
+        /// Destination.
+        dst: ViewMut,
+        /// Source; a batch that divides that of the destination is used again and again.
+        src: View,
+        /// The exponents.
+        power: Power,
+    },
+    /// One digit of every word, as a residue (coefficient domain).
+    Digit {
+        /// Destination.
+        dst: ViewMut,
+        /// Source.
+        src: View,
+        /// Base and number of digits, no more bits than any modulus has.
+        plan: DigitPlan,
+        /// Which digit: 1 is the most significant.
+        level: u32,
+    },
+    /// Small LWE ciphertexts modulo `2^32` to exponents modulo `2N`: [`lwe_mod_switch`] on each.
+    ///
+    /// [`lwe_mod_switch`]: super::lwe_mod_switch
+    LweModSwitch {
+        /// Destination: one limb, [`lwe_width`](super::lwe_width) polynomials per ciphertext.
+        dst: ViewMut,
+        /// Source, shaped like the destination.
+        src: View,
+        /// Mask words of a ciphertext.
+        dimension: usize,
+    },
+    /// LWE ciphertexts modulo `q` to a small secret and modulo `2^32`: [`LweSwitchKey::switch`]
+    /// on each.
+    LweKeySwitch {
+        /// Destination: one limb, [`lwe_width`](super::lwe_width) polynomials per ciphertext.
+        dst: ViewMut,
+        /// Source: as many ciphertexts of the key's source dimension.
+        src: View,
+        /// The key.
+        key: LweSwitchKey,
+    },
     /// Words of a ChaCha20 stream reduced modulo each limb: the public half of a seeded key.
     ExpandSeed {
         /// Destination; polynomial `i` of the view is digit `i`.
@@ -135,14 +179,35 @@ pub enum Cmd {
     /// right operand has polynomials as rows. Row `j` of an operand is `lanes` consecutive
     /// polynomials, such as the two of a ciphertext.
     ModMatMul {
-        /// Destination: `left.rows() * lanes` polynomials, either domain.
+        /// Destination: `left.rows() * lanes` polynomials, either domain for integer factors.
         dst: ViewMut,
         /// Left operand.
-        left: IntMatrix,
+        left: Factors,
         /// Right operand: `left.columns() * lanes` polynomials, the domain of `dst`.
         src: View,
         /// Polynomials of a row.
         lanes: usize,
+    },
+    /// Fused: blind rotation of a batch of accumulators (coefficient domain, one limb).
+    ///
+    /// Accumulator `r` starts as `X^-b` times its table, where `b` is the body of LWE ciphertext
+    /// `r`; then for every mask word `a_i` in turn `acc += GGSW_i * (X^a_i acc - acc)`, where the
+    /// external product is the sum over the rows of digit times key. Under keys of the bits `s_i`
+    /// this is a rotation by `X^-(b - sum a_i s_i)`.
+    ///
+    /// *Reference*: \[CGGI20\] algorithm 9.
+    BlindRotate {
+        /// Accumulators: [`RotationPlan::lanes`] polynomials for each ciphertext.
+        acc: ViewMut,
+        /// Tables: as many polynomials, or those of one accumulator for all.
+        table: View,
+        /// LWE ciphertexts modulo `2N`: [`lwe_width`](super::lwe_width) polynomials for each.
+        lwe: View,
+        /// Prepared [`Role::Diagonal`](super::Role::Diagonal) with [`RotationPlan::key_polys`]
+        /// polynomials.
+        key: View,
+        /// Dimensions and digits.
+        plan: RotationPlan,
     },
     /// Fused: [`Cmd::Decompose`] followed by [`Cmd::InnerProduct`]; leaves the result in the
     /// extended basis.
@@ -173,6 +238,24 @@ pub enum ElementwiseOp {
     Mul,
     /// `dst += a * b`; `a` must be given.
     MulAcc,
+}
+
+/// The exponents of [`Cmd::Monomial`].
+#[derive(Clone, Debug)]
+pub enum Power {
+    /// One for all polynomials; counts modulo `2N`.
+    Fixed(u64),
+    /// A word of each ciphertext of an LWE batch, for the same number of polynomials each.
+    Word {
+        /// The batch; words count modulo `2N`.
+        lwe: View,
+        /// Polynomials of a ciphertext of the batch.
+        width: usize,
+        /// Which word.
+        index: usize,
+        /// Whether to take the exponent's negative.
+        inverse: bool,
+    },
 }
 
 /// Where the words of [`Cmd::ExpandSeed`] come from.
@@ -211,6 +294,10 @@ pub enum CmdKind {
     Ntt,
     BaseConvert,
     Automorphism,
+    Monomial,
+    Digit,
+    LweModSwitch,
+    LweKeySwitch,
     ExpandSeed,
     InnerProduct,
     DiagMulAcc,
@@ -218,12 +305,13 @@ pub enum CmdKind {
     ModDown,
     Decompose,
     ModMatMul,
+    BlindRotate,
     GadgetProduct,
 }
 
 impl CmdKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Copy,
         Self::Elementwise,
         Self::ScaleLimbs,
@@ -231,6 +319,10 @@ impl CmdKind {
         Self::Ntt,
         Self::BaseConvert,
         Self::Automorphism,
+        Self::Monomial,
+        Self::Digit,
+        Self::LweModSwitch,
+        Self::LweKeySwitch,
         Self::ExpandSeed,
         Self::InnerProduct,
         Self::DiagMulAcc,
@@ -238,6 +330,7 @@ impl CmdKind {
         Self::ModDown,
         Self::Decompose,
         Self::ModMatMul,
+        Self::BlindRotate,
         Self::GadgetProduct,
     ];
 
@@ -245,7 +338,21 @@ impl CmdKind {
     pub const fn is_fused(self) -> bool {
         matches!(
             self,
-            Self::Tensor | Self::ModDown | Self::Decompose | Self::ModMatMul | Self::GadgetProduct
+            Self::Tensor
+                | Self::ModDown
+                | Self::Decompose
+                | Self::ModMatMul
+                | Self::BlindRotate
+                | Self::GadgetProduct
+        )
+    }
+
+    /// Whether the host may run the kind for a device that does not, on words it fetches and
+    /// sends back. Such commands count as [host fallbacks](crate::device::Stats).
+    pub const fn has_host_form(self) -> bool {
+        matches!(
+            self,
+            Self::Monomial | Self::Digit | Self::LweModSwitch | Self::LweKeySwitch
         )
     }
 
@@ -259,6 +366,10 @@ impl CmdKind {
             Self::Ntt => "ntt",
             Self::BaseConvert => "base_convert",
             Self::Automorphism => "automorphism",
+            Self::Monomial => "monomial",
+            Self::Digit => "digit",
+            Self::LweModSwitch => "lwe_mod_switch",
+            Self::LweKeySwitch => "lwe_key_switch",
             Self::ExpandSeed => "expand_seed",
             Self::InnerProduct => "inner_product",
             Self::DiagMulAcc => "diag_mul_acc",
@@ -266,6 +377,7 @@ impl CmdKind {
             Self::ModDown => "mod_down",
             Self::Decompose => "decompose",
             Self::ModMatMul => "mod_mat_mul",
+            Self::BlindRotate => "blind_rotate",
             Self::GadgetProduct => "gadget_product",
         }
     }
@@ -282,6 +394,10 @@ impl Cmd {
             Self::Ntt { .. } => CmdKind::Ntt,
             Self::BaseConvert { .. } => CmdKind::BaseConvert,
             Self::Automorphism { .. } => CmdKind::Automorphism,
+            Self::Monomial { .. } => CmdKind::Monomial,
+            Self::Digit { .. } => CmdKind::Digit,
+            Self::LweModSwitch { .. } => CmdKind::LweModSwitch,
+            Self::LweKeySwitch { .. } => CmdKind::LweKeySwitch,
             Self::ExpandSeed { .. } => CmdKind::ExpandSeed,
             Self::InnerProduct { .. } => CmdKind::InnerProduct,
             Self::DiagMulAcc { .. } => CmdKind::DiagMulAcc,
@@ -289,6 +405,7 @@ impl Cmd {
             Self::ModDown { .. } => CmdKind::ModDown,
             Self::Decompose { .. } => CmdKind::Decompose,
             Self::ModMatMul { .. } => CmdKind::ModMatMul,
+            Self::BlindRotate { .. } => CmdKind::BlindRotate,
             Self::GadgetProduct { .. } => CmdKind::GadgetProduct,
         }
     }
@@ -303,6 +420,10 @@ impl Cmd {
             | Self::Ntt { buf: dst, .. }
             | Self::BaseConvert { dst, .. }
             | Self::Automorphism { dst, .. }
+            | Self::Monomial { dst, .. }
+            | Self::Digit { dst, .. }
+            | Self::LweModSwitch { dst, .. }
+            | Self::LweKeySwitch { dst, .. }
             | Self::ExpandSeed { dst, .. }
             | Self::InnerProduct { acc: dst, .. }
             | Self::DiagMulAcc { acc: dst, .. }
@@ -310,6 +431,7 @@ impl Cmd {
             | Self::ModDown { dst, .. }
             | Self::Decompose { dst, .. }
             | Self::ModMatMul { dst, .. }
+            | Self::BlindRotate { acc: dst, .. }
             | Self::GadgetProduct { acc: dst, .. } => dst,
         }
     }
@@ -320,15 +442,25 @@ impl Cmd {
             Self::Copy { src, .. }
             | Self::BaseConvert { src, .. }
             | Self::Automorphism { src, .. }
+            | Self::Digit { src, .. }
+            | Self::LweModSwitch { src, .. }
+            | Self::LweKeySwitch { src, .. }
             | Self::ModDown { src, .. }
-            | Self::Decompose { src, .. }
-            | Self::ModMatMul { src, .. } => vec![src],
+            | Self::Decompose { src, .. } => vec![src],
+            Self::ModMatMul { left, src, .. } => left.polys().into_iter().chain([src]).collect(),
             Self::Elementwise { a, b, .. } => a.iter().chain(b).collect(),
             Self::ScaleLimbs { src, .. } | Self::OffsetLimbs { src, .. } => src.iter().collect(),
             Self::Ntt { .. } | Self::ExpandSeed { .. } => Vec::new(),
             Self::InnerProduct { digits, key, .. } => vec![digits, key],
             Self::DiagMulAcc { terms, .. } => terms.iter().flat_map(|(a, b)| [a, b]).collect(),
             Self::Tensor { a, b, .. } => vec![a, b],
+            Self::Monomial { src, power, .. } => match power {
+                Power::Fixed(_) => vec![src],
+                Power::Word { lwe, .. } => vec![src, lwe],
+            },
+            Self::BlindRotate {
+                table, lwe, key, ..
+            } => vec![table, lwe, key],
             Self::GadgetProduct { src, key, .. } => vec![src, key],
         }
     }
@@ -355,11 +487,35 @@ impl Cmd {
             Self::Copy { dst, src }
             | Self::BaseConvert { dst, src, .. }
             | Self::Automorphism { dst, src, .. }
+            | Self::Digit { dst, src, .. }
+            | Self::LweModSwitch { dst, src, .. }
+            | Self::LweKeySwitch { dst, src, .. }
             | Self::ModDown { dst, src, .. }
-            | Self::Decompose { dst, src, .. }
-            | Self::ModMatMul { dst, src, .. } => {
+            | Self::Decompose { dst, src, .. } => {
                 f(dst.inner());
                 f(src);
+            }
+            Self::ModMatMul { dst, left, src, .. } => {
+                f(dst.inner());
+                left.polys_mut().into_iter().for_each(&mut *f);
+                f(src);
+            }
+            Self::BlindRotate {
+                acc,
+                table,
+                lwe,
+                key,
+                ..
+            } => {
+                f(acc.inner());
+                [table, lwe, key].into_iter().for_each(f);
+            }
+            Self::Monomial { dst, src, power } => {
+                f(dst.inner());
+                f(src);
+                if let Power::Word { lwe, .. } = power {
+                    f(lwe);
+                }
             }
             Self::Elementwise { dst, a, b, .. } => {
                 f(dst.inner());

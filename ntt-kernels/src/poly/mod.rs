@@ -9,11 +9,14 @@
 //! | [`PolyBuf`], [`Prepared`] | device-resident data, plain or in device-private form |
 //! | [`View`], [`ViewMut`] | a window of a buffer: the operand or destination of a command |
 //! | [`Cmd`], [`CmdKind`] | a command as data |
+//! | [`Factors`] | the left operand of a matrix product: integers or polynomials |
 //! | [`IntMatrix`] | small integers: the left operand of a matrix product |
 //! | [`BaseConvertPlan`], [`GadgetPlan`], [`ModDownPlan`] | constants of the composite commands |
+//! | [`DigitPlan`], [`RotationPlan`], [`LweSwitchKey`] | the same for TFHE |
 
 mod buf;
 mod cmd;
+mod factors;
 mod int_matrix;
 mod limbs;
 mod plans;
@@ -21,8 +24,12 @@ mod spec;
 
 pub(crate) use buf::Owner;
 pub use buf::{BufClass, Form, PolyBuf, Prepared, RawBuf, Role, View, ViewMut};
-pub use cmd::{Cmd, CmdKind, ElementwiseOp, SeedLayout};
+pub use cmd::{Cmd, CmdKind, ElementwiseOp, Power, SeedLayout};
+pub use factors::Factors;
 pub use int_matrix::IntMatrix;
 pub use limbs::{Domain, LimbSet, Shape};
-pub use plans::{BaseConvertPlan, GadgetDigit, GadgetPlan, LiftMode, ModDownPlan};
+pub use plans::{
+    BaseConvertPlan, DigitPlan, GadgetDigit, GadgetPlan, LWE_WORD_BITS, LiftMode, LweSwitchKey,
+    ModDownPlan, RotationPlan, lwe_mod_switch, lwe_width, to_lwe_word,
+};
 pub use spec::{MAX_LOG_N, MIN_LOG_N, RingId, RingSpec};

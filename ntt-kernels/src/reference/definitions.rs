@@ -32,14 +32,17 @@ impl<'a> Rows<'a> {
             .map(|(row, limb)| (row, limb, spec.modulus(limb)))
     }
 
-    /// One result word from each position.
+    /// One result word from each position. There is room for all of them from the start, so that
+    /// none stays behind in an outgrown allocation.
     fn map(&self, f: impl Fn(&Modulus, usize, usize) -> u64) -> Words {
         let n = self.shape.n();
         let words = self.each().flat_map(|(row, _, m)| {
             let f = &f;
             (0..n).map(move |i| f(m, row, row * n + i))
         });
-        Zeroizing::new(words.collect())
+        let mut out = Zeroizing::new(Vec::with_capacity(self.shape.words()));
+        out.extend(words);
+        out
     }
 
     /// `dst` is read by `MulAcc` only.
@@ -136,7 +139,9 @@ impl<'a> Rows<'a> {
                     let x = src[(poly * sources.len() + k) * n + i];
                     spec.modulus(limb).mul(x, plan.inv_hats()[k].value)
                 });
-                let digits = Zeroizing::new(digits.collect::<Vec<u64>>());
+                let mut row = Zeroizing::new(Vec::with_capacity(sources.len()));
+                row.extend(digits);
+                let digits: Zeroizing<Vec<u64>> = row;
                 // floor(1/2 + sum_k y_k / q_k) with 64 fractional bits.
                 let fractions = digits.iter().enumerate();
                 let sum: u128 = fractions

@@ -17,7 +17,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
-    device::{Capabilities, Device, RingBackend},
+    device::{Capabilities, Device, RingBackend, host_form},
     error::{Error, Result},
     poly::{BufClass, Cmd, CmdKind, Domain, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
@@ -140,6 +140,12 @@ impl ReferenceRing {
                 Domain::Coeff => rows.automorphism_coeff(&gather(src), *galois),
                 Domain::Eval => rows.automorphism_eval(&gather(src), *galois),
             },
+            Cmd::Monomial { .. }
+            | Cmd::Digit { .. }
+            | Cmd::LweModSwitch { .. }
+            | Cmd::LweKeySwitch { .. } => {
+                return host_form::run(&self.spec, cmd, |view| Ok(gather(view)));
+            }
             Cmd::ExpandSeed { seed, .. } => rows.expand_seed(seed),
             Cmd::InnerProduct {
                 acc,
@@ -173,6 +179,7 @@ impl ReferenceRing {
             | Cmd::ModDown { .. }
             | Cmd::Decompose { .. }
             | Cmd::ModMatMul { .. }
+            | Cmd::BlindRotate { .. }
             | Cmd::GadgetProduct { .. } => {
                 return Err(Error::Unsupported {
                     op: "ReferenceDevice::submit",
@@ -207,7 +214,10 @@ fn repeat(words: Words, len: usize) -> Words {
     if words.len() == len {
         return words;
     }
-    Zeroizing::new(words.iter().copied().cycle().take(len).collect())
+    // Room for all of it, so that nothing stays behind in an outgrown allocation.
+    let mut out = Zeroizing::new(Vec::with_capacity(len));
+    out.extend(words.iter().copied().cycle().take(len));
+    out
 }
 
 fn read(view: &View) -> RwLockReadGuard<'_, Vec<u64>> {

@@ -4,7 +4,10 @@
 use super::Ring;
 use crate::{
     error::Result,
-    poly::{Cmd, Domain, ElementwiseOp, GadgetPlan, IntMatrix, ModDownPlan, Shape, View, ViewMut},
+    poly::{
+        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, ModDownPlan, PolyBuf, Power,
+        RotationPlan, Shape, View, ViewMut, lwe_width,
+    },
 };
 
 pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
@@ -17,7 +20,19 @@ pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
             left,
             src,
             lanes,
-        } => mod_mat_mul(ring, &dst, &left, &src, lanes),
+        } => match &left {
+            Factors::Integers(left) => mod_mat_mul(ring, &dst, left, &src, lanes),
+            Factors::Images { polys, log_rows } => {
+                images_mat_mul(ring, &dst, (polys, *log_rows), &src, lanes)
+            }
+        },
+        Cmd::BlindRotate {
+            acc,
+            table,
+            lwe,
+            key,
+            plan,
+        } => BlindRotation::new(ring, acc, lwe, key, plan)?.run(table),
         Cmd::GadgetProduct {
             acc,
             src,
@@ -75,6 +90,37 @@ fn mod_mat_mul(
                     b: Some(product.view()),
                 })?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Row by row: the images of all polynomials, then the sum of the products.
+fn images_mat_mul(
+    ring: &Ring,
+    dst: &ViewMut,
+    (polys, log_rows): (&View, u32),
+    src: &View,
+    lanes: usize,
+) -> Result<()> {
+    let mut images = ring.alloc(polys.shape(), Domain::Eval)?;
+    for i in 0..1 << log_rows {
+        ring.submit(Cmd::Automorphism {
+            dst: images.view_mut(),
+            src: polys.clone(),
+            galois: Factors::galois(dst.log_n(), log_rows, i),
+        })?;
+        for j in 0..polys.batch() {
+            ring.submit(Cmd::Elementwise {
+                op: if j == 0 {
+                    ElementwiseOp::Mul
+                } else {
+                    ElementwiseOp::MulAcc
+                },
+                dst: dst.clone().polys(i * lanes, lanes, 1)?,
+                a: Some(src.clone().polys(j * lanes, lanes, 1)?),
+                b: Some(images.poly(j)?),
+            })?;
         }
     }
     Ok(())
@@ -147,4 +193,111 @@ fn decompose(ring: &Ring, dst: &ViewMut, src: &View, plan: &GadgetPlan) -> Resul
         })?;
     }
     Ok(())
+}
+
+/// The lowering of a blind rotation: its steps, each on the whole batch.
+struct BlindRotation<'a> {
+    ring: &'a Ring,
+    acc: ViewMut,
+    lwe: View,
+    key: View,
+    plan: RotationPlan,
+    /// Shaped like the accumulators: products by monomials.
+    rotated: PolyBuf,
+    /// Shaped like the accumulators: external products.
+    product: PolyBuf,
+    /// One polynomial for each row of a GGSW ciphertext and each accumulator.
+    digits: PolyBuf,
+}
+
+impl<'a> BlindRotation<'a> {
+    fn new(ring: &'a Ring, acc: ViewMut, lwe: View, key: View, plan: RotationPlan) -> Result<Self> {
+        let count = acc.batch() / plan.lanes();
+        let rows = Shape::new(count * plan.row_count(), acc.limbs(), acc.log_n());
+        Ok(Self {
+            ring,
+            rotated: ring.alloc(acc.shape(), Domain::Coeff)?,
+            product: ring.alloc(acc.shape(), Domain::Eval)?,
+            digits: ring.alloc(rows, Domain::Coeff)?,
+            acc,
+            lwe,
+            key,
+            plan,
+        })
+    }
+
+    fn run(mut self, table: View) -> Result<()> {
+        self.ring.submit(Cmd::Monomial {
+            dst: self.acc.clone(),
+            src: table,
+            power: self.power(self.plan.dimension(), true),
+        })?;
+        (0..self.plan.dimension()).try_for_each(|step| self.step(step))
+    }
+
+    /// Word `index` of the LWE ciphertexts as exponents.
+    fn power(&self, index: usize, inverse: bool) -> Power {
+        Power::Word {
+            lwe: self.lwe.clone(),
+            width: lwe_width(self.plan.dimension(), self.acc.log_n()),
+            index,
+            inverse,
+        }
+    }
+
+    /// `acc += GGSW * (X^a acc - acc)`.
+    fn step(&mut self, step: usize) -> Result<()> {
+        let (ring, plan) = (self.ring, self.plan);
+        ring.submit(Cmd::Monomial {
+            dst: self.rotated.view_mut(),
+            src: (*self.acc).clone(),
+            power: self.power(step, false),
+        })?;
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Sub,
+            dst: self.rotated.view_mut(),
+            a: None,
+            b: Some((*self.acc).clone()),
+        })?;
+        self.decompose()?;
+        let count = self.acc.batch() / plan.lanes();
+        for lane in 0..plan.lanes() {
+            let terms = (0..plan.row_count()).map(|row| {
+                let digit = self.digits.view().polys(row, count, plan.row_count())?;
+                let key = self.key.clone();
+                Ok((digit, key.polys(plan.key_poly(step, row, lane), 1, 1)?))
+            });
+            ring.submit(Cmd::DiagMulAcc {
+                acc: self.product.view_mut().polys(lane, count, plan.lanes())?,
+                terms: terms.collect::<Result<_>>()?,
+                accumulate: false,
+            })?;
+        }
+        ring.intt(&mut self.product)?;
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Add,
+            dst: self.acc.clone(),
+            a: None,
+            b: Some(self.product.view()),
+        })?;
+        // Both buffers are written anew in the next step.
+        self.product.domain = Domain::Eval;
+        self.digits.domain = Domain::Coeff;
+        Ok(())
+    }
+
+    /// The digits of `rotated`, transformed.
+    fn decompose(&mut self) -> Result<()> {
+        let (lanes, rows) = (self.plan.lanes(), self.plan.row_count());
+        let count = self.acc.batch() / lanes;
+        for (row, (lane, level)) in self.plan.rows().enumerate() {
+            self.ring.submit(Cmd::Digit {
+                dst: self.digits.view_mut().polys(row, count, rows)?,
+                src: self.rotated.view().polys(lane, count, lanes)?,
+                plan: self.plan.digits(lane),
+                level,
+            })?;
+        }
+        self.ring.ntt(&mut self.digits)
+    }
 }

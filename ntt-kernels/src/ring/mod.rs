@@ -12,7 +12,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use crate::{
-    device::{Capabilities, Device, RingBackend, Stats},
+    device::{Capabilities, Device, RingBackend, Stats, host_form},
     error::{Error, Result},
     poly::{
         BufClass, Cmd, CmdKind, Domain, Form, Owner, PolyBuf, Prepared, RingSpec, Role, Shape, View,
@@ -38,6 +38,7 @@ struct Counters {
     commands: BTreeMap<CmdKind, u64>,
     bytes_h2d: u64,
     bytes_d2h: u64,
+    host_fallbacks: u64,
 }
 
 impl Ring {
@@ -235,7 +236,8 @@ impl Ring {
         })
     }
 
-    /// Checks a command and runs it, lowered where the device lacks the fused kind.
+    /// Checks a command and runs it: lowered where the device lacks the fused kind, on the host
+    /// where it lacks one with a [host form](CmdKind::has_host_form), which the statistics count.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`], [`Error::DomainMismatch`], [`Error::RingMismatch`],
@@ -252,12 +254,32 @@ impl Ring {
         if kind.is_fused() {
             return lower::lower(self, cmd);
         }
+        if kind.has_host_form() {
+            return self.run_on_host(&cmd);
+        }
         let (op, device) = ("Ring::submit", self.0.device.clone());
         Err(Error::Unsupported {
             op,
             device,
             kind: kind.name(),
         })
+    }
+
+    /// Fetches the operands, computes here, sends the result back.
+    fn run_on_host(&self, cmd: &Cmd) -> Result<()> {
+        let (backend, dst) = (&self.0.backend, cmd.dst());
+        let result = host_form::run(self.spec(), cmd, |view| {
+            let mut words = Zeroizing::new(vec![0; view.shape().words()]);
+            backend.download(view, &mut words)?;
+            self.count(|c| c.bytes_d2h += view.shape().bytes());
+            Ok(words)
+        })?;
+        backend.upload(dst, &result)?;
+        self.count(|c| {
+            c.bytes_h2d += dst.shape().bytes();
+            c.host_fallbacks += 1;
+        });
+        Ok(())
     }
 
     /// Waits until every command has run.
@@ -279,7 +301,7 @@ impl Ring {
             commands: counters.commands.clone(),
             bytes_h2d: counters.bytes_h2d,
             bytes_d2h: counters.bytes_d2h,
-            host_fallback_cmds: self.0.backend.host_fallbacks(),
+            host_fallback_cmds: counters.host_fallbacks + self.0.backend.host_fallbacks(),
         }
     }
 

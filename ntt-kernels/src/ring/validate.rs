@@ -3,7 +3,10 @@
 use super::Ring;
 use crate::{
     error::{Error, Result},
-    poly::{BufClass, Cmd, Domain, ElementwiseOp, Form, LimbSet, RingId, Role, SeedLayout, View},
+    poly::{
+        BufClass, Cmd, DigitPlan, Domain, ElementwiseOp, Factors, Form, IntMatrix, LWE_WORD_BITS,
+        LimbSet, Power, RingId, Role, SeedLayout, View, lwe_width,
+    },
 };
 
 pub(super) fn check(ring: &Ring, cmd: &Cmd) -> Result<()> {
@@ -82,6 +85,46 @@ impl Checker<'_> {
                 }
                 self.like(src, dst)
             }
+            Cmd::Monomial { dst, src, power } => {
+                self.domain(dst, Domain::Coeff)?;
+                self.repeated(src, dst)?;
+                match power {
+                    Power::Fixed(_) => Ok(()),
+                    Power::Word {
+                        lwe, width, index, ..
+                    } => self.powers(dst, lwe, *width, *index),
+                }
+            }
+            Cmd::Digit {
+                dst,
+                src,
+                plan,
+                level,
+            } => {
+                self.domain(dst, Domain::Coeff)?;
+                self.like(src, dst)?;
+                if !(1..=plan.levels()).contains(level) {
+                    return self.plan(format!("{plan:?} have no digit {level}"));
+                }
+                self.digits(*plan, dst)
+            }
+            Cmd::LweModSwitch {
+                dst,
+                src,
+                dimension,
+            } => {
+                let width = lwe_width(*dimension, dst.log_n());
+                self.lwe(dst, width, LWE_WORD_BITS)?;
+                self.like(src, dst)
+            }
+            Cmd::LweKeySwitch { dst, src, key } => {
+                let from = lwe_width(key.source(), dst.log_n());
+                let to = lwe_width(key.target(), dst.log_n());
+                self.lwe(dst, to, LWE_WORD_BITS)?;
+                self.lwe(src, from, LWE_WORD_BITS)?;
+                self.limbs(src, dst.limbs())?;
+                self.batch(src, dst.batch() / to * from)
+            }
             Cmd::ExpandSeed { dst, .. } => {
                 self.plain(dst)?;
                 // One digit more would take the nonce of another key.
@@ -152,10 +195,32 @@ impl Checker<'_> {
                 if *lanes == 0 {
                     return self.plan("a row has no polynomials".into());
                 }
+                if let Factors::Images { polys, log_rows } = left {
+                    self.images(polys, *log_rows, dst)?;
+                }
                 self.batch(dst, left.rows() * lanes)?;
                 self.batch(src, left.columns() * lanes)?;
                 self.limbs(src, dst.limbs())?;
                 self.domain(src, dst.domain())
+            }
+            Cmd::BlindRotate {
+                acc,
+                table,
+                lwe,
+                key,
+                plan,
+            } => {
+                let width = lwe_width(plan.dimension(), acc.log_n());
+                self.lwe(acc, plan.lanes(), 0)?;
+                self.lwe(table, plan.lanes(), 0)?;
+                self.repeated(table, acc)?;
+                self.lwe(lwe, width, 0)?;
+                self.limbs(lwe, acc.limbs())?;
+                self.batch(lwe, acc.batch() / plan.lanes() * width)?;
+                (0..plan.lanes()).try_for_each(|lane| self.digits(plan.digits(lane), acc))?;
+                self.prepared(key, Role::Diagonal)?;
+                self.batch(key, plan.key_polys())?;
+                self.has_limbs(key, acc.limbs())
             }
             Cmd::GadgetProduct {
                 acc,
@@ -173,6 +238,23 @@ impl Checker<'_> {
                 self.key(key, plan.digits().len(), plan.extended())
             }
         }
+    }
+
+    /// The left operand of a product of matrices.
+    fn images(&self, polys: &View, log_rows: u32, dst: &View) -> Result<()> {
+        if log_rows > dst.log_n() {
+            return self.plan(format!(
+                "2^{log_rows} rows are more than the degree 2^{}",
+                dst.log_n()
+            ));
+        }
+        if polys.batch() > IntMatrix::MAX_COLUMNS {
+            let most = IntMatrix::MAX_COLUMNS;
+            return self.plan(format!("{} columns are more than {most}", polys.batch()));
+        }
+        self.domain(dst, Domain::Eval)?;
+        self.domain(polys, Domain::Eval)?;
+        self.limbs(polys, dst.limbs())
     }
 
     fn elementwise(
@@ -214,6 +296,23 @@ impl Checker<'_> {
         self.domain(src, dst.domain())
     }
 
+    /// A batch that is used again and again for that of the destination.
+    fn repeated(&self, src: &View, dst: &View) -> Result<()> {
+        self.plain(src)?;
+        self.limbs(src, dst.limbs())?;
+        self.domain(src, dst.domain())?;
+        if dst.batch().is_multiple_of(src.batch()) {
+            return Ok(());
+        }
+        let expected = format!("a batch that divides {}", dst.batch());
+        let got = src.batch().to_string();
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+
     fn eval_pair(&self, view: &View) -> Result<()> {
         self.domain(view, Domain::Eval)?;
         self.batch(view, 2)
@@ -231,6 +330,66 @@ impl Checker<'_> {
             });
         }
         self.has_limbs(key, limbs)
+    }
+
+    /// Word `index` of LWE ciphertexts of `width` polynomials, for equal parts of `dst`.
+    fn powers(&self, dst: &View, lwe: &View, width: usize, index: usize) -> Result<()> {
+        self.lwe(lwe, width, 0)?;
+        let count = lwe.batch() / width;
+        if index >= width << lwe.log_n() {
+            return self.plan(format!(
+                "word {index} of ciphertexts of {width} polynomials"
+            ));
+        }
+        if dst.batch().is_multiple_of(count) {
+            return Ok(());
+        }
+        let expected = format!("equally many polynomials for each of {count} exponents");
+        let got = dst.batch().to_string();
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+
+    /// Ciphertexts of `width` polynomials each, in one limb of more than `bits` bits.
+    fn lwe(&self, view: &View, width: usize, bits: u32) -> Result<()> {
+        self.domain(view, Domain::Coeff)?;
+        let mut limbs = view.limbs().iter();
+        let (first, None) = (limbs.next(), limbs.next()) else {
+            let (expected, got) = ("one limb".into(), view.limbs().to_string());
+            return Err(Error::ShapeMismatch {
+                op: self.op,
+                expected,
+                got,
+            });
+        };
+        if let Some(limb) = first
+            && self.ring.spec().modulus(limb).bits() <= bits
+        {
+            return self.plan(format!("words modulo 2^{bits} do not fit limb {limb}"));
+        }
+        if width > 0 && view.batch().is_multiple_of(width) {
+            return Ok(());
+        }
+        let expected = format!("a multiple of {width} polynomials");
+        let got = view.batch().to_string();
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
+    }
+
+    fn digits(&self, plan: DigitPlan, view: &View) -> Result<()> {
+        let moduli = view.limbs().iter().map(|l| self.ring.spec().modulus(l));
+        match moduli.map(|m| m.bits()).min() {
+            Some(bits) if bits < plan.bits() => {
+                self.plan(format!("{plan:?} do not fit a modulus of {bits} bits"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn constants(&self, dst: &View, consts: &[u64]) -> Result<()> {

@@ -21,6 +21,7 @@ mod dual;
 mod inputs;
 mod programs;
 mod programs_fused;
+mod programs_tfhe;
 mod specs;
 mod suite;
 

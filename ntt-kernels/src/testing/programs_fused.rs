@@ -8,14 +8,15 @@ use super::{
 };
 use crate::{
     error::Result,
-    poly::{Cmd, Domain, GadgetPlan, IntMatrix, LimbSet, ModDownPlan, Role, Shape},
+    poly::{Cmd, Domain, Factors, GadgetPlan, IntMatrix, LimbSet, ModDownPlan, Role, Shape},
 };
 
-pub(super) const ALL: [(&str, Program); 5] = [
+pub(super) const ALL: [(&str, Program); 6] = [
     ("tensor", tensor),
     ("mod_down", mod_down),
     ("decompose", decompose),
     ("mod_mat_mul", mod_mat_mul),
+    ("images_mat_mul", images_mat_mul),
     ("gadget_product", gadget_product),
 ];
 
@@ -194,13 +195,43 @@ fn mod_mat_mul(run: &mut Run<'_>, s: Setup) -> Result<()> {
                     .view_mut()
                     .polys(1, rows * lanes, 1)?
                     .with_limbs(limbs)?,
-                left: left.clone(),
+                left: left.clone().into(),
                 src: src.view().polys(1, columns * lanes, 1)?.with_limbs(limbs)?,
                 lanes,
             })?;
             run.see(format!("{left:?}, {lanes} lanes"), &dst.view())?;
             run.see("source", &src.view())?;
         }
+    }
+    Ok(())
+}
+
+/// The same with images of polynomials on the left: few rows, all rows, one or more columns.
+fn images_mat_mul(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    for (log_rows, columns, lanes) in [(0, 1, 1), (2, 3, 2), (s.log_n.min(5), 2, 1)] {
+        let limbs = s.some_limbs();
+        let rows = 1 << log_rows;
+        let left = run.buffer(s.shape(columns + 1), Domain::Eval, s.input)?;
+        let src = run.buffer(s.shape(2 * columns * lanes), Domain::Eval, OTHER)?;
+        let mut dst = run.buffer(s.shape(rows * lanes + 1), Domain::Eval, OTHER)?;
+        run.ring.submit(Cmd::ModMatMul {
+            dst: dst
+                .view_mut()
+                .polys(1, rows * lanes, 1)?
+                .with_limbs(limbs)?,
+            left: Factors::Images {
+                polys: left.view().polys(1, columns, 1)?.with_limbs(limbs)?,
+                log_rows,
+            },
+            src: src.view().polys(1, columns * lanes, 1)?.with_limbs(limbs)?,
+            lanes,
+        })?;
+        run.see(
+            format!("{rows} x {columns} images, {lanes} lanes"),
+            &dst.view(),
+        )?;
+        run.see("factors", &left.view())?;
+        run.see("source", &src.view())?;
     }
     Ok(())
 }

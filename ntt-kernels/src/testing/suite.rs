@@ -11,7 +11,7 @@ use std::{
 use super::{
     Input,
     dual::position,
-    programs, programs_fused,
+    programs, programs_fused, programs_tfhe,
     specs::{self, TestRing},
 };
 use crate::{
@@ -293,8 +293,11 @@ impl Case {
 
 /// Every program on every degree, batch and input of a ring.
 fn check_ring(ring: &TestRing, reference: &Ring, candidates: &mut [Candidate<'_>]) {
-    let primitives = programs::ALL.map(|(kind, program)| (kind, program, false));
-    let fused = programs_fused::ALL.map(|(kind, program)| (kind, program, true));
+    let primitives = programs::ALL.iter().chain(&programs_tfhe::PRIMITIVE);
+    let fused = programs_fused::ALL.iter().chain(&programs_tfhe::FUSED);
+    let all: Vec<_> = (primitives.map(|&(kind, program)| (kind, program, false)))
+        .chain(fused.map(|&(kind, program)| (kind, program, true)))
+        .collect();
     let inputs = Inputs::default();
     for (&log_n, &batch, &input) in ring.setups() {
         let setup = Setup {
@@ -303,7 +306,7 @@ fn check_ring(ring: &TestRing, reference: &Ring, candidates: &mut [Candidate<'_>
             batch,
             input,
         };
-        for &(kind, program, fused) in primitives.iter().chain(&fused) {
+        for &(kind, program, fused) in &all {
             let case = Case {
                 program,
                 setup,

@@ -3,7 +3,7 @@
 use ringloom_ntt::poly::{Cmd, Domain, LimbSet, PolyBuf, Shape};
 use zeroize::Zeroizing;
 
-use super::{CoeffForm, CoeffMatrix, blocks_of, oriented};
+use super::{CoeffForm, CoeffMatrix, CoeffScale, blocks_of, oriented};
 use crate::{
     ckks::{Decryptor, Encryptor},
     error::{Error, Result},
@@ -38,7 +38,28 @@ impl CoeffMatrix {
         let session = encryptor.session();
         let key = encryptor.key_id();
         let one = |coeffs: &[i128]| encryptor.encrypt_coeffs(coeffs, level, &mut random);
-        Self::encrypt_by(session, key, form, shape, values, level, log_scale, one)
+        let scale = CoeffScale::PowerOfTwo(log_scale);
+        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
+    }
+
+    /// Encrypts a row-major matrix as a factor: at the product of the primes that its level
+    /// drops, for [`CoeffMatMul`](super::CoeffMatMul).
+    ///
+    /// # Errors
+    /// As [`CoeffMatrix::encrypt`]; [`Error::LevelExhausted`] at level 0, which drops nothing.
+    pub fn encrypt_factor(
+        encryptor: &Encryptor,
+        form: CoeffForm,
+        shape: (usize, usize),
+        values: &[f64],
+        level: usize,
+    ) -> Result<Self> {
+        let mut random = SecureRandom::from_os()?;
+        let session = encryptor.session();
+        let key = encryptor.key_id();
+        let one = |coeffs: &[i128]| encryptor.encrypt_coeffs(coeffs, level, &mut random);
+        let scale = CoeffScale::Factor;
+        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
     }
 
     /// Encrypts under the secret key itself, with less noise: as [`CoeffMatrix::encrypt`].
@@ -56,7 +77,27 @@ impl CoeffMatrix {
         let mut random = SecureRandom::from_os()?;
         let (session, key) = (secret.session(), secret.id());
         let one = |coeffs: &[i128]| secret.encrypt_coeffs(coeffs, level, &mut random);
-        Self::encrypt_by(session, key, form, shape, values, level, log_scale, one)
+        let scale = CoeffScale::PowerOfTwo(log_scale);
+        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
+    }
+
+    /// Encrypts a factor under the secret key itself, with less noise: as
+    /// [`CoeffMatrix::encrypt_factor`].
+    ///
+    /// # Errors
+    /// As [`CoeffMatrix::encrypt_factor`].
+    pub fn encrypt_factor_under(
+        secret: &SecretKey,
+        form: CoeffForm,
+        shape: (usize, usize),
+        values: &[f64],
+        level: usize,
+    ) -> Result<Self> {
+        let mut random = SecureRandom::from_os()?;
+        let (session, key) = (secret.session(), secret.id());
+        let one = |coeffs: &[i128]| secret.encrypt_coeffs(coeffs, level, &mut random);
+        let scale = CoeffScale::Factor;
+        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
     }
 
     #[allow(clippy::too_many_arguments)] // both callers pass on what their callers gave
@@ -67,7 +108,7 @@ impl CoeffMatrix {
         shape: (usize, usize),
         values: &[f64],
         level: usize,
-        log_scale: u32,
+        scale: CoeffScale,
         mut one: impl FnMut(&[i128]) -> Result<PolyBuf>,
     ) -> Result<Self> {
         let op = "CoeffMatrix::encrypt";
@@ -78,7 +119,7 @@ impl CoeffMatrix {
             return Err(Error::Shape { op, expected, got });
         }
         let (ring, params) = (session.ring(), session.params());
-        let integers = integers(op, values, log_scale, session, level)?;
+        let integers = integers(op, values, scale, session, level)?;
         let (vectors, length) = oriented(form, shape);
         let entry = |vector: usize, at: usize| match form {
             CoeffForm::Rows => integers[vector * columns + at],
@@ -106,7 +147,7 @@ impl CoeffMatrix {
             shape,
             form,
             level,
-            log_scale,
+            scale,
             key_id,
             session: session.clone(),
             blocks,
@@ -122,7 +163,7 @@ impl CoeffMatrix {
         let op = "CoeffMatrix::decrypt";
         let (vectors, length) = oriented(self.form, self.shape);
         let (n, columns) = (self.session.params().n(), self.shape.1);
-        let inverse_scale = (-f64::from(self.log_scale)).exp2();
+        let inverse_scale = 1.0 / self.scale.value(self.session.params(), self.level)?;
         let mut values = vec![0.0; vectors * length];
         for block in 0..self.blocks.len() {
             let used = (length - block * n).min(n);
@@ -146,15 +187,17 @@ impl CoeffMatrix {
     }
 }
 
-/// `round(values * 2^log_scale)`, checked against the limbs of a level.
+/// `round(values * scale)`, checked against the limbs of a level.
 pub(super) fn integers(
     op: &'static str,
     values: &[f64],
-    log_scale: u32,
+    scale: CoeffScale,
     session: &Session,
     level: usize,
 ) -> Result<Zeroizing<Vec<i64>>> {
-    if log_scale > MAX_LOG_SCALE {
+    if let CoeffScale::PowerOfTwo(log_scale) = scale
+        && log_scale > MAX_LOG_SCALE
+    {
         return Err(Error::InvalidParams {
             op,
             what: "the scale is too large",
@@ -167,7 +210,7 @@ pub(super) fn integers(
     let limit = headroom(session, params.level(level)?.limbs())
         .min(62.0)
         .exp2();
-    let scale = f64::from(log_scale).exp2();
+    let scale = scale.value(params, level)?;
     let integer = |(index, &value): (usize, &f64)| {
         if !value.is_finite() {
             return Err(Error::NotFinite { op, index });

@@ -6,16 +6,25 @@
 //! | [`CoeffMatrix`] | an encrypted matrix, one ciphertext per row or column |
 //! | [`CoeffForm`] | whether rows or columns are encrypted |
 //! | [`PlainMatrix`] | a plaintext factor, rounded for one level |
+//! | [`TransposePlan`], [`Transpose`] | from one form to the other |
+//! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
 
 mod encrypt;
+mod mat_mul;
 mod product;
+mod transpose;
+mod transpose_plan;
+mod tree;
 mod wire;
 
 use std::fmt;
 
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
+pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
+pub use transpose::Transpose;
+pub use transpose_plan::TransposePlan;
 pub use wire::CoeffMatrixInfo;
 
 use crate::{
@@ -51,6 +60,8 @@ impl CoeffForm {
 /// Its scale is a power of two that products keep: a factor is rounded at the product of the
 /// primes that its level drops, so the rescale divides by exactly what the factor brought in. It is
 /// therefore independent of the scales of the parameters' table, which hold for values in slots.
+/// A matrix may also be encrypted [as a factor](CoeffMatrix::encrypt_factor), at the product of the primes
+/// that its level drops: the left side of a [`CoeffMatMul`].
 ///
 /// # Reference
 /// \[BCHPS24\] sections 3 and 4, for the reduction to plain products.
@@ -58,11 +69,53 @@ pub struct CoeffMatrix {
     shape: (usize, usize),
     form: CoeffForm,
     level: usize,
-    log_scale: u32,
+    scale: CoeffScale,
     key_id: KeyId,
     session: Session,
     /// Block by block: two polynomials for each encrypted vector, evaluation domain.
     blocks: Vec<PolyBuf>,
+}
+
+/// The scale of a [`CoeffMatrix`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CoeffScale {
+    /// Two to this power.
+    PowerOfTwo(u32),
+    /// The product of the primes that its level drops: a product with it keeps the scale of the
+    /// other side.
+    Factor,
+}
+
+impl CoeffScale {
+    /// The scale as a number, at a level.
+    ///
+    /// # Errors
+    /// [`Error::LevelExhausted`] for a factor at level 0, which drops nothing, or a level above the
+    /// chain.
+    pub fn value(self, params: &Params, level: usize) -> Result<f64> {
+        match self {
+            Self::PowerOfTwo(log) => Ok(f64::from(log).exp2()),
+            Self::Factor if level == 0 => Err(Error::LevelExhausted {
+                op: "CoeffScale::value",
+                needed: 1,
+                available: 0,
+            }),
+            Self::Factor => {
+                let dropped = params.level(level)?.dropped().iter();
+                let moduli = dropped.map(|l| params.ring_spec().modulus(l).value() as f64);
+                Ok(moduli.product())
+            }
+        }
+    }
+}
+
+impl fmt::Display for CoeffScale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PowerOfTwo(log) => write!(f, "scale 2^{log}"),
+            Self::Factor => f.write_str("the scale of a factor"),
+        }
+    }
 }
 
 impl CoeffMatrix {
@@ -81,9 +134,20 @@ impl CoeffMatrix {
         self.level
     }
 
-    /// Logarithm of the scale.
+    /// The scale.
+    pub fn scale(&self) -> CoeffScale {
+        self.scale
+    }
+
+    /// Logarithm of the scale; of a factor's, which is near a power of two, the nearest.
     pub fn log_scale(&self) -> u32 {
-        self.log_scale
+        match self.scale {
+            CoeffScale::PowerOfTwo(log) => log,
+            CoeffScale::Factor => {
+                let value = self.scale.value(self.session.params(), self.level);
+                value.map_or(0, |value| value.log2().round() as u32)
+            }
+        }
     }
 
     /// Identity of the key it is encrypted under.
@@ -171,7 +235,7 @@ impl CoeffMatrix {
             return Err(Error::Shape { op, expected, got });
         }
         let (ring, spec) = (self.session.ring(), self.spec()?);
-        let integers = encrypt::integers(op, bias, self.log_scale, &self.session, self.level)?;
+        let integers = encrypt::integers(op, bias, self.scale, &self.session, self.level)?;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for (index, block) in self.blocks.iter().enumerate() {
             let ones = self.ones(index)?;
@@ -210,15 +274,12 @@ impl CoeffMatrix {
 
     fn pairwise(&self, op: &'static str, how: ElementwiseOp, other: &Self) -> Result<Self> {
         self.session.check_params(op, other.session.params().id())?;
-        if self.key_id != other.key_id {
-            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
-            return Err(Error::KeyMismatch { op, expected, got });
-        }
+        other.check_key(op, self.key_id)?;
         if self.level != other.level {
             let (expected, got) = (self.level, other.level);
             return Err(Error::LevelMismatch { op, expected, got });
         }
-        let same = |m: &Self| (m.shape, m.form, m.log_scale);
+        let same = |m: &Self| (m.shape, m.form, m.scale);
         if same(self) != same(other) {
             let (expected, got) = (self.describe(), other.describe());
             return Err(Error::Shape { op, expected, got });
@@ -238,13 +299,21 @@ impl CoeffMatrix {
         Ok(self.with(blocks, self.shape, self.level))
     }
 
+    fn check_key(&self, op: &'static str, key_id: KeyId) -> Result<()> {
+        if self.key_id == key_id {
+            return Ok(());
+        }
+        let (expected, got) = (key_id.to_string(), self.key_id.to_string());
+        Err(Error::KeyMismatch { op, expected, got })
+    }
+
     /// Other ciphertexts of the same key, scale and form.
     fn with(&self, blocks: Vec<PolyBuf>, shape: (usize, usize), level: usize) -> Self {
         Self {
             shape,
             form: self.form,
             level,
-            log_scale: self.log_scale,
+            scale: self.scale,
             key_id: self.key_id,
             session: self.session.clone(),
             blocks,
@@ -267,7 +336,7 @@ impl CoeffMatrix {
 
     fn describe(&self) -> String {
         let ((rows, columns), form) = (self.shape, self.form.name());
-        format!("{rows} x {columns} in {form} at scale 2^{}", self.log_scale)
+        format!("{rows} x {columns} in {form} at {}", self.scale)
     }
 
     /// The ciphertexts of some vectors of a block.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ringloom_ntt::poly::{Cmd, Domain, IntMatrix, Shape};
 
-use super::{CoeffForm, CoeffMatrix};
+use super::{CoeffForm, CoeffMatrix, CoeffScale};
 use crate::{
     error::{Error, Result},
     params::{Params, ParamsId},
@@ -129,6 +129,13 @@ impl PlainMatrix {
             let (expected, got) = (level, x.level);
             return Err(Error::LevelMismatch { op, expected, got });
         }
+        if x.scale == CoeffScale::Factor {
+            let expected = "a matrix at a power of two, since one level down a factor has another \
+                            scale"
+                .into();
+            let got = x.describe();
+            return Err(Error::Shape { op, expected, got });
+        }
         let (rows, columns) = (self.matrix.rows(), self.matrix.columns());
         if x.vectors() != columns {
             let expected = match x.form {
@@ -147,7 +154,7 @@ impl PlainMatrix {
             let mut product = ring.alloc(shape(spec.limbs()), Domain::Eval)?;
             ring.submit(Cmd::ModMatMul {
                 dst: product.view_mut(),
-                left: self.matrix.clone(),
+                left: self.matrix.clone().into(),
                 src: block.view(),
                 lanes: 2,
             })?;

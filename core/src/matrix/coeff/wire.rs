@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use ringloom_ntt::poly::{Domain, LimbSet, Shape};
 
-use super::{CoeffForm, CoeffMatrix, blocks_of, encrypt::MAX_LOG_SCALE, oriented};
+use super::{CoeffForm, CoeffMatrix, CoeffScale, blocks_of, encrypt::MAX_LOG_SCALE, oriented};
 use crate::{
     error::Result,
     rlwe::KeyId,
@@ -15,6 +15,9 @@ use crate::{
 /// Largest number of rows or columns out of bytes.
 const MAX_LENGTH: usize = 1 << 24;
 
+/// Stands for the scale of a factor.
+const FACTOR: u32 = u32::MAX;
+
 /// What a file or message says about its matrix before anything is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoeffMatrixInfo {
@@ -24,8 +27,8 @@ pub struct CoeffMatrixInfo {
     pub form: CoeffForm,
     /// The level.
     pub level: usize,
-    /// Logarithm of the scale.
-    pub log_scale: u32,
+    /// The scale.
+    pub scale: CoeffScale,
 }
 
 impl CoeffMatrixInfo {
@@ -54,15 +57,19 @@ impl CoeffMatrixInfo {
             CoeffForm::Rows
         };
         let level = reader.size("a level", max_level)?;
-        let log_scale = reader.u32()?;
-        if log_scale > MAX_LOG_SCALE {
-            return Err(reader.refuse(format!("a scale of at most 2^{MAX_LOG_SCALE}"), log_scale));
-        }
+        let scale = match reader.u32()? {
+            FACTOR if level > 0 => CoeffScale::Factor,
+            log_scale if log_scale <= MAX_LOG_SCALE => CoeffScale::PowerOfTwo(log_scale),
+            bad => {
+                let expected = format!("a scale of at most 2^{MAX_LOG_SCALE}, or a factor's");
+                return Err(reader.refuse(expected, bad));
+            }
+        };
         Ok(Self {
             shape,
             form,
             level,
-            log_scale,
+            scale,
         })
     }
 }
@@ -78,7 +85,10 @@ impl Encode for CoeffMatrix {
             w.size(self.shape.1)?;
             w.u8(u8::from(self.form == CoeffForm::Columns))?;
             w.size(self.level)?;
-            w.u32(self.log_scale)?;
+            w.u32(match self.scale {
+                CoeffScale::PowerOfTwo(log_scale) => log_scale,
+                CoeffScale::Factor => FACTOR,
+            })?;
             self.blocks.iter().try_for_each(|block| {
                 let words = ring.download(block)?;
                 w.words(params.ring_spec(), limbs, &words)
@@ -98,7 +108,7 @@ impl Decode for CoeffMatrix {
             shape,
             form,
             level,
-            log_scale,
+            scale,
         } = CoeffMatrixInfo::read(&mut reader, params.max_level())?;
         let (vectors, length) = oriented(form, shape);
         let limbs = params.level(level)?.limbs();
@@ -118,7 +128,7 @@ impl Decode for CoeffMatrix {
             shape,
             form,
             level,
-            log_scale,
+            scale,
             key_id,
             session: session.clone(),
             blocks,

@@ -1,13 +1,10 @@
 //! AVX2 and FMA: four lanes.
 
-use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op};
-use super::factors::float_factor;
-use super::float::Field;
-use super::passes;
+use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op, float_dot_two};
+use super::float;
 use super::vector::{Constants, Simd};
-use super::vectorised::Vectorised;
+use super::vectorised::{Forward, Inverse, TwoSums, Vectorised};
 use crate::arith::Modulus;
-use crate::cpu::tables::LimbTables;
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX2 and FMA.
@@ -145,19 +142,21 @@ impl Simd for Avx2 {
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn ntt_forward(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(0, 4, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::forward::<_, 4, 3>(f, &factors.forward, factors.degree(tables, log_n), x);
+unsafe fn forward(s: Avx2, call: &Forward<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::forward::<_, 4, 3>(s, call, 0) }
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn ntt_inverse(s: Avx2, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(0, 4, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::inverse::<_, 4, 3>(f, &factors.inverse, factors.degree(tables, log_n), x);
+unsafe fn inverse(s: Avx2, call: &Inverse<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::inverse::<_, 4, 3>(s, call, 0) }
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dot_two(s: Avx2, call: &TwoSums<'_>) {
+    // SAFETY: passed on.
+    unsafe { float_dot_two(s, call) }
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -166,8 +165,19 @@ unsafe fn enter<O: Op>(s: Avx2, call: &Call<'_>) {
     unsafe { O::run(s, call) }
 }
 
+#[target_feature(enable = "avx2,fma")]
+fn compiled<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 impl Vectorised for Avx2 {
     const NAME: &'static str = "avx2";
+
+    #[inline]
+    fn compiled<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { compiled(f) }
+    }
 
     #[inline]
     unsafe fn enter<O: Op>(self, call: &Call<'_>) {
@@ -175,14 +185,18 @@ impl Vectorised for Avx2 {
         unsafe { enter::<O>(self, call) }
     }
 
-    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
-        // SAFETY: a token exists only where AVX2 and FMA were detected.
-        unsafe { ntt_forward(self, tables, x) }
+    unsafe fn forward(self, call: &Forward<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { forward(self, call) }
     }
 
-    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
-        // SAFETY: a token exists only where AVX2 and FMA were detected.
-        unsafe { ntt_inverse(self, tables, x) }
+    fn takes_lift(self, m: &Modulus, _: usize, offset: u64, below: u64) -> bool {
+        float::entry(m, offset, below).is_some()
+    }
+
+    unsafe fn inverse(self, call: &Inverse<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { inverse(self, call) }
     }
 
     fn dot_group(_: &Modulus) -> usize {
@@ -192,6 +206,11 @@ impl Vectorised for Avx2 {
     unsafe fn dot(self, call: &Call<'_>) {
         // SAFETY: passed on.
         unsafe { Vectorised::enter::<FloatDot>(self, call) }
+    }
+
+    unsafe fn dot_two(self, call: &TwoSums<'_>) {
+        // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
+        unsafe { dot_two(self, call) }
     }
 
     fn combine_group(_: &Modulus, _: u32) -> usize {

@@ -4,19 +4,17 @@ use super::amx::Amx;
 use super::avx2::Avx2;
 use super::bytes;
 use super::elementwise::{Call, Op};
-use super::factors::{float_factor, ifma_factor};
-use super::float::Field;
-use super::ifma::Ifma;
-use super::passes;
+use super::float;
+use super::ifma::{self, Ifma};
 use super::vector::{Constants, Simd};
-use super::vectorised::Vectorised;
+use super::vectorised::{Forward, Inverse, TwoSums, Vectorised};
 use super::vnni::Vnni;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::BytePanels;
-use crate::cpu::tables::LimbTables;
+use crate::cpu::packed::{self, Packed};
 use std::arch::x86_64::*;
 
-/// Proof that the machine has AVX-512 F, DQ, VL and IFMA, and AVX2 and FMA.
+/// Proof that the machine has AVX-512 F, DQ, VL, IFMA and VBMI, and AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512Ifma {
     /// For rings too small for eight lanes.
@@ -47,7 +45,8 @@ impl Avx512Ifma {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512ifma"))
+            && is_x86_feature_detected!("avx512ifma")
+            && is_x86_feature_detected!("avx512vbmi"))
         .then(|| Self {
             narrow,
             bytes: Bytes::available().next(),
@@ -210,35 +209,27 @@ impl Avx512Ifma {
 const MIN_DEGREE: usize = 64;
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn float_forward(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(1, 8, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::forward::<_, 8, 7>(f, &factors.forward, factors.degree(tables, log_n), x);
+unsafe fn float_forward(s: Avx512Ifma, call: &Forward<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::forward::<_, 8, 7>(s, call, 1) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn float_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(1, 8, float_factor);
-    let f = Field::new(s, tables.modulus().value());
-    passes::inverse::<_, 8, 7>(f, &factors.inverse, factors.degree(tables, log_n), x);
+unsafe fn float_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+    // SAFETY: passed on.
+    unsafe { float::inverse::<_, 8, 7>(s, call, 1) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn ifma_forward(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(2, 8, ifma_factor);
-    let f = Ifma::new(s, tables.modulus(), log_n);
-    passes::forward::<_, 8, 7>(f, &factors.forward, factors.degree(tables, log_n), x);
+unsafe fn ifma_forward(s: Avx512Ifma, call: &Forward<'_>) {
+    // SAFETY: passed on.
+    unsafe { ifma::forward(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-fn ifma_inverse(s: Avx512Ifma, tables: &LimbTables, x: &mut [u64]) {
-    let log_n = tables.log_n(x.len());
-    let factors = tables.factors(2, 8, ifma_factor);
-    let f = Ifma::new(s, tables.modulus(), log_n);
-    passes::inverse::<_, 8, 7>(f, &factors.inverse, factors.degree(tables, log_n), x);
+unsafe fn ifma_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+    // SAFETY: passed on.
+    unsafe { ifma::inverse(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
@@ -247,8 +238,19 @@ unsafe fn enter<O: Op>(s: Avx512Ifma, call: &Call<'_>) {
     unsafe { O::run(s, call) }
 }
 
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn compiled<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 impl Vectorised for Avx512Ifma {
     const NAME: &'static str = "avx512ifma";
+
+    #[inline]
+    fn compiled<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { compiled(f) }
+    }
 
     #[inline]
     unsafe fn enter<O: Op>(self, call: &Call<'_>) {
@@ -257,30 +259,38 @@ impl Vectorised for Avx512Ifma {
         unsafe { enter::<O>(self, call) }
     }
 
-    fn forward(self, tables: &LimbTables, x: &mut [u64]) {
-        if x.len() < MIN_DEGREE {
-            return self.narrow.forward(tables, x);
-        }
-        // SAFETY: a token exists only where the instruction set was detected.
+    unsafe fn forward(self, call: &Forward<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
         unsafe {
-            if Ifma::takes_forward(tables.modulus(), x.len()) {
-                ifma_forward(self, tables, x)
+            if call.n < MIN_DEGREE {
+                self.narrow.forward(call)
+            } else if Ifma::takes_forward(call.tables.modulus(), call.n) {
+                ifma_forward(self, call)
             } else {
-                float_forward(self, tables, x)
+                float_forward(self, call)
             }
         }
     }
 
-    fn inverse(self, tables: &LimbTables, x: &mut [u64]) {
-        if x.len() < MIN_DEGREE {
-            return self.narrow.inverse(tables, x);
+    fn takes_lift(self, m: &Modulus, n: usize, offset: u64, below: u64) -> bool {
+        if n >= MIN_DEGREE && Ifma::takes_forward(m, n) {
+            Ifma::entry(m, n, offset, below).is_some()
+        } else {
+            float::entry(m, offset, below).is_some()
         }
-        // SAFETY: a token exists only where the instruction set was detected.
+    }
+
+    unsafe fn inverse(self, call: &Inverse<'_>) {
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
         unsafe {
-            if Ifma::takes_inverse(tables.modulus(), x.len()) {
-                ifma_inverse(self, tables, x)
+            if call.n < MIN_DEGREE {
+                self.narrow.inverse(call)
+            } else if Ifma::takes_inverse(call.tables.modulus(), call.n) {
+                ifma_inverse(self, call)
             } else {
-                float_inverse(self, tables, x)
+                float_inverse(self, call)
             }
         }
     }
@@ -317,6 +327,41 @@ impl Vectorised for Avx512Ifma {
         // SAFETY: a token exists only where the instruction set was detected; the rest is
         // passed on.
         unsafe { dot(self, call) }
+    }
+
+    fn lazy_dot_group(m: &Modulus) -> usize {
+        // Lazy words have 52 bits, and only those transforms leave them.
+        let left = if Ifma::takes_forward(m, MIN_DEGREE) {
+            52
+        } else {
+            m.bits()
+        };
+        sum_group(m.bits() + left)
+    }
+
+    fn packed_width(m: &Modulus) -> usize {
+        m.bits().div_ceil(8) as usize
+    }
+
+    unsafe fn dot_two(self, call: &TwoSums<'_>) {
+        let packed = |x: &[Packed<'_>]| x.first().is_some_and(|x| x.width() < packed::PLAIN);
+        // SAFETY: a token exists only where the instruction set was detected; the rest is
+        // passed on.
+        unsafe {
+            match (packed(call.a), packed(call.b[0])) {
+                (false, false) => dot_two::<false, false>(self, call),
+                (false, true) => dot_two::<false, true>(self, call),
+                (true, false) => dot_two::<true, false>(self, call),
+                (true, true) => dot_two::<true, true>(self, call),
+            }
+        }
+    }
+
+    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
+        assert_eq!(dst.len(), src.len(), "limbs of one call are equally long");
+        assert_eq!(dst.len(), perm.len(), "one index for each word");
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { gather(self, dst, src, perm) }
     }
 
     fn combine_group(m: &Modulus, y_bits: u32) -> usize {
@@ -413,6 +458,137 @@ unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
             }
         }
         i += 16;
+    }
+}
+
+/// For each width and each byte of eight plain words, its place among the packed ones.
+static PLACES: [[u8; 64]; packed::PLAIN + 1] = {
+    let mut places = [[0; 64]; packed::PLAIN + 1];
+    let mut width = 1;
+    while width <= packed::PLAIN {
+        let mut at = 0;
+        while at < 64 {
+            places[width][at] = ((at / 8 * width + at % 8) % 64) as u8;
+            at += 1;
+        }
+        width += 1;
+    }
+    places
+};
+
+/// How one side of a sum of products is read: plain words, or packed ones.
+#[derive(Clone, Copy)]
+struct Reader {
+    /// Words from one run of eight to the next.
+    stride: usize,
+    /// The words of a run.
+    words: __mmask8,
+    /// For each byte of eight plain words its place among the packed ones.
+    places: __m512i,
+    /// Those that words have.
+    bytes: __mmask64,
+}
+
+impl Reader {
+    #[inline(always)]
+    fn new(width: usize) -> Self {
+        Self {
+            stride: width,
+            words: ((1u16 << width) - 1) as u8,
+            // SAFETY: the array has 64 bytes.
+            places: unsafe { _mm512_loadu_si512(PLACES[width].as_ptr().cast()) },
+            bytes: u64::from_ne_bytes([((1u16 << width) - 1) as u8; 8]),
+        }
+    }
+
+    /// Eight words, the first of which is word `at` of those behind `p`.
+    ///
+    /// # Safety
+    /// They must be there, `at` a multiple of eight, the machine have AVX-512 VBMI.
+    #[inline(always)]
+    unsafe fn load<const PACKED: bool>(&self, p: *const u64, at: usize) -> __m512i {
+        // SAFETY: the caller's promise; the load takes the words of the run only.
+        unsafe {
+            if PACKED {
+                let p = p.add(at / 8 * self.stride).cast();
+                let run = _mm512_maskz_loadu_epi64(self.words, p);
+                _mm512_maskz_permutexvar_epi8(self.bytes, self.places, run)
+            } else {
+                _mm512_loadu_si512(p.add(at).cast())
+            }
+        }
+    }
+}
+
+/// Two sums of one group of products.
+///
+/// # Safety
+/// As for [`Vectorised::dot_two`], at most as many pairs as [`Vectorised::lazy_dot_group`] says.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx512vbmi,avx2,fma")]
+unsafe fn dot_two<const LEFT: bool, const RIGHT: bool>(_: Avx512Ifma, call: &TwoSums<'_>) {
+    let width = |x: &[Packed<'_>]| x.first().map_or(packed::PLAIN, Packed::width);
+    let (left, right) = (Reader::new(width(call.a)), Reader::new(width(call.b[0])));
+    let sums = WideSum::new(call.m);
+    let zero = _mm512_setzero_si512();
+    let mut i = 0;
+    while i < call.n {
+        // SAFETY: all operands have n words, a multiple of sixteen.
+        unsafe {
+            let mut low = [[zero; 2]; 2];
+            let mut high = [[zero; 2]; 2];
+            if call.accumulate {
+                low = call.dst.map(|dst| {
+                    let dst = dst.add(i).cast::<__m512i>();
+                    [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))]
+                });
+            }
+            for (k, a) in call.a.iter().enumerate() {
+                let a = [0, 8].map(|j| left.load::<LEFT>(a.as_ptr(), i + j));
+                for c in 0..2 {
+                    let b = &call.b[c][k];
+                    for j in 0..2 {
+                        let b = right.load::<RIGHT>(b.as_ptr(), i + 8 * j);
+                        low[c][j] = _mm512_madd52lo_epu64(low[c][j], a[j], b);
+                        high[c][j] = _mm512_madd52hi_epu64(high[c][j], a[j], b);
+                    }
+                }
+            }
+            for c in 0..2 {
+                let dst = call.dst[c].add(i).cast::<__m512i>();
+                for j in 0..2 {
+                    _mm512_storeu_si512(dst.add(j), sums.reduce(low[c][j], high[c][j]));
+                }
+            }
+        }
+        i += 16;
+    }
+}
+
+/// A permutation. An automorphism takes each run of eight evaluations from one such run, in an
+/// order of its own, because their exponents differ by multiples of `N/4` only: then a load and a
+/// shuffle do for eight words.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+fn gather(_: Avx512Ifma, dst: &mut [u64], src: &[u64], perm: &[u32]) {
+    let (dst, _) = dst.as_chunks_mut::<8>();
+    let (runs, _) = src.as_chunks::<8>();
+    for (dst, perm) in dst.iter_mut().zip(perm.as_chunks::<8>().0) {
+        let run = perm[0] / 8;
+        // SAFETY: the arrays have eight words each.
+        let indices = unsafe { _mm256_loadu_si256(perm.as_ptr().cast()) };
+        let same = _mm256_srli_epi32::<3>(indices);
+        if _mm256_cmpeq_epi32_mask(same, _mm256_set1_epi32(run as i32)) == 0xff {
+            let words = &runs[run as usize];
+            // SAFETY: the arrays have eight words each.
+            unsafe {
+                let words = _mm512_loadu_si512(words.as_ptr().cast());
+                let words = _mm512_permutexvar_epi64(_mm512_cvtepu32_epi64(indices), words);
+                _mm512_storeu_si512(dst.as_mut_ptr().cast(), words);
+            }
+        } else {
+            for (dst, &at) in dst.iter_mut().zip(perm) {
+                *dst = src[at as usize];
+            }
+        }
     }
 }
 

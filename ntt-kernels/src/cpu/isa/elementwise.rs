@@ -4,6 +4,7 @@ use super::factors::float_factor;
 use super::float::Field;
 use super::passes::Butterflies;
 use super::vector::Simd;
+use super::vectorised::TwoSums;
 use crate::arith::Modulus;
 
 /// Operands of one operation. Pointers, so that the destination may be a source as well.
@@ -185,5 +186,36 @@ impl Op for FloatCombine {
             }
             i += S::LANES;
         }
+    }
+}
+
+/// Two sums in floats, at most [`FLOAT_GROUP`] pairs.
+///
+/// # Safety
+/// As for [`Vectorised::dot_two`](super::vectorised::Vectorised::dot_two).
+#[inline(always)]
+pub(super) unsafe fn float_dot_two<S: Simd>(s: S, call: &TwoSums<'_>) {
+    debug_assert!(call.a.len() <= FLOAT_GROUP);
+    let f = Field::new(s, call.m.value());
+    let mut i = 0;
+    while i < call.n {
+        // SAFETY: the caller promises n words behind each pointer.
+        unsafe {
+            let mut sums = [s.splat(0.0); 2];
+            if call.accumulate {
+                sums = call.dst.map(|dst| s.to_float(s.load(dst.add(i))));
+            }
+            for (k, a) in call.a.iter().enumerate() {
+                let a = s.to_float(s.load(a.as_ptr().add(i)));
+                for (sum, b) in sums.iter_mut().zip(call.b) {
+                    let b = s.to_float(s.load(b[k].as_ptr().add(i)));
+                    *sum = s.add(*sum, f.mul_residues(a, b));
+                }
+            }
+            for (sum, dst) in sums.into_iter().zip(call.dst) {
+                s.store(dst.add(i), s.to_residue(f.reduce(sum), f.q));
+            }
+        }
+        i += S::LANES;
     }
 }

@@ -69,14 +69,20 @@ impl VectorTables {
     /// Tables of one degree, made on first use.
     pub(super) fn degree(&self, tables: &LimbTables, log_n: u32) -> &Degree {
         self.degrees[log_n as usize].get_or_init(|| {
-            let (m, scaling) = (tables.modulus(), tables.scaling(log_n));
+            let m = tables.modulus();
             Degree {
                 plan: plan(m.bits(), log_n, self.lanes),
                 forward_tail: self.tail(m, log_n, tables.forward(), false),
                 inverse_tail: self.tail(m, log_n, tables.inverse(), true),
-                scaling: [scaling.n_inv, scaling.last].map(|w| (self.encode)(m, w.value)),
+                scaling: self.scaling(tables, log_n, 1),
             }
         })
+    }
+
+    /// `w/N` and `w psi^(-N/2)/N`.
+    pub(super) fn scaling(&self, tables: &LimbTables, log_n: u32, w: u64) -> [Factor; 2] {
+        let (m, scaling) = (tables.modulus(), tables.scaling(log_n));
+        [scaling.n_inv, scaling.last].map(|s| (self.encode)(m, m.mul(s.value, w)))
     }
 
     /// Twiddles of the stages with strides `lanes/2, ..., 1` in the transposed order.

@@ -10,9 +10,11 @@
 //!
 //! *Reference*: [vdHLQ16] section 3; bounds in docs/notes/reduction-bounds.md.
 
-use super::factors::Factor;
-use super::passes::{Butterflies, Twiddle};
+use super::factors::{Factor, float_factor};
+use super::passes::{self, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::{Constants, Simd};
+use super::vectorised::{Forward, Inverse};
+use crate::arith::Modulus;
 
 /// Every integer up to this is a float.
 const MAX_FLOAT: f64 = 9_007_199_254_740_992.0;
@@ -107,17 +109,21 @@ impl<S: Simd> Butterflies for Field<S> {
     }
 
     #[inline(always)]
-    fn enter_forward<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+    fn enter_forward<const R: usize>(self, x: &mut [[S::V; R]; 2], add: Option<S::V>) {
         for x in x.iter_mut() {
             for x in x.iter_mut() {
                 *x = self.s.to_float(*x);
+                if let Some(add) = add {
+                    *x = self.s.add(*x, add);
+                    self.s.check_floats(*x, self.q_float);
+                }
             }
         }
     }
 
     #[inline(always)]
     fn enter_inverse<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
-        self.enter_forward(x);
+        self.enter_forward(x, None);
     }
 
     /// One to three forward stages among `R = 2^stages` registers of two groups. Twiddles are in
@@ -229,6 +235,30 @@ impl<S: Simd> Butterflies for Field<S> {
         self.finish_products(x);
     }
 
+    /// As [`Butterflies::finish`]: sums of products convert words to floats.
+    #[inline(always)]
+    fn finish_lazy<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
+        self.finish(x);
+    }
+
+    #[inline(always)]
+    fn finish_difference<const R: usize>(
+        self,
+        x: &mut [[S::V; R]; 2],
+        a: &[[S::V; R]; 2],
+        w: Twiddle<S::V>,
+    ) {
+        let s = self.s;
+        for (x, a) in x.iter_mut().zip(a) {
+            for (x, a) in x.iter_mut().zip(a) {
+                // At most 3/2 q in size.
+                let difference = s.sub(s.to_float(*a), self.reduce(*x));
+                *x = self.mul(difference, w);
+            }
+        }
+        self.finish_products(x);
+    }
+
     /// Canonical words of values in `[-q, q)`.
     #[inline(always)]
     fn finish_products<const R: usize>(self, x: &mut [[S::V; R]; 2]) {
@@ -238,4 +268,64 @@ impl<S: Simd> Butterflies for Field<S> {
             }
         }
     }
+}
+
+/// What to add to words below `below`, so that they are those words plus `offset` modulo `q`, and
+/// at most `q` in size, as the forward transform wants them.
+pub(super) fn entry(m: &Modulus, offset: u64, below: u64) -> Option<f64> {
+    debug_assert!(offset < m.value() && m.bits() <= 50);
+    if below > 1 << 51 {
+        return None;
+    }
+    let (q, offset, most) = (m.value() as i64, offset as i64, below as i64 - 1);
+    let fits = |add: &i64| add.abs().max((add + most).abs()) <= q;
+    let add = [offset, offset - q].into_iter().find(fits);
+    add.map(|add| add as f64)
+}
+
+/// A forward transform; the twiddles have their `place` in the tables.
+///
+/// # Safety
+/// As for [`Vectorised::forward`](super::vectorised::Vectorised::forward).
+#[inline(always)]
+pub(super) unsafe fn forward<S: Simd, const R: usize, const T: usize>(
+    s: S,
+    call: &Forward<'_>,
+    place: usize,
+) {
+    let m = call.tables.modulus();
+    let factors = call.tables.factors(place, R, float_factor);
+    let degree = factors.degree(call.tables, call.tables.log_n(call.n));
+    let f = Field::new(s, m.value());
+    let add = call.lift.map(|(offset, below)| {
+        let add = entry(m, offset, below);
+        s.splat(add.expect("the caller has asked whether the lift fits"))
+    });
+    let entry = Entry {
+        words: call.from,
+        add,
+    };
+    let exit = Exit::new(f, float_factor, call);
+    // SAFETY: passed on.
+    unsafe {
+        passes::forward::<_, R, T>(f, &factors.forward, degree, call.work, call.n, entry, &exit)
+    }
+}
+
+/// An inverse transform.
+///
+/// # Safety
+/// As for [`Vectorised::inverse`](super::vectorised::Vectorised::inverse).
+#[inline(always)]
+pub(super) unsafe fn inverse<S: Simd, const R: usize, const T: usize>(
+    s: S,
+    call: &Inverse<'_>,
+    place: usize,
+) {
+    let factors = call.tables.factors(place, R, float_factor);
+    let degree = factors.degree(call.tables, call.tables.log_n(call.n));
+    let f = Field::new(s, call.tables.modulus().value());
+    let ends = Ends::new(s, call, factors, degree);
+    // SAFETY: passed on.
+    unsafe { passes::inverse::<_, R, T>(f, &factors.inverse, degree, call.to, call.n, &ends) }
 }

@@ -12,9 +12,10 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::Factor;
-use super::passes::{Butterflies, Twiddle};
+use super::factors::{Factor, ifma_factor};
+use super::passes::{self, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::Simd;
+use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
 use std::arch::x86_64::*;
 
@@ -33,6 +34,7 @@ pub(super) struct Ifma {
     /// `2^52 - q`.
     minus_q: __m512i,
     q: __m512i,
+    two_q: __m512i,
     /// `floor(2^52 / q)`.
     one: __m512i,
     /// Added to the input of the forward transform: `2q log2 N`.
@@ -54,6 +56,7 @@ impl Ifma {
             s,
             minus_q: splat((1 << 52) - q),
             q: splat(q),
+            two_q: splat(2 * q),
             one: splat((1 << 52) / q),
             lift: splat(2 * u64::from(log_n) * q),
             above: [
@@ -69,6 +72,15 @@ impl Ifma {
     pub(super) fn takes_forward(m: &Modulus, n: usize) -> bool {
         let stages = u64::from(n.trailing_zeros());
         m.value() <= (1 << 52) / (4 * stages + 1)
+    }
+
+    /// What to add to words below `below`, so that the transform of the words plus `offset` comes
+    /// out: inputs are at most `(2L + 1) q + below`, and `(4L + 1) q + below` must fit 52 bits.
+    pub(super) fn entry(m: &Modulus, n: usize, offset: u64, below: u64) -> Option<u64> {
+        let (q, stages) = (m.value(), u64::from(n.trailing_zeros()));
+        debug_assert!(offset < q);
+        let fits = below <= (1 << 52) && (4 * stages + 1) * q + below <= 1 << 52;
+        fits.then_some(2 * stages * q + offset)
     }
 
     /// Whether the difference of two sums of sums fits: `64 q <= 2^52`.
@@ -161,10 +173,11 @@ impl Butterflies for Ifma {
     }
 
     #[inline(always)]
-    fn enter_forward<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
+    fn enter_forward<const R: usize>(self, x: &mut [[__m512d; R]; 2], add: Option<__m512d>) {
+        let lift = add.map_or(self.lift, words);
         for x in x.iter_mut() {
             for x in x.iter_mut() {
-                *x = bits(self.add(words(*x), self.lift));
+                *x = bits(self.add(words(*x), lift));
             }
         }
     }
@@ -277,6 +290,28 @@ impl Butterflies for Ifma {
         }
     }
 
+    /// Nothing: the multiplier reads 52 bits, and values are below `2^52`.
+    #[inline(always)]
+    fn finish_lazy<const R: usize>(self, _: &mut [[__m512d; R]; 2]) {}
+
+    #[inline(always)]
+    fn finish_difference<const R: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        a: &[[__m512d; R]; 2],
+        w: Twiddle<__m512d>,
+    ) {
+        let zero = zex!(_mm512_setzero_si512());
+        for (x, a) in x.iter_mut().zip(a) {
+            for (x, a) in x.iter_mut().zip(a) {
+                // In (0, 3q).
+                let difference = self.sub(self.add(words(*a), self.two_q), self.reduce(words(*x)));
+                let [product] = self.products([zero], [difference], [w]);
+                *x = bits(self.correct(product));
+            }
+        }
+    }
+
     #[inline(always)]
     fn finish_products<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
         for x in x.iter_mut() {
@@ -285,4 +320,44 @@ impl Butterflies for Ifma {
             }
         }
     }
+}
+
+/// A forward transform.
+///
+/// # Safety
+/// As for [`Vectorised::forward`](super::vectorised::Vectorised::forward).
+#[inline(always)]
+pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
+    let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
+    let factors = call.tables.factors(2, 8, ifma_factor);
+    let degree = factors.degree(call.tables, log_n);
+    let add = call.lift.map(|(offset, below)| {
+        let add = Ifma::entry(m, call.n, offset, below);
+        s.splat_word(add.expect("the caller has asked whether the lift fits"))
+    });
+    let entry = Entry {
+        words: call.from,
+        add,
+    };
+    let f = Ifma::new(s, m, log_n);
+    let exit = Exit::new(f, ifma_factor, call);
+    // SAFETY: passed on.
+    unsafe {
+        passes::forward::<_, 8, 7>(f, &factors.forward, degree, call.work, call.n, entry, &exit)
+    }
+}
+
+/// An inverse transform.
+///
+/// # Safety
+/// As for [`Vectorised::inverse`](super::vectorised::Vectorised::inverse).
+#[inline(always)]
+pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+    let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
+    let factors = call.tables.factors(2, 8, ifma_factor);
+    let degree = factors.degree(call.tables, log_n);
+    let ends = Ends::new(s, call, factors, degree);
+    let f = Ifma::new(s, m, log_n);
+    // SAFETY: passed on.
+    unsafe { passes::inverse::<_, 8, 7>(f, &factors.inverse, degree, call.to, call.n, &ends) }
 }

@@ -19,6 +19,8 @@ mod avx512ifma;
 mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod elementwise;
+#[cfg(test)]
+mod ends_tests;
 #[cfg(target_arch = "x86_64")]
 mod factors;
 #[cfg(target_arch = "x86_64")]

@@ -4,9 +4,10 @@
 //! `2 log2 LANES` stages on `LANES^2` words: half of them between registers, then the square is
 //! transposed and the other half runs between registers again, every lane in its own block.
 
-use super::factors::{Degree, Factor};
+use super::factors::{Degree, Encode, Factor, VectorTables};
 use super::plan::{CACHED_BLOCK, Pass};
 use super::vector::Simd;
+use super::vectorised::{Forward, Inverse, Outcome};
 
 /// A factor in registers with its quotient by the prime.
 #[derive(Clone, Copy)]
@@ -27,8 +28,9 @@ pub(super) trait Butterflies: Copy {
     /// The same factor in every lane.
     fn broadcast(self, f: Factor) -> Twiddle<V<Self>>;
 
-    /// Residues to the form of the forward transform.
-    fn enter_forward<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
+    /// Residues to the form of the forward transform, plus a multiple-free constant of that form
+    /// where one is given (see [`Entry`]).
+    fn enter_forward<const R: usize>(self, x: &mut [[V<Self>; R]; 2], add: Option<V<Self>>);
 
     /// Residues to the form of the inverse transform.
     fn enter_inverse<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
@@ -54,8 +56,106 @@ pub(super) trait Butterflies: Copy {
     /// Outputs of the forward stages to residues.
     fn finish<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
 
+    /// Outputs of the forward stages to lazy words.
+    fn finish_lazy<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
+
+    /// Outputs `x` of the forward stages to residues `(a - x) w`, for residues `a`.
+    fn finish_difference<const R: usize>(
+        self,
+        x: &mut [[V<Self>; R]; 2],
+        a: &[[V<Self>; R]; 2],
+        w: Twiddle<V<Self>>,
+    );
+
     /// Outputs of scaled inverse stages to residues.
     fn finish_products<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
+}
+
+/// Where the words of a forward transform come from, and what is added to each on the way in.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<V> {
+    /// As many words as the transform has.
+    pub(super) words: *const u64,
+    /// Added in the form of the arithmetic, instead of what residues need.
+    pub(super) add: Option<V>,
+}
+
+/// Where the results of a forward transform go, and as what.
+pub(super) struct Exit<'a, V> {
+    /// As many words as the transform has.
+    words: *mut u64,
+    result: Outcome<'a>,
+    /// The factor of a difference.
+    w: Option<Twiddle<V>>,
+}
+
+impl<'a, V> Exit<'a, V> {
+    /// That of a call.
+    #[inline(always)]
+    pub(super) fn new<F: Butterflies>(f: F, encode: Encode, call: &Forward<'a>) -> Self
+    where
+        F::S: Simd<V = V>,
+    {
+        let w = match call.result {
+            Outcome::Difference(_, w) => Some(f.broadcast(encode(call.tables.modulus(), w.value))),
+            _ => None,
+        };
+        Self {
+            words: call.to,
+            result: call.result,
+            w,
+        }
+    }
+}
+
+/// The ends of an inverse transform.
+pub(super) struct Ends<V> {
+    /// Where its words come from.
+    pub(super) words: *const u64,
+    /// The factors of the last stage.
+    pub(super) scaling: [Factor; 2],
+    /// A residue added to every result, and the prime, as words.
+    pub(super) offset: Option<[V; 2]>,
+}
+
+impl<V: Copy> Ends<V> {
+    /// Those of a call.
+    #[inline(always)]
+    pub(super) fn new<S: Simd<V = V>>(
+        s: S,
+        call: &Inverse<'_>,
+        factors: &VectorTables,
+        degree: &Degree,
+    ) -> Self {
+        let q = call.tables.modulus().value();
+        let scaling = match call.w {
+            1 => degree.scaling,
+            w => factors.scaling(call.tables, call.tables.log_n(call.n), w),
+        };
+        Self {
+            words: call.from,
+            scaling,
+            offset: (call.c != 0).then(|| [s.splat_word(call.c), s.splat_word(q)]),
+        }
+    }
+
+    /// Residues after the last stage.
+    #[inline(always)]
+    fn finish<F: Butterflies<S = S>, S: Simd<V = V>, const R: usize>(
+        &self,
+        f: F,
+        x: &mut [[V; R]; 2],
+    ) {
+        f.finish_products(x);
+        if let Some([c, q]) = self.offset {
+            let s = f.simd();
+            for x in x.iter_mut() {
+                for x in x.iter_mut() {
+                    *x = s.correct_word(s.add_word(*x, c), q);
+                }
+            }
+        }
+    }
 }
 
 /// The register of an arithmetic.
@@ -113,7 +213,7 @@ unsafe fn forward_pass<F: Butterflies, const R: usize, const T: usize>(
     f: F,
     table: &[Factor],
     b: Blocks,
-    first: bool,
+    first: Option<Entry<V<F>>>,
     reduce: bool,
 ) {
     let (s, stride) = (f.simd(), b.len / R);
@@ -125,9 +225,13 @@ unsafe fn forward_pass<F: Butterflies, const R: usize, const T: usize>(
             // SAFETY: i < count and offset + 2 LANES <= stride, so both groups are in the run.
             unsafe {
                 let p = b.data.add(i * b.len + offset);
-                let mut x = load_groups::<F::S, R>(s, [p, p.add(F::S::LANES)], stride);
-                if first {
-                    f.enter_forward(&mut x);
+                let from = match first {
+                    Some(entry) => entry.words.add(i * b.len + offset),
+                    None => p.cast_const(),
+                };
+                let mut x = load_groups::<F::S, R>(s, [from, from.add(F::S::LANES)], stride);
+                if let Some(entry) = first {
+                    f.enter_forward(&mut x, entry.add);
                 }
                 f.forward_stages(&mut x, &t, reduce);
                 store_groups(s, [p, p.add(F::S::LANES)], stride, &x);
@@ -145,11 +249,11 @@ unsafe fn inverse_pass<F: Butterflies, const R: usize, const T: usize>(
     table: &[Factor],
     b: Blocks,
     tight: bool,
-    scaling: Option<[Factor; 2]>,
+    last: Option<&Ends<V<F>>>,
 ) {
     let (s, stride) = (f.simd(), b.len / R);
     debug_assert!(stride.is_multiple_of(2 * F::S::LANES));
-    let scaling = scaling.map(|[a, b]| [f.broadcast(a), f.broadcast(b)]);
+    let scaling = last.map(|ends| ends.scaling.map(|w| f.broadcast(w)));
     for i in 0..b.count {
         let t = [block_twiddles::<F, T>(f, table, b.level, b.first + i); 2];
         let mut offset = 0;
@@ -157,10 +261,11 @@ unsafe fn inverse_pass<F: Butterflies, const R: usize, const T: usize>(
             // SAFETY: i < count and offset + 2 LANES <= stride, so both groups are in the run.
             unsafe {
                 let p = b.data.add(i * b.len + offset);
-                let mut x = load_groups::<F::S, R>(s, [p, p.add(F::S::LANES)], stride);
+                let from = [p.cast_const(), p.add(F::S::LANES)];
+                let mut x = load_groups::<F::S, R>(s, from, stride);
                 f.inverse_stages(&mut x, &t, tight, scaling);
-                if scaling.is_some() {
-                    f.finish_products(&mut x);
+                if let Some(ends) = last {
+                    ends.finish(f, &mut x);
                 }
                 store_groups(s, [p, p.add(F::S::LANES)], stride, &x);
             }
@@ -176,7 +281,7 @@ unsafe fn inverse_pass<F: Butterflies, const R: usize, const T: usize>(
 #[inline(always)]
 unsafe fn load_groups<S: Simd, const R: usize>(
     s: S,
-    p: [*mut u64; 2],
+    p: [*const u64; 2],
     stride: usize,
 ) -> [[S::V; R]; 2] {
     let mut x = [[s.splat_word(0); R]; 2];
@@ -252,8 +357,9 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
     table: &[Factor],
     tail: &[u64],
     b: Blocks,
-    first: bool,
+    first: Option<Entry<V<F>>>,
     reduce: [bool; 2],
+    exit: &Exit<'_, V<F>>,
 ) {
     let s = f.simd();
     let words = 2 * T * R;
@@ -269,10 +375,10 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
         ];
         // SAFETY: each block has R * R words; `tail` was checked.
         unsafe {
-            let p = [b.data.add(i[0] * b.len), b.data.add(i[1] * b.len)];
-            let mut x = load_groups::<F::S, R>(s, p, R);
-            if first {
-                f.enter_forward(&mut x);
+            let from = first.map_or(b.data.cast_const(), |entry| entry.words);
+            let mut x = load_groups::<F::S, R>(s, i.map(|i| from.add(i * b.len)), R);
+            if let Some(entry) = first {
+                f.enter_forward(&mut x, entry.add);
             }
             f.forward_stages(&mut x, &t, reduce[0]);
             s.transpose(&mut x[0]);
@@ -282,10 +388,18 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
                 tail_twiddles::<F, T>(f, tail.as_ptr().add((b.first + i[1]) * words), false),
             ];
             f.forward_stages::<R, T>(&mut x, &t, reduce[1]);
-            f.finish(&mut x);
             s.transpose(&mut x[0]);
             s.transpose(&mut x[1]);
-            store_groups(s, p, R, &x);
+            let at = i.map(|i| (b.first + i) * b.len);
+            match (exit.result, exit.w) {
+                (Outcome::Difference(a, _), Some(w)) => {
+                    let a = load_groups::<F::S, R>(s, at.map(|at| a.as_ptr().add(at)), R);
+                    f.finish_difference(&mut x, &a, w);
+                }
+                (Outcome::Lazy, _) => f.finish_lazy(&mut x),
+                _ => f.finish(&mut x),
+            }
+            store_groups(s, at.map(|at| exit.words.add(at)), R, &x);
         }
     }
 }
@@ -301,7 +415,8 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
     tail: &[u64],
     b: Blocks,
     tight: bool,
-    scaling: Option<[Factor; 2]>,
+    ends: &Ends<V<F>>,
+    last: bool,
 ) {
     let s = f.simd();
     let words = 2 * T * R;
@@ -310,12 +425,13 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
         tail.len() >= (b.first + b.count) * words,
         "one row of twiddles for each block"
     );
-    let scaling = scaling.map(|[a, b]| [f.broadcast(a), f.broadcast(b)]);
+    let scaling = last.then(|| ends.scaling.map(|w| f.broadcast(w)));
     for i in pairs(b) {
         // SAFETY: each block has R * R words; `tail` was checked.
         unsafe {
-            let p = [b.data.add(i[0] * b.len), b.data.add(i[1] * b.len)];
-            let mut x = load_groups::<F::S, R>(s, p, R);
+            let p = i.map(|i| b.data.add(i * b.len));
+            let from = i.map(|i| ends.words.add((b.first + i) * b.len));
+            let mut x = load_groups::<F::S, R>(s, from, R);
             f.enter_inverse(&mut x);
             s.transpose(&mut x[0]);
             s.transpose(&mut x[1]);
@@ -331,8 +447,8 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
                 block_twiddles::<F, T>(f, table, b.level, b.first + i[1]),
             ];
             f.inverse_stages(&mut x, &t, tight, scaling);
-            if scaling.is_some() {
-                f.finish_products(&mut x);
+            if last {
+                ends.finish(f, &mut x);
             }
             store_groups(s, p, R, &x);
         }
@@ -344,16 +460,22 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
 /// # Safety
 /// As for [`forward_pass`].
 #[inline(always)]
-unsafe fn forward_step<F: Butterflies>(f: F, table: &[Factor], b: Blocks, pass: Pass, first: bool) {
+unsafe fn forward_step<F: Butterflies>(
+    f: F,
+    table: &[Factor],
+    b: Blocks,
+    pass: Pass,
+    first: Option<Entry<V<F>>>,
+) {
     // SAFETY: passed on.
     unsafe {
         match (pass.stages, first, pass.reduce) {
-            (3, true, _) => forward_pass::<F, 8, 7>(f, table, b, true, false),
-            (3, false, false) => forward_pass::<F, 8, 7>(f, table, b, false, false),
-            (3, false, true) => forward_pass::<F, 8, 7>(f, table, b, false, true),
-            (2, true, _) => forward_pass::<F, 4, 3>(f, table, b, true, false),
-            (2, false, false) => forward_pass::<F, 4, 3>(f, table, b, false, false),
-            (2, false, true) => forward_pass::<F, 4, 3>(f, table, b, false, true),
+            (3, Some(_), _) => forward_pass::<F, 8, 7>(f, table, b, first, false),
+            (3, None, false) => forward_pass::<F, 8, 7>(f, table, b, None, false),
+            (3, None, true) => forward_pass::<F, 8, 7>(f, table, b, None, true),
+            (2, Some(_), _) => forward_pass::<F, 4, 3>(f, table, b, first, false),
+            (2, None, false) => forward_pass::<F, 4, 3>(f, table, b, None, false),
+            (2, None, true) => forward_pass::<F, 4, 3>(f, table, b, None, true),
             (_, first, reduce) => forward_pass::<F, 2, 1>(f, table, b, first, reduce),
         }
     }
@@ -368,11 +490,11 @@ unsafe fn inverse_step<F: Butterflies>(
     b: Blocks,
     stages: u32,
     tight: bool,
-    scaling: Option<[Factor; 2]>,
+    last: Option<&Ends<V<F>>>,
 ) {
     // SAFETY: passed on.
     unsafe {
-        match (stages, tight, scaling) {
+        match (stages, tight, last) {
             (3, false, None) => inverse_pass::<F, 8, 7>(f, table, b, false, None),
             (3, true, None) => inverse_pass::<F, 8, 7>(f, table, b, true, None),
             (3, _, Some(k)) => inverse_pass::<F, 8, 7>(f, table, b, true, Some(k)),
@@ -384,13 +506,21 @@ unsafe fn inverse_step<F: Butterflies>(
     }
 }
 
-/// A whole transform of `x.len() >= LANES^2` words; `R = LANES`, `T = R - 1`.
+/// A whole transform of `n >= LANES^2` words that works in those behind `x`; `R = LANES`,
+/// `T = R - 1`.
+///
+/// # Safety
+/// `n` words must be readable behind the pointers of `entry` and `exit`, and writable behind `x`
+/// and that of `exit`. They may be the same.
 #[inline(always)]
-pub(super) fn forward<F: Butterflies, const R: usize, const T: usize>(
+pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
     f: F,
     table: &[Factor],
     degree: &Degree,
-    x: &mut [u64],
+    x: *mut u64,
+    n: usize,
+    entry: Entry<V<F>>,
+    exit: &Exit<'_, V<F>>,
 ) {
     let passes = &degree.plan.passes;
     // Runs of blocks whose passes from a given one on are left to do.
@@ -398,8 +528,8 @@ pub(super) fn forward<F: Butterflies, const R: usize, const T: usize>(
     todo.push((
         0,
         Blocks {
-            data: x.as_mut_ptr(),
-            len: x.len(),
+            data: x,
+            len: n,
             first: 0,
             count: 1,
             level: 1,
@@ -407,12 +537,12 @@ pub(super) fn forward<F: Butterflies, const R: usize, const T: usize>(
     ));
     while let Some((from, mut b)) = todo.pop() {
         let mut depth = from;
-        // SAFETY: the blocks are parts of `x`, which is exclusively borrowed; lengths are powers
+        // SAFETY: the blocks are parts of the n words, by the caller's promise; lengths are powers
         // of two and the plan leaves LANES^2 words for the tail.
         unsafe {
             while depth < passes.len() {
                 let pass = passes[depth];
-                forward_step(f, table, b, pass, depth == 0);
+                forward_step(f, table, b, pass, (depth == 0).then_some(entry));
                 b = b.split(pass.stages);
                 depth += 1;
                 if b.len * b.count > CACHED_BLOCK {
@@ -436,32 +566,39 @@ pub(super) fn forward<F: Butterflies, const R: usize, const T: usize>(
                 let tail = &degree.forward_tail;
                 match (passes.is_empty(), degree.plan.reduce_tail) {
                     (false, [false, false]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, false, [false, false])
+                        forward_tail::<F, R, T>(f, table, tail, b, None, [false, false], exit)
                     }
                     (false, [true, false]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, false, [true, false])
+                        forward_tail::<F, R, T>(f, table, tail, b, None, [true, false], exit)
                     }
                     (false, [false, true]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, false, [false, true])
+                        forward_tail::<F, R, T>(f, table, tail, b, None, [false, true], exit)
                     }
-                    (first, _) => forward_tail::<F, R, T>(f, table, tail, b, first, [!first, true]),
+                    (first, _) => {
+                        let entry = first.then_some(entry);
+                        forward_tail::<F, R, T>(f, table, tail, b, entry, [!first, true], exit)
+                    }
                 }
             }
         }
     }
 }
 
-/// The inverse of [`forward`].
+/// The inverse of [`forward`], whose result is left behind `data`.
+///
+/// # Safety
+/// `n` words must be readable behind the pointer of `ends` and writable behind `data`. They may be
+/// the same.
 #[inline(always)]
-pub(super) fn inverse<F: Butterflies, const R: usize, const T: usize>(
+pub(super) unsafe fn inverse<F: Butterflies, const R: usize, const T: usize>(
     f: F,
     table: &[Factor],
     degree: &Degree,
-    x: &mut [u64],
+    data: *mut u64,
+    n: usize,
+    ends: &Ends<V<F>>,
 ) {
     let passes = &degree.plan.passes;
-    let n = x.len();
-    let data = x.as_mut_ptr();
     let tail = &degree.inverse_tail;
     let tight = degree.plan.tight;
     if passes.is_empty() {
@@ -472,15 +609,15 @@ pub(super) fn inverse<F: Butterflies, const R: usize, const T: usize>(
             count: 1,
             level: 1,
         };
-        // SAFETY: `x` is exclusively borrowed and has LANES^2 words.
-        unsafe { inverse_tail::<F, R, T>(f, table, tail, b, true, Some(degree.scaling)) };
+        // SAFETY: there are LANES^2 words, by the caller's promise.
+        unsafe { inverse_tail::<F, R, T>(f, table, tail, b, true, ends, true) };
         return;
     }
     // Runs of cached blocks first, then the passes over larger ones.
     let run = n.min(CACHED_BLOCK.max(R * R));
     let mut outer = passes.len();
     for start in (0..n).step_by(run) {
-        // SAFETY: the run is a part of `x`, which is exclusively borrowed; the passes below split
+        // SAFETY: the run is a part of the n words, by the caller's promise; the passes below split
         // it into whole blocks.
         unsafe {
             let mut len = R * R;
@@ -492,15 +629,15 @@ pub(super) fn inverse<F: Butterflies, const R: usize, const T: usize>(
                 level: n / len,
             };
             match tight {
-                false => inverse_tail::<F, R, T>(f, table, tail, blocks(len), false, None),
-                true => inverse_tail::<F, R, T>(f, table, tail, blocks(len), true, None),
+                false => inverse_tail::<F, R, T>(f, table, tail, blocks(len), false, ends, false),
+                true => inverse_tail::<F, R, T>(f, table, tail, blocks(len), true, ends, false),
             }
             outer = passes.len();
             while outer > 0 && len << passes[outer - 1].stages <= run {
                 outer -= 1;
                 len <<= passes[outer].stages;
-                let scaling = (outer == 0).then_some(degree.scaling);
-                inverse_step(f, table, blocks(len), passes[outer].stages, tight, scaling);
+                let last = (outer == 0).then_some(ends);
+                inverse_step(f, table, blocks(len), passes[outer].stages, tight, last);
             }
         }
     }
@@ -514,8 +651,8 @@ pub(super) fn inverse<F: Butterflies, const R: usize, const T: usize>(
             count: n / len,
             level: n / len,
         };
-        let scaling = (outer == 0).then_some(degree.scaling);
-        // SAFETY: `x` is exclusively borrowed and splits into whole blocks.
-        unsafe { inverse_step(f, table, b, passes[outer].stages, tight, scaling) };
+        let last = (outer == 0).then_some(ends);
+        // SAFETY: the n words split into whole blocks.
+        unsafe { inverse_step(f, table, b, passes[outer].stages, tight, last) };
     }
 }

@@ -156,6 +156,11 @@ fn map3(dst: &mut [u64], a: &[u64], b: &[u64], mut f: impl FnMut(u64, u64, u64) 
 }
 
 impl LimbKernel for Scalar {
+    #[inline]
+    fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
     fn name(self) -> &'static str {
         "scalar"
     }

@@ -20,9 +20,10 @@ macro_rules! on_every_isa {
         }
     }};
 }
+pub(super) use on_every_isa;
 
 /// Words from a fixed linear congruential sequence, reduced.
-fn words(seed: u64, n: usize, q: u64) -> Vec<u64> {
+pub(super) fn words(seed: u64, n: usize, q: u64) -> Vec<u64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state = state
@@ -34,7 +35,7 @@ fn words(seed: u64, n: usize, q: u64) -> Vec<u64> {
 }
 
 /// Operands at the edges of the range and pseudo-random ones.
-fn operands(n: usize, q: u64) -> Vec<Vec<u64>> {
+pub(super) fn operands(n: usize, q: u64) -> Vec<Vec<u64>> {
     let alternating = (0..n).map(|i| if i % 2 == 0 { q - 1 } else { 0 }).collect();
     let mixed = (0..n)
         .map(|i| [0, 1, q - 1, q / 2, q / 2 + 1, 2][i % 6])
@@ -50,7 +51,7 @@ fn operands(n: usize, q: u64) -> Vec<Vec<u64>> {
 }
 
 /// Moduli that are 1 modulo `2^17` (the last ones modulo less), at the borders of the paths.
-fn moduli() -> Vec<u64> {
+pub(super) fn moduli() -> Vec<u64> {
     let mut all = vec![];
     for bits in [
         22, 30, 32, 33, 40, 45, 46, 47, 48, 49, 50, 51, 52, 53, 60, 61,
@@ -69,7 +70,7 @@ fn moduli() -> Vec<u64> {
     all
 }
 
-fn mul(a: u64, b: u64, q: u64) -> u64 {
+pub(super) fn mul(a: u64, b: u64, q: u64) -> u64 {
     (u128::from(a) * u128::from(b) % u128::from(q)) as u64
 }
 
@@ -89,7 +90,7 @@ fn evaluate(m: &Modulus, x: &[u64]) -> Vec<u64> {
 }
 
 /// The same by recursion on even and odd coefficients.
-fn textbook(m: &Modulus, x: &[u64], psi: u64) -> Vec<u64> {
+pub(super) fn textbook(m: &Modulus, x: &[u64], psi: u64) -> Vec<u64> {
     fn at_odd_powers(x: &[u64], psi: u64, m: &Modulus) -> Vec<u64> {
         // Values at psi^(2k + 1) for k in 0..n.
         if x.len() == 1 {

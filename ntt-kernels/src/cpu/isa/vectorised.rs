@@ -4,8 +4,9 @@ use super::elementwise::*;
 use super::scalar::Scalar;
 use super::vector::Simd;
 use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
-use crate::cpu::kernel::{LimbKernel, MIN_LOG_DEGREE};
+use crate::cpu::kernel::{Lift, LimbKernel, MIN_LOG_DEGREE};
 use crate::cpu::mat_mul::{self, BytePanels, LeftMatrix};
+use crate::cpu::packed::{self, Packed};
 use crate::cpu::tables::LimbTables;
 
 /// What an instruction set adds to its vector operations.
@@ -19,10 +20,21 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// As for [`Op::run`].
     unsafe fn enter<O: Op>(self, call: &Call<'_>);
 
+    /// Runs a portable loop in a function with the instruction set enabled.
+    fn compiled<R>(self, f: impl FnOnce() -> R) -> R;
+
     /// Transform of a prime below `2^50`.
-    fn forward(self, tables: &LimbTables, x: &mut [u64]);
+    ///
+    /// # Safety
+    /// The words of the call are there; a lift is one that [`Vectorised::takes_lift`] allowed.
+    unsafe fn forward(self, call: &Forward<'_>);
+    /// Whether the transform of `n` words below `below` plus `offset` needs no reduction before.
+    fn takes_lift(self, m: &Modulus, n: usize, offset: u64, below: u64) -> bool;
     /// Inverse transform of a prime below `2^50`.
-    fn inverse(self, tables: &LimbTables, x: &mut [u64]);
+    ///
+    /// # Safety
+    /// The words of the call are there.
+    unsafe fn inverse(self, call: &Inverse<'_>);
 
     /// The lazy sum of products for a prime below `2^50`: pairs of one group.
     fn dot_group(m: &Modulus) -> usize;
@@ -31,6 +43,26 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// # Safety
     /// As for [`Op::run`], at most [`Vectorised::dot_group`] pairs.
     unsafe fn dot(self, call: &Call<'_>);
+
+    /// Bytes of a residue of a prime below `2^50` as [`Vectorised::dot_two`] takes it, besides
+    /// plain words.
+    fn packed_width(_m: &Modulus) -> usize {
+        packed::PLAIN
+    }
+    /// Pairs of one group whose left operands may be lazy.
+    fn lazy_dot_group(m: &Modulus) -> usize {
+        Self::dot_group(m)
+    }
+    /// Two sums of products with the same left operands, which may be lazy; pairs of one group.
+    ///
+    /// # Safety
+    /// All operands have as many words as the call says.
+    unsafe fn dot_two(self, call: &TwoSums<'_>);
+
+    /// `dst[i] = src[perm[i]]`.
+    fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
+        Scalar.gather(dst, src, perm);
+    }
 
     /// Whether there is a unit that multiplies bytes.
     fn multiplies_bytes(self) -> bool {
@@ -55,6 +87,66 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// # Safety
     /// As for [`Op::run`], at most [`Vectorised::combine_group`] terms.
     unsafe fn combine(self, call: &Call<'_>);
+}
+
+/// A forward transform. Pointers, so that places may be the same; each is good for `n` words.
+pub(super) struct Forward<'a> {
+    pub(super) tables: &'a LimbTables,
+    pub(super) n: usize,
+    pub(super) from: *const u64,
+    /// Residue added to the words on the way in, and a bound above them; without it they are
+    /// residues.
+    pub(super) lift: Option<(u64, u64)>,
+    /// Where intermediate values are kept.
+    pub(super) work: *mut u64,
+    pub(super) to: *mut u64,
+    pub(super) result: Outcome<'a>,
+}
+
+/// What becomes of the values `x` of a forward transform.
+#[derive(Clone, Copy)]
+pub(super) enum Outcome<'a> {
+    /// `x`.
+    Residues,
+    /// Words that are `x` modulo `q` in the bits that the unit multiplies.
+    Lazy,
+    /// `(a - x) w`.
+    Difference(&'a [u64], ShoupWord),
+}
+
+impl<'a> Forward<'a> {
+    fn in_place(tables: &'a LimbTables, x: &mut [u64]) -> Self {
+        let work = x.as_mut_ptr();
+        Self {
+            tables,
+            n: x.len(),
+            from: work,
+            lift: None,
+            work,
+            to: work,
+            result: Outcome::Residues,
+        }
+    }
+}
+
+/// An inverse transform, times `w`, plus `c`.
+pub(super) struct Inverse<'a> {
+    pub(super) tables: &'a LimbTables,
+    pub(super) n: usize,
+    pub(super) from: *const u64,
+    pub(super) to: *mut u64,
+    pub(super) w: u64,
+    pub(super) c: u64,
+}
+
+/// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] b[c][k]`; every operand has `n` words.
+pub(super) struct TwoSums<'a> {
+    pub(super) m: &'a Modulus,
+    pub(super) n: usize,
+    pub(super) dst: [*mut u64; 2],
+    pub(super) a: &'a [Packed<'a>],
+    pub(super) b: [&'a [Packed<'a>]; 2],
+    pub(super) accumulate: bool,
 }
 
 /// Every limb is a multiple of this many words, and no operation takes more in one step.
@@ -94,14 +186,56 @@ fn run<S: Vectorised, O: Op>(
     unsafe { s.enter::<O>(&call) }
 }
 
+/// Lets a transform begin with a row of a base conversion, where that takes no reduction.
+fn enter_lift<S: Vectorised>(s: S, call: &mut Forward<'_>, lift: &Lift<'_>) -> bool {
+    let m = call.tables.modulus();
+    let takes = is_fast(m) && lift.is_shift() && s.takes_lift(m, call.n, lift.offset, lift.y_below);
+    if takes {
+        let y = lift.ys[0];
+        assert_eq!(y.len(), call.n, "limbs of one call are equally long");
+        debug_assert!(y.iter().all(|&y| y < lift.y_below));
+        call.from = y.as_ptr();
+        call.lift = Some((lift.offset, lift.y_below));
+    }
+    takes
+}
+
+/// A row of a base conversion, transformed.
+fn lifted<S: Vectorised>(
+    s: S,
+    tables: &LimbTables,
+    dst: &mut [u64],
+    lift: &Lift<'_>,
+    result: Outcome<'_>,
+) {
+    let m = tables.modulus();
+    if !is_fast(m) {
+        return Scalar.lift_forward(tables, dst, lift);
+    }
+    let mut call = Forward::in_place(tables, dst);
+    call.result = result;
+    if !enter_lift(s, &mut call, lift) {
+        s.lift(m, dst, lift);
+        (call.work, call.from, call.to) = (dst.as_mut_ptr(), dst.as_ptr(), dst.as_mut_ptr());
+    }
+    // SAFETY: the source has n words, the other pointers are those of `dst`.
+    unsafe { s.forward(&call) }
+}
+
 impl<S: Vectorised> LimbKernel for S {
     fn name(self) -> &'static str {
         S::NAME
     }
 
+    #[inline]
+    fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
+        self.compiled(f)
+    }
+
     fn ntt_forward(self, tables: &LimbTables, x: &mut [u64]) {
         if is_fast(tables.modulus()) {
-            self.forward(tables, x);
+            // SAFETY: all pointers are those of `x`.
+            unsafe { self.forward(&Forward::in_place(tables, x)) }
         } else {
             Scalar.ntt_forward(tables, x);
         }
@@ -109,10 +243,80 @@ impl<S: Vectorised> LimbKernel for S {
 
     fn ntt_inverse(self, tables: &LimbTables, x: &mut [u64]) {
         if is_fast(tables.modulus()) {
-            self.inverse(tables, x);
+            let (n, to) = (x.len(), x.as_mut_ptr());
+            let call = Inverse {
+                tables,
+                n,
+                from: to,
+                to,
+                w: 1,
+                c: 0,
+            };
+            // SAFETY: both pointers are those of `x`.
+            unsafe { self.inverse(&call) }
         } else {
             Scalar.ntt_inverse(tables, x);
         }
+    }
+
+    fn ntt_inverse_from(
+        self,
+        tables: &LimbTables,
+        dst: &mut [u64],
+        src: &[u64],
+        w: ShoupWord,
+        c: u64,
+    ) {
+        if !is_fast(tables.modulus()) {
+            return Scalar.ntt_inverse_from(tables, dst, src, w, c);
+        }
+        assert_eq!(dst.len(), src.len(), "limbs of one call are equally long");
+        let call = Inverse {
+            tables,
+            n: dst.len(),
+            from: src.as_ptr(),
+            to: dst.as_mut_ptr(),
+            w: w.value,
+            c,
+        };
+        // SAFETY: both slices have n words.
+        unsafe { self.inverse(&call) }
+    }
+
+    fn lift_forward(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
+        lifted(self, tables, dst, lift, Outcome::Residues);
+    }
+
+    fn lift_forward_lazy(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
+        lifted(self, tables, dst, lift, Outcome::Lazy);
+    }
+
+    fn mod_down(
+        self,
+        tables: &LimbTables,
+        dst: &mut [u64],
+        work: &mut [u64],
+        lift: &Lift<'_>,
+        a: &[u64],
+        w: ShoupWord,
+    ) {
+        if !is_fast(tables.modulus()) {
+            return Scalar.mod_down(tables, dst, work, lift, a, w);
+        }
+        for x in [dst.len(), a.len()] {
+            assert_eq!(x, work.len(), "limbs of one call are equally long");
+        }
+        let mut call = Forward {
+            to: dst.as_mut_ptr(),
+            result: Outcome::Difference(a, w),
+            ..Forward::in_place(tables, work)
+        };
+        if !enter_lift(self, &mut call, lift) {
+            self.lift(tables.modulus(), work, lift);
+            (call.work, call.from) = (work.as_mut_ptr(), work.as_ptr());
+        }
+        // SAFETY: all operands have n words.
+        unsafe { self.forward(&call) }
     }
 
     fn add(self, m: &Modulus, dst: &mut [u64], a: &[u64], b: &[u64]) {
@@ -238,6 +442,61 @@ impl<S: Vectorised> LimbKernel for S {
         }
     }
 
+    fn dot_two(
+        self,
+        m: &Modulus,
+        dst: [&mut [u64]; 2],
+        a: &[Packed<'_>],
+        b: [&[Packed<'_>]; 2],
+        accumulate: bool,
+    ) {
+        if !is_fast(m) {
+            return Scalar.dot_two(m, dst, a, b, accumulate);
+        }
+        let n = dst[0].len();
+        assert!(n.is_multiple_of(WORDS), "a limb fills whole registers");
+        assert_eq!(dst[1].len(), n, "limbs of one call are equally long");
+        for b in b {
+            assert_eq!(a.len(), b.len(), "operands come in pairs");
+        }
+        for x in a.iter().chain(b[0]).chain(b[1]) {
+            assert_eq!(x.len(), n, "limbs of one call are equally long");
+        }
+        for side in [a, b[0], b[1]] {
+            let mut widths = side.iter().map(Packed::width);
+            let allowed = |w| w == packed::PLAIN || w == S::packed_width(m);
+            let first = widths.next();
+            assert!(
+                first.is_none_or(allowed) && widths.all(|w| Some(w) == first),
+                "words of one side are equally wide"
+            );
+        }
+        let dst = dst.map(|dst| dst.as_mut_ptr());
+        // At least one round, which clears the destination if there is nothing to add.
+        let group = S::lazy_dot_group(m);
+        for first in (0..a.len().max(1)).step_by(group) {
+            let pairs = first..(first + group).min(a.len());
+            let call = TwoSums {
+                m,
+                n,
+                dst,
+                a: &a[pairs.clone()],
+                b: b.map(|b| &b[pairs.clone()]),
+                accumulate: accumulate || first > 0,
+            };
+            // SAFETY: all operands have n words.
+            unsafe { Vectorised::dot_two(self, &call) }
+        }
+    }
+
+    fn packed_width(self, m: &Modulus) -> usize {
+        if is_fast(m) {
+            S::packed_width(m)
+        } else {
+            packed::PLAIN
+        }
+    }
+
     fn combine(
         self,
         m: &Modulus,
@@ -300,6 +559,6 @@ impl<S: Vectorised> LimbKernel for S {
     }
 
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
-        Scalar.gather(dst, src, perm);
+        Vectorised::gather(self, dst, src, perm);
     }
 }

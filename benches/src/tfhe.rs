@@ -1,0 +1,141 @@
+//! Look-ups on encrypted integers.
+
+use std::{ops::ControlFlow, rc::Rc};
+
+use ringloom::{
+    open_device,
+    rlwe::SecureRandom,
+    tfhe::{
+        LookUpTable, LweBatch, SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey,
+        TfheSession,
+    },
+};
+
+use crate::{
+    Result,
+    case::{Case, Context, Facts, Timed, distance},
+};
+
+/// Ciphertexts of a batch.
+const BATCH: usize = 256;
+
+/// The set of a name, as others count message and carry bits: 4 bits are `m2c2`.
+fn params(name: &str, smoke: bool) -> Result<TfheParams> {
+    if smoke {
+        return Ok(TfheParams::insecure_toy(&TfheLiteral {
+            message_bits: 4,
+            norm: 5,
+            lwe_dimension: 24,
+            lwe_noise_log: 4,
+            masks: 1,
+            log_n: 9,
+            mask_digits: (24, 1),
+            body_digits: (24, 1),
+            switch_digits: (4, 4),
+        })?);
+    }
+    match name {
+        "m2c2" => Ok(TfheParams::named("p4")?),
+        _ => Err(format!("no set for {name}").into()),
+    }
+}
+
+/// A client, its server, and look-ups with known results.
+struct Scene {
+    session: TfheSession,
+    secret: TfheSecretKey,
+    seeded: SeededTfheKeys,
+    keys: TfheKeys,
+    input: LweBatch,
+    want: Vec<f64>,
+}
+
+/// The function that is looked up.
+fn function(v: i64) -> i64 {
+    (v * v + 3) % 16
+}
+
+fn table(session: &TfheSession) -> Result<LookUpTable> {
+    Ok(LookUpTable::new(session, 0..=15, function)?)
+}
+
+impl Scene {
+    fn new(ctx: &Context, name: &str, count: usize) -> Result<Self> {
+        let session = TfheSession::new(&params(name, ctx.smoke)?, &*ctx.device)?;
+        let mut random = SecureRandom::insecure_from_seed([7; 32]);
+        let secret = TfheSecretKey::generate_with(&session, &mut random)?;
+        let seeded = secret.server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()))?;
+        let values: Vec<i64> = (0..count as i64).map(|i| (i * 7 + 5) % 16).collect();
+        Ok(Self {
+            keys: TfheKeys::load(&session, &seeded)?,
+            input: secret.encrypt_with(&values, 0..=15, &mut random)?,
+            want: values.iter().map(|&v| function(v) as f64).collect(),
+            session,
+            secret,
+            seeded,
+        })
+    }
+
+    fn facts(&self, note: &str) -> Facts {
+        let params = self.session.params();
+        let noise = params.noise();
+        Facts {
+            n: params.n(),
+            limbs: 1,
+            log_qp: f64::from(params.ring_spec().modulus(0).bits()),
+            items: Some(self.input.len()),
+            tolerance: 0.0,
+            note: Some(format!(
+                "{note}; set {params}: LWE dimension {}, failure of a look-up 2^{:.1}, keys of \
+                 {:.1} MB at rest",
+                params.lwe_dimension(),
+                noise.log2_failure(),
+                self.seeded.packed_bytes() as f64 / 1e6
+            )),
+            ..Facts::default()
+        }
+    }
+
+    /// How far values are from the function's. The first ciphertext's phase is compared word for
+    /// word with that of another device: an error too small for a wrong value counts as 1.
+    fn check(self: Rc<Self>) -> Result<impl FnMut(&LweBatch) -> Result<f64> + 'static> {
+        let device = open_device("cpu", Some(1))?;
+        let other = TfheSession::new(self.session.params(), &*device)?;
+        let keys = TfheKeys::load(&other, &self.seeded)?;
+        let first = self.input.slice(0, 1)?.to_session(&other)?;
+        let phase = (self.secret).phases(&keys.look_up(&first, &table(&other)?)?)?;
+        Ok(move |y: &LweBatch| {
+            let got = self.secret.decrypt(y)?.into_iter().map(|v| v as f64);
+            let far = distance(&got.collect::<Vec<_>>(), &self.want);
+            let same = self.secret.phases(&y.slice(0, 1)?)? == phase;
+            Ok(far.max(if same { 0.0 } else { 1.0 }))
+        })
+    }
+}
+
+/// `tfhe/pbs`: one look-up, from a small ciphertext to a large one.
+///
+/// # Errors
+/// Device failures.
+pub fn pbs(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
+    let scene = Rc::new(Scene::new(ctx, name, 1)?);
+    let facts = scene.facts("modulus switch, blind rotation, extraction; without the key-switch");
+    let (ring, table) = (scene.session.ring().clone(), table(&scene.session)?);
+    let small = scene.keys.key_switch(&scene.input)?;
+    let check = scene.clone().check()?;
+    let call = move || Ok(scene.keys.bootstrap(&small, &table)?);
+    Ok(Timed::boxed(facts, &ring, call, check))
+}
+
+/// `tfhe/ks_pbs_batch256`: look-ups of a batch, key-switch included.
+///
+/// # Errors
+/// Device failures.
+pub fn ks_pbs_batch256(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
+    let scene = Rc::new(Scene::new(ctx, name, if ctx.smoke { 3 } else { BATCH })?);
+    let facts = scene.facts("key-switch, modulus switch, blind rotation, extraction");
+    let (ring, table) = (scene.session.ring().clone(), table(&scene.session)?);
+    let check = scene.clone().check()?;
+    let call = move || Ok(scene.keys.look_up(&scene.input, &table)?);
+    Ok(Timed::boxed(facts, &ring, call, check))
+}

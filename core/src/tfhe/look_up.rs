@@ -1,0 +1,258 @@
+//! Look-up tables and the look-up itself.
+
+use std::{fmt, ops::RangeInclusive};
+
+use ringloom_ntt::poly::{Cmd, Domain, PolyBuf};
+
+use super::{
+    glwe::GlweBatch,
+    lwe::{Encoding, LweBatch, SmallLweBatch},
+    server_keys::TfheKeys,
+    session::TfheSession,
+};
+use crate::error::{Error, Result};
+
+/// A function on the integers of a range, as the accumulator of a blind rotation.
+pub struct LookUpTable {
+    session: TfheSession,
+    /// A GLWE ciphertext without masks: the table is public.
+    buf: PolyBuf,
+    inputs: (i64, i64),
+    outputs: (i64, i64),
+}
+
+impl LookUpTable {
+    /// The table of `f` on a range of at most `2^message_bits` values.
+    ///
+    /// The table is a polynomial: `N / 2^message_bits` coefficients for each value, half a run of
+    /// which comes before the value's place, so that errors of either sign meet the same entry.
+    ///
+    /// # Errors
+    /// [`Error::MessageRange`] for too wide a range of inputs or of results; device failures.
+    pub fn new(
+        session: &TfheSession,
+        inputs: RangeInclusive<i64>,
+        f: impl Fn(i64) -> i64,
+    ) -> Result<Self> {
+        let (op, params) = ("LookUpTable::new", session.params());
+        let (low, high) = (*inputs.start(), *inputs.end());
+        let ends = (i128::from(low), i128::from(high));
+        Encoding::new(op, "the range of inputs", params, ends, 0.0, false)?;
+        let results: Vec<i64> = inputs.map(f).collect();
+        let ends = (results.iter().min(), results.iter().max());
+        let ends = (
+            ends.0.map_or(0, |&v| i128::from(v)),
+            ends.1.map_or(0, |&v| i128::from(v)),
+        );
+        let outputs = Encoding::new(op, "the range of results", params, ends, 0.0, false)?.range;
+        let mut body = vec![0; params.n()];
+        fill(session, &results, low, &mut body);
+        Self::from_body(session, &body, (low, high), outputs)
+    }
+
+    /// The table of `f` on all of `-2^message_bits..2^message_bits`: inputs without padding. A
+    /// rotation by half a turn negates a table, so `f(v + 2^message_bits)` must be `-f(v)`; half
+    /// of the table is then the other half's negative.
+    ///
+    /// # Errors
+    /// [`Error::MessageRange`] for an `f` that breaks this rule, or for too wide a range of
+    /// results; device failures.
+    pub fn unpadded(session: &TfheSession, f: impl Fn(i64) -> i64) -> Result<Self> {
+        let (op, params) = ("LookUpTable::unpadded", session.params());
+        let half = 1i64 << params.message_bits();
+        let results: Vec<i64> = (0..half).map(&f).collect();
+        if let Some(v) = (0..half).find(|&v| i128::from(f(v - half)) != -i128::from(f(v))) {
+            return Err(Error::MessageRange {
+                op,
+                what: "a table without padding that is not negacyclic needs one bit",
+                expected: format!("f({}) = -f({v}) = {}", v - half, -i128::from(f(v))),
+                got: f(v - half).to_string(),
+            });
+        }
+        let most = results.iter().map(|v| i128::from(*v).abs()).max();
+        let most = most.unwrap_or(0);
+        let outputs = Encoding::new(op, "the range of results", params, (-most, most), 0.0, true)?;
+        let mut body = vec![0; params.n()];
+        fill(session, &results, 0, &mut body);
+        Self::from_body(session, &body, (-half, half - 1), outputs.range)
+    }
+
+    /// A table from the body of its accumulator.
+    pub(super) fn from_body(
+        session: &TfheSession,
+        body: &[u64],
+        inputs: (i64, i64),
+        outputs: (i64, i64),
+    ) -> Result<Self> {
+        let params = session.params();
+        let mut words = vec![0; params.masks() * params.n()];
+        words.extend_from_slice(body);
+        let shape = session.shape(params.lanes());
+        Ok(Self {
+            session: session.clone(),
+            buf: session.ring().upload(shape, Domain::Coeff, &words)?,
+            inputs,
+            outputs,
+        })
+    }
+
+    /// The inputs it knows.
+    pub fn inputs(&self) -> RangeInclusive<i64> {
+        self.inputs.0..=self.inputs.1
+    }
+
+    /// The range of the results.
+    pub fn outputs(&self) -> RangeInclusive<i64> {
+        self.outputs.0..=self.outputs.1
+    }
+}
+
+/// The coefficients of a table of results for the inputs from `low` on.
+fn fill(session: &TfheSession, results: &[i64], low: i64, words: &mut [u64]) {
+    let params = session.params();
+    let (n, m) = (params.n() as i64, params.ring_spec().modulus(0));
+    let run = n >> params.message_bits();
+    for (i, &result) in results.iter().enumerate() {
+        let encoded = params.encode(result);
+        // Coefficient `run * v` of the table meets value `v`; X^N = -1.
+        let first = (low + i as i64) * run - run / 2;
+        for place in first..first + run {
+            let place = place.rem_euclid(2 * n);
+            let (at, word) = if place < n {
+                (place, encoded)
+            } else {
+                (place - n, m.neg(encoded))
+            };
+            words[at as usize] = word;
+        }
+    }
+}
+
+impl TfheKeys {
+    /// `f` of every ciphertext, by a key-switch, a modulus switch, a blind rotation and an
+    /// extraction. The noise of the result does not depend on that of the input.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`], [`Error::KeyMismatch`] for operands of other keys;
+    /// [`Error::MessageRange`] when the table does not know the batch's range;
+    /// [`Error::Precision`] when the noise would make it fail too often; device failures.
+    ///
+    /// # Reference
+    /// \[CGGI20\] section 4; the key-switch first, as in \[CJP21\].
+    pub fn look_up(&self, batch: &LweBatch, table: &LookUpTable) -> Result<LweBatch> {
+        self.bootstrap(&self.key_switch(batch)?, table)
+    }
+
+    /// From the ring secret to the small one and to words modulo `2^32`.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`], [`Error::KeyMismatch`]; [`Error::Ring`] for a batch of another
+    /// device; device failures.
+    pub fn key_switch(&self, batch: &LweBatch) -> Result<SmallLweBatch> {
+        let (op, session) = ("TfheKeys::key_switch", self.session());
+        session.check_params(op, batch.session.params())?;
+        self.check_key(op, batch.key_id.to_string())?;
+        let (ring, params) = (session.ring(), session.params());
+        let shape = session.shape(batch.len() * params.small_width());
+        let mut buf = ring.alloc(shape, Domain::Coeff)?;
+        ring.submit(Cmd::LweKeySwitch {
+            dst: buf.view_mut(),
+            src: batch.buf.view(),
+            key: self.switch().clone(),
+        })?;
+        Ok(SmallLweBatch {
+            session: session.clone(),
+            key_id: batch.key_id,
+            buf,
+            encoding: Encoding {
+                variance: batch.encoding.variance + params.noise().key_switch(),
+                ..batch.encoding
+            },
+        })
+    }
+
+    /// The look-up of small ciphertexts: modulus switch, blind rotation, extraction.
+    ///
+    /// # Errors
+    /// As [`TfheKeys::look_up`].
+    pub fn bootstrap(&self, batch: &SmallLweBatch, table: &LookUpTable) -> Result<LweBatch> {
+        self.blind_rotate(batch, table)?.extract(0)
+    }
+
+    /// The accumulators of a look-up: table entries in coefficient 0, their neighbours in the
+    /// others.
+    ///
+    /// # Errors
+    /// As [`TfheKeys::look_up`].
+    pub fn blind_rotate(&self, batch: &SmallLweBatch, table: &LookUpTable) -> Result<GlweBatch> {
+        let (op, session) = ("TfheKeys::bootstrap", self.session());
+        session.check_params(op, batch.session.params())?;
+        session.check_params(op, table.session.params())?;
+        self.check_key(op, batch.key_id.to_string())?;
+        self.check_input(op, &batch.encoding, table)?;
+        let (ring, params) = (session.ring(), session.params());
+        let mut exponents = ring.alloc(batch.buf.shape(), Domain::Coeff)?;
+        ring.submit(Cmd::LweModSwitch {
+            dst: exponents.view_mut(),
+            src: batch.buf.view(),
+            dimension: params.lwe_dimension(),
+        })?;
+        let mut acc = ring.alloc(session.shape(batch.len() * params.lanes()), Domain::Coeff)?;
+        ring.submit(Cmd::BlindRotate {
+            acc: acc.view_mut(),
+            table: table.buf.view(),
+            lwe: exponents.view(),
+            key: self.bootstrap_view(),
+            plan: params.rotation(),
+        })?;
+        Ok(GlweBatch {
+            session: session.clone(),
+            key_id: batch.key_id,
+            buf: acc,
+            encoding: Encoding {
+                range: table.outputs,
+                variance: params.noise().look_up(),
+                unpadded: table.outputs.1 - table.outputs.0 >= 1 << params.message_bits(),
+            },
+        })
+    }
+
+    fn check_input(&self, op: &'static str, input: &Encoding, table: &LookUpTable) -> Result<()> {
+        let ((low, high), (first, last)) = (input.range, table.inputs);
+        if low < first || high > last {
+            return Err(Error::MessageRange {
+                op,
+                what: "the batch's range is",
+                expected: format!("{first} to {last}, as the table has"),
+                got: format!("{low} to {high}"),
+            });
+        }
+        let (params, noise) = (self.session().params(), self.session().params().noise());
+        // The key-switch is in the variance already.
+        let predicted = noise.log2_failure_of(input.variance - noise.key_switch());
+        if predicted <= params.failure().log2() {
+            return Ok(());
+        }
+        Err(Error::Precision {
+            op,
+            what: "failure probability of a look-up",
+            limit: params.failure().log2().exp2(),
+            predicted: predicted.exp2(),
+        })
+    }
+
+    fn check_key(&self, op: &'static str, got: String) -> Result<()> {
+        let expected = self.key_id().to_string();
+        if expected == got {
+            return Ok(());
+        }
+        Err(Error::KeyMismatch { op, expected, got })
+    }
+}
+
+impl fmt::Debug for LookUpTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((low, high), (least, most)) = (self.inputs, self.outputs);
+        write!(f, "LookUpTable({low}..={high} to {least}..={most})")
+    }
+}

@@ -1,0 +1,538 @@
+//! Batches of LWE ciphertexts of integers, and what needs no key.
+
+use std::{fmt, ops::RangeInclusive};
+
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, IntMatrix, LWE_WORD_BITS, PolyBuf};
+use zeroize::Zeroizing;
+
+use super::{params::TfheParams, secret::TfheSecretKey, session::TfheSession};
+use crate::{
+    error::{Error, Result},
+    rlwe::{KeyId, SecureRandom},
+};
+
+/// How integers lie on the torus: a value `v` as `v / 2^(message_bits + 1)`, all of one batch in
+/// one range of at most `2^message_bits` values, so that half of the torus is padding; or of twice
+/// as many, without padding.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Encoding {
+    /// Least and largest value.
+    pub(super) range: (i64, i64),
+    /// Variance of the phase on the torus, as predicted.
+    pub(super) variance: f64,
+    /// Whether the range may take the whole torus.
+    pub(super) unpadded: bool,
+}
+
+impl Encoding {
+    /// Checks a range and a variance against the parameters.
+    pub(super) fn new(
+        op: &'static str,
+        what: &'static str,
+        params: &TfheParams,
+        (low, high): (i128, i128),
+        variance: f64,
+        unpadded: bool,
+    ) -> Result<Self> {
+        let most = (1i128 << (params.message_bits() + u32::from(unpadded))) - 1;
+        let fits = low <= high && high - low <= most;
+        match (i64::try_from(low), i64::try_from(high)) {
+            // Far from the ends of words, so that sums of a few do not wrap.
+            (Ok(l), Ok(h)) if fits && l.unsigned_abs().max(h.unsigned_abs()) < 1 << 40 => {
+                Ok(Self {
+                    range: (l, h),
+                    variance,
+                    unpadded,
+                })
+            }
+            _ => Err(Error::MessageRange {
+                op,
+                what,
+                expected: format!("a range of at most {} values", most + 1),
+                got: format!("{low} to {high}"),
+            }),
+        }
+    }
+
+    /// The encoding of fresh ciphertexts of values in a range.
+    pub(super) fn fresh(
+        op: &'static str,
+        params: &TfheParams,
+        values: &[i64],
+        range: RangeInclusive<i64>,
+        unpadded: bool,
+    ) -> Result<Self> {
+        let ends = (i128::from(*range.start()), i128::from(*range.end()));
+        let encoding = Self::new(op, "range", params, ends, params.noise().fresh(), unpadded)?;
+        match values.iter().find(|v| !range.contains(v)) {
+            None => Ok(encoding),
+            Some(_) => Err(Error::MessageRange {
+                op,
+                what: "a value",
+                expected: format!("{} to {}", range.start(), range.end()),
+                got: "one outside".into(),
+            }),
+        }
+    }
+
+    /// The nearest values of phases modulo `q`.
+    pub(super) fn decode(&self, params: &TfheParams, phases: &[u64]) -> Vec<i64> {
+        let q = u128::from(params.ring_spec().modulus(0).value());
+        let bits = params.message_bits() + 1;
+        let nearest = |x: u64| ((u128::from(x) << (bits + 1)) + q) / (2 * q);
+        phases
+            .iter()
+            .map(|&x| self.place(bits, nearest(x)))
+            .collect()
+    }
+
+    /// The nearest values of phases modulo `2^32`.
+    fn decode_small(&self, params: &TfheParams, phases: &[u32]) -> Vec<i64> {
+        let bits = params.message_bits() + 1;
+        let half = 1u64 << (LWE_WORD_BITS - bits - 1);
+        let nearest = |x: u32| (u64::from(x) + half) >> (LWE_WORD_BITS - bits);
+        let values = phases.iter().map(|&x| self.place(bits, nearest(x).into()));
+        values.collect()
+    }
+
+    /// The value whose residue modulo `2^bits` this is, with the range in the middle of those
+    /// that can be told apart.
+    fn place(&self, bits: u32, residue: u128) -> i64 {
+        let ((low, high), turn) = (self.range, 1i64 << bits);
+        let first = low - (turn - (high - low + 1)) / 2;
+        first + (residue as i64 - first).rem_euclid(turn)
+    }
+}
+
+/// The range of `matrix * x + offsets` for values `x` of a range, over all rows, and the largest
+/// squared 2-norm of a row.
+pub(super) fn sums(
+    matrix: &IntMatrix,
+    offsets: &[i64],
+    (low, high): (i64, i64),
+) -> ((i128, i128), f64) {
+    let (mut ends, mut norm) = ((i128::MAX, i128::MIN), 0f64);
+    for (row, &offset) in offsets.iter().enumerate() {
+        let (mut least, mut most) = (i128::from(offset), i128::from(offset));
+        let mut squares = 0f64;
+        for &w in matrix.row(row) {
+            let ends = [low, high].map(|v| i128::from(w) * i128::from(v));
+            least += ends[0].min(ends[1]);
+            most += ends[0].max(ends[1]);
+            squares += (w as f64).powi(2);
+        }
+        ends = (ends.0.min(least), ends.1.max(most));
+        norm = norm.max(squares);
+    }
+    (ends, norm)
+}
+
+/// LWE ciphertexts of integers on a device, modulo `q`, under the coefficients of the ring secret:
+/// what a client encrypts, what look-ups give, what linear algebra takes.
+///
+/// A ciphertext is `masks * N` words and a body, in `masks + 1` polynomials; words after the body
+/// are of no meaning. The batch knows the range of its values and the variance of its noise.
+pub struct LweBatch {
+    pub(super) session: TfheSession,
+    pub(super) key_id: KeyId,
+    pub(super) buf: PolyBuf,
+    pub(super) encoding: Encoding,
+}
+
+/// LWE ciphertexts modulo `2^32` under the small secret: what a blind rotation turns by.
+pub struct SmallLweBatch {
+    pub(super) session: TfheSession,
+    pub(super) key_id: KeyId,
+    pub(super) buf: PolyBuf,
+    pub(super) encoding: Encoding,
+}
+
+impl LweBatch {
+    /// Number of ciphertexts.
+    pub fn len(&self) -> usize {
+        self.buf.shape().batch / self.session.params().lanes()
+    }
+
+    /// Whether there are none; never so.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The range of the values.
+    pub fn range(&self) -> RangeInclusive<i64> {
+        self.encoding.range.0..=self.encoding.range.1
+    }
+
+    /// Predicted variance of the phases on the torus.
+    pub fn variance(&self) -> f64 {
+        self.encoding.variance
+    }
+
+    /// Identity of the key.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The session it lives in.
+    pub fn session(&self) -> &TfheSession {
+        &self.session
+    }
+
+    /// Moves the batch to a session of the same parameters on another device.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn to_session(&self, session: &TfheSession) -> Result<Self> {
+        session.check_params("LweBatch::to_session", self.session.params())?;
+        Ok(Self {
+            session: session.clone(),
+            key_id: self.key_id,
+            buf: self.buf.to_ring(self.session.ring(), session.ring())?,
+            encoding: self.encoding,
+        })
+    }
+
+    /// Ciphertexts `first..first + count`.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] when there are not as many; device failures.
+    pub fn slice(&self, first: usize, count: usize) -> Result<Self> {
+        let lanes = self.session.params().lanes();
+        let first = first.saturating_mul(lanes);
+        let view = self
+            .buf
+            .view()
+            .polys(first, count.saturating_mul(lanes), 1)?;
+        Ok(self.with_buf(self.session.ring().copy(&view)?, self.encoding))
+    }
+
+    /// `matrix * self`: one ciphertext for each row, from a batch with one for each column. The
+    /// range follows from the entries and the range of the batch; the variance takes its
+    /// ciphertexts for independent, as look-ups and fresh ciphertexts are.
+    ///
+    /// # Errors
+    /// [`Error::Shape`]; [`Error::MessageRange`] when a sum may leave the message space; device
+    /// failures.
+    pub fn mat_mul(&self, matrix: &IntMatrix) -> Result<Self> {
+        self.affine_as("LweBatch::mat_mul", matrix, &vec![0; matrix.rows()])
+    }
+
+    /// `matrix * self + offsets`, with an offset for each row. As [`LweBatch::mat_mul`].
+    ///
+    /// # Errors
+    /// As [`LweBatch::mat_mul`].
+    pub fn affine(&self, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
+        self.affine_as("LweBatch::affine", matrix, offsets)
+    }
+
+    fn affine_as(&self, op: &'static str, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
+        if matrix.columns() != self.len() || matrix.rows() != offsets.len() {
+            let (expected, got) = (
+                format!("{} columns, {} rows", self.len(), offsets.len()),
+                format!("{matrix:?}"),
+            );
+            return Err(Error::Shape { op, expected, got });
+        }
+        let (session, params) = (&self.session, self.session.params());
+        let (ends, norm) = sums(matrix, offsets, self.encoding.range);
+        let variance = norm * self.encoding.variance;
+        let encoding = Encoding::new(op, "a sum", params, ends, variance, self.encoding.unpadded)?;
+        let (ring, lanes) = (session.ring(), params.lanes());
+        let mut buf = ring.alloc(session.shape(matrix.rows() * lanes), Domain::Coeff)?;
+        ring.submit(Cmd::ModMatMul {
+            dst: buf.view_mut(),
+            left: matrix.clone().into(),
+            src: self.buf.view(),
+            lanes,
+        })?;
+        for (row, &offset) in offsets
+            .iter()
+            .enumerate()
+            .filter(|(_, offset)| **offset != 0)
+        {
+            ring.submit(Cmd::OffsetLimbs {
+                dst: buf.view_mut().polys(row * lanes + lanes - 1, 1, 1)?,
+                src: None,
+                consts: [params.encode(offset)].into(),
+            })?;
+        }
+        Ok(self.with_buf(buf, encoding))
+    }
+
+    /// `self + other`, ciphertext by ciphertext. The variance allows for errors that are the same
+    /// in both.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::KeyMismatch`], [`Error::Ring`] for operands that do not fit;
+    /// [`Error::MessageRange`]; device failures.
+    pub fn add(&self, other: &Self) -> Result<Self> {
+        self.combine("LweBatch::add", ElementwiseOp::Add, other, false)
+    }
+
+    /// `self - other`. As [`LweBatch::add`].
+    ///
+    /// # Errors
+    /// As [`LweBatch::add`].
+    pub fn sub(&self, other: &Self) -> Result<Self> {
+        self.combine("LweBatch::sub", ElementwiseOp::Sub, other, true)
+    }
+
+    fn combine(
+        &self,
+        op: &'static str,
+        kind: ElementwiseOp,
+        other: &Self,
+        negate: bool,
+    ) -> Result<Self> {
+        if other.key_id != self.key_id {
+            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
+            return Err(Error::KeyMismatch { op, expected, got });
+        }
+        if other.len() != self.len() {
+            let (expected, got) = (
+                format!("{} ciphertexts", self.len()),
+                other.len().to_string(),
+            );
+            return Err(Error::Shape { op, expected, got });
+        }
+        let (a, b) = (self.encoding, other.encoding);
+        let (low, high) = if negate {
+            (-b.range.1, -b.range.0)
+        } else {
+            b.range
+        };
+        let ends = (
+            i128::from(a.range.0) + i128::from(low),
+            i128::from(a.range.1) + i128::from(high),
+        );
+        let variance = (a.variance.sqrt() + b.variance.sqrt()).powi(2);
+        let unpadded = a.unpadded && b.unpadded;
+        let encoding = Encoding::new(op, "a sum", self.session.params(), ends, variance, unpadded)?;
+        let ring = self.session.ring();
+        let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
+        ring.submit(Cmd::Elementwise {
+            op: kind,
+            dst: buf.view_mut(),
+            a: Some(self.buf.view()),
+            b: Some(other.buf.view()),
+        })?;
+        Ok(self.with_buf(buf, encoding))
+    }
+
+    /// `factor * self`.
+    ///
+    /// # Errors
+    /// [`Error::MessageRange`]; device failures.
+    pub fn scale(&self, factor: i64) -> Result<Self> {
+        let (ring, params) = (self.session.ring(), self.session.params());
+        let (low, high) = self.encoding.range;
+        let ends = [low, high].map(|v| i128::from(v) * i128::from(factor));
+        let encoding = Encoding::new(
+            "LweBatch::scale",
+            "a product",
+            params,
+            (ends[0].min(ends[1]), ends[0].max(ends[1])),
+            self.encoding.variance * (factor as f64).powi(2),
+            self.encoding.unpadded,
+        )?;
+        let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
+        ring.submit(Cmd::ScaleLimbs {
+            dst: buf.view_mut(),
+            src: Some(self.buf.view()),
+            consts: [params.ring_spec().modulus(0).from_i64(factor)].into(),
+        })?;
+        Ok(self.with_buf(buf, encoding))
+    }
+
+    /// `self + constant`.
+    ///
+    /// # Errors
+    /// [`Error::MessageRange`]; device failures.
+    pub fn offset(&self, constant: i64) -> Result<Self> {
+        let (ring, params) = (self.session.ring(), self.session.params());
+        let (low, high) = self.encoding.range;
+        let ends = [low, high].map(|v| i128::from(v) + i128::from(constant));
+        let encoding = Encoding::new(
+            "LweBatch::offset",
+            "a sum",
+            params,
+            (ends[0], ends[1]),
+            self.encoding.variance,
+            self.encoding.unpadded,
+        )?;
+        let mut buf = ring.copy(&self.buf.view())?;
+        // On all words of the body polynomial: those after the body have no meaning.
+        let (lanes, count) = (params.lanes(), self.len());
+        ring.submit(Cmd::OffsetLimbs {
+            dst: buf.view_mut().polys(lanes - 1, count, lanes)?,
+            src: None,
+            consts: [params.encode(constant)].into(),
+        })?;
+        Ok(self.with_buf(buf, encoding))
+    }
+
+    pub(super) fn with_buf(&self, buf: PolyBuf, encoding: Encoding) -> Self {
+        Self {
+            session: self.session.clone(),
+            key_id: self.key_id,
+            buf,
+            encoding,
+        }
+    }
+}
+
+impl SmallLweBatch {
+    /// Number of ciphertexts.
+    pub fn len(&self) -> usize {
+        self.buf.shape().batch / self.session.params().small_width()
+    }
+
+    /// Whether there are none; never so.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The range of the values.
+    pub fn range(&self) -> RangeInclusive<i64> {
+        self.encoding.range.0..=self.encoding.range.1
+    }
+}
+
+impl TfheSecretKey {
+    /// Encrypts integers in a range of at most `2^message_bits` values, one ciphertext each, with
+    /// randomness of the operating system.
+    ///
+    /// # Errors
+    /// [`Error::MessageRange`] for a range that is too wide or a value outside of it;
+    /// [`Error::Shape`] for no values; [`Error::Randomness`].
+    pub fn encrypt(&self, values: &[i64], range: RangeInclusive<i64>) -> Result<LweBatch> {
+        self.encrypt_with(values, range, &mut SecureRandom::from_os()?)
+    }
+
+    /// The same with randomness from the given source.
+    ///
+    /// # Errors
+    /// As [`TfheSecretKey::encrypt`].
+    pub fn encrypt_with(
+        &self,
+        values: &[i64],
+        range: RangeInclusive<i64>,
+        random: &mut SecureRandom,
+    ) -> Result<LweBatch> {
+        let (op, params) = ("TfheSecretKey::encrypt", self.session().params());
+        if values.is_empty() {
+            let (expected, got) = ("at least one value".into(), "none".into());
+            return Err(Error::Shape { op, expected, got });
+        }
+        let encoding = Encoding::fresh(op, params, values, range, false)?;
+        self.encrypt_encoded(values, encoding, random)
+    }
+
+    /// Encrypts integers in `-2^message_bits..2^message_bits`, which leave no padding: for
+    /// [`LookUpTable::unpadded`](super::LookUpTable::unpadded).
+    ///
+    /// # Errors
+    /// As [`TfheSecretKey::encrypt`].
+    pub fn encrypt_unpadded_with(
+        &self,
+        values: &[i64],
+        random: &mut SecureRandom,
+    ) -> Result<LweBatch> {
+        let (op, params) = ("TfheSecretKey::encrypt_unpadded", self.session().params());
+        let end = 1i64 << params.message_bits();
+        if values.is_empty() {
+            let (expected, got) = ("at least one value".into(), "none".into());
+            return Err(Error::Shape { op, expected, got });
+        }
+        let encoding = Encoding::fresh(op, params, values, -end..=end - 1, true)?;
+        self.encrypt_encoded(values, encoding, random)
+    }
+
+    fn encrypt_encoded(
+        &self,
+        values: &[i64],
+        encoding: Encoding,
+        random: &mut SecureRandom,
+    ) -> Result<LweBatch> {
+        let params = self.session().params();
+        let mut words = Zeroizing::new(vec![0; values.len() * params.n()]);
+        for (poly, &value) in words.chunks_exact_mut(params.n()).zip(values) {
+            poly[0] = params.encode(value);
+        }
+        self.encrypt_words(words, encoding, random)?.extract(0)
+    }
+
+    /// Decrypts integers. A value that noise or a wrong range has brought beside the batch's range
+    /// comes out as it is, not clamped.
+    ///
+    /// # Errors
+    /// [`Error::KeyMismatch`], [`Error::ParamsMismatch`]; device failures.
+    pub fn decrypt(&self, batch: &LweBatch) -> Result<Vec<i64>> {
+        let phases = self.phases(batch)?;
+        Ok(batch.encoding.decode(self.session().params(), &phases))
+    }
+
+    /// The same for small ciphertexts.
+    ///
+    /// # Errors
+    /// As [`TfheSecretKey::decrypt`].
+    pub fn decrypt_small(&self, batch: &SmallLweBatch) -> Result<Vec<i64>> {
+        let phases = self.small_phases(batch)?;
+        let params = self.session().params();
+        Ok(batch.encoding.decode_small(params, &phases))
+    }
+
+    /// The phases: messages with their noise. They depend on the secret.
+    ///
+    /// # Errors
+    /// As [`TfheSecretKey::decrypt`].
+    pub fn phases(&self, batch: &LweBatch) -> Result<Zeroizing<Vec<u64>>> {
+        let (op, params) = ("TfheSecretKey::decrypt", self.session().params());
+        (self.session()).check_params(op, batch.session.params())?;
+        self.check_id(op, batch.key_id)?;
+        let words = batch.session.ring().download(&batch.buf)?;
+        let (m, dimension) = (params.ring_spec().modulus(0), params.big_dimension());
+        let phase = |words: &[u64]| {
+            let terms = words.iter().zip(self.ring_coeffs());
+            let sum: i128 = terms.map(|(&a, &s)| i128::from(a) * i128::from(s)).sum();
+            m.from_i128(i128::from(words[dimension]) - sum)
+        };
+        let ciphertexts = words.chunks_exact(params.lanes() * params.n());
+        Ok(Zeroizing::new(ciphertexts.map(phase).collect()))
+    }
+
+    /// The phases of small ciphertexts modulo `2^32`.
+    ///
+    /// # Errors
+    /// As [`TfheSecretKey::decrypt`].
+    pub fn small_phases(&self, batch: &SmallLweBatch) -> Result<Zeroizing<Vec<u32>>> {
+        let (op, params) = ("TfheSecretKey::decrypt_small", self.session().params());
+        (self.session()).check_params(op, batch.session.params())?;
+        self.check_id(op, batch.key_id)?;
+        let words = batch.session.ring().download(&batch.buf)?;
+        let phase = |words: &[u64]| {
+            let terms = words.iter().zip(self.small_bits());
+            let body = words[params.lwe_dimension()] as u32;
+            terms.fold(body, |b, (&a, &s)| {
+                b.wrapping_sub((a as u32).wrapping_mul(u32::from(s)))
+            })
+        };
+        let ciphertexts = words.chunks_exact(params.small_width() * params.n());
+        Ok(Zeroizing::new(ciphertexts.map(phase).collect()))
+    }
+}
+
+impl fmt::Debug for LweBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (low, high) = self.encoding.range;
+        let params = self.session.params();
+        write!(f, "LweBatch({} in {low}..={high}, {params})", self.len())
+    }
+}
+
+impl fmt::Debug for SmallLweBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let params = self.session.params();
+        write!(f, "SmallLweBatch({}, {params})", self.len())
+    }
+}

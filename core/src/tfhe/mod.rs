@@ -1,0 +1,68 @@
+//! TFHE: exact functions of encrypted integers, on the rings and devices that CKKS runs on.
+//!
+//! | type | one line |
+//! |---|---|
+//! | [`TfheParams`] | a set of the table: message bits, dimensions, digits |
+//! | [`NoiseModel`] | variances and failure probabilities |
+//! | [`TfheSession`] | parameters on a device |
+//! | [`TfheSecretKey`] | encrypts and decrypts; host only, wiped on drop |
+//! | [`SeededTfheKeys`], [`TfheKeys`] | the server's keys at rest and on a device |
+//! | [`LweBatch`] | encrypted integers, one ciphertext each: linear algebra |
+//! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
+//! | [`GlweBatch`] | polynomials of encrypted integers |
+//! | [`LookUpTable`] | a function of small integers |
+//! | [`IntLayer`], [`IntNetwork`] | networks of small integers |
+//! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
+//!
+//! ```
+//! use ringloom::tfhe::{LookUpTable, TfheKeys, TfheParams, TfheLiteral, TfheSecretKey, TfheSession};
+//!
+//! // Too small to be secure; TfheParams::new(4, Failure::Below128) is.
+//! let params = TfheParams::insecure_toy(&TfheLiteral {
+//!     message_bits: 3,
+//!     norm: 4,
+//!     lwe_dimension: 24,
+//!     lwe_noise_log: 4,
+//!     masks: 1,
+//!     log_n: 8,
+//!     mask_digits: (24, 1),
+//!     body_digits: (24, 1),
+//!     switch_digits: (4, 4),
+//! })?;
+//! let device = ringloom::open_device("cpu", None)?;
+//! let session = TfheSession::new(&params, &*device)?;
+//! let secret = TfheSecretKey::generate(&session)?;
+//! let keys = TfheKeys::load(&session, &secret.server_keys()?)?;
+//!
+//! let x = secret.encrypt(&[-3, 0, 4], -3..=4)?;
+//! let relu = LookUpTable::new(&session, -3..=4, |v| v.max(0))?;
+//! assert_eq!(secret.decrypt(&keys.look_up(&x, &relu)?)?, [0, 0, 4]);
+//! # Ok::<(), ringloom::Error>(())
+//! ```
+
+mod gates;
+mod ggsw;
+mod glwe;
+mod look_up;
+mod lwe;
+#[cfg(test)]
+mod monte_carlo;
+mod network;
+mod noise;
+mod params;
+mod secret;
+mod server_keys;
+mod session;
+mod table;
+
+pub use gates::{EncryptedBits, Gate};
+pub use glwe::GlweBatch;
+pub use look_up::LookUpTable;
+pub use lwe::{LweBatch, SmallLweBatch};
+pub use network::{IntLayer, IntNetwork};
+pub use noise::NoiseModel;
+pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
+pub use ringloom_ntt::poly::IntMatrix;
+pub use secret::TfheSecretKey;
+pub use server_keys::{SeededTfheKeys, TfheKeys};
+pub use session::TfheSession;

@@ -1,0 +1,513 @@
+//! Encrypted integers: look-ups, linear algebra, gates, and what is refused.
+
+use std::ops::ControlFlow;
+
+use ringloom::{
+    Error, open_device,
+    rlwe::SecureRandom,
+    tfhe::{
+        EncryptedBits, Failure, Gate, IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch,
+        SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
+    },
+};
+
+/// Small enough for slow devices; no security.
+const TOY: TfheLiteral = TfheLiteral {
+    message_bits: 3,
+    norm: 4,
+    lwe_dimension: 24,
+    lwe_noise_log: 4,
+    masks: 1,
+    log_n: 8,
+    mask_digits: (24, 1),
+    body_digits: (24, 1),
+    switch_digits: (4, 4),
+};
+
+/// Two masks, two digits, one for the body.
+const TOY_TWO: TfheLiteral = TfheLiteral {
+    masks: 2,
+    mask_digits: (12, 2),
+    body_digits: (20, 1),
+    switch_digits: (3, 5),
+    ..TOY
+};
+
+fn matrix(rows: usize, columns: usize, entries: Vec<i64>) -> IntMatrix {
+    IntMatrix::new((rows, columns), 16, entries).unwrap()
+}
+
+struct Party {
+    session: TfheSession,
+    secret: TfheSecretKey,
+    seeded: SeededTfheKeys,
+    keys: TfheKeys,
+    random: SecureRandom,
+}
+
+impl Party {
+    fn new(params: &TfheParams, seed: u8) -> Self {
+        let device = open_device("cpu", None).unwrap();
+        let session = TfheSession::new(params, &*device).unwrap();
+        let mut random = SecureRandom::insecure_from_seed([seed; 32]);
+        let secret = TfheSecretKey::generate_with(&session, &mut random).unwrap();
+        let seeded = secret
+            .server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap();
+        let keys = TfheKeys::load(&session, &seeded).unwrap();
+        Self {
+            session,
+            secret,
+            seeded,
+            keys,
+            random,
+        }
+    }
+
+    fn toy(literal: &TfheLiteral) -> Self {
+        Self::new(&TfheParams::insecure_toy(literal).unwrap(), 1)
+    }
+
+    fn encrypt(&mut self, values: &[i64], range: std::ops::RangeInclusive<i64>) -> LweBatch {
+        (self.secret)
+            .encrypt_with(values, range, &mut self.random)
+            .unwrap()
+    }
+}
+
+/// Every value of a set through an arbitrary table, and once more through another.
+fn every_value(params: &TfheParams) {
+    let mut party = Party::new(params, 2);
+    let half = 1i64 << (params.message_bits() - 1);
+    let range = -half..=half - 1;
+    let values: Vec<i64> = range.clone().collect();
+    let scrambled = |v: i64| (v * v * 5 + v * 3 + 1).rem_euclid(2 * half) - half;
+    let first = LookUpTable::new(&party.session, range.clone(), scrambled).unwrap();
+    let second = LookUpTable::new(&party.session, range.clone(), |v| half - 1 - v.abs()).unwrap();
+    let batch = party.encrypt(&values, range);
+    assert_eq!(party.secret.decrypt(&batch).unwrap(), values);
+    let once = party.keys.look_up(&batch, &first).unwrap();
+    let want: Vec<i64> = values.iter().map(|&v| scrambled(v)).collect();
+    assert_eq!(party.secret.decrypt(&once).unwrap(), want, "{params}");
+    let twice = party.keys.look_up(&once, &second).unwrap();
+    let want: Vec<i64> = want.iter().map(|&v| half - 1 - v.abs()).collect();
+    assert_eq!(party.secret.decrypt(&twice).unwrap(), want, "{params}");
+}
+
+#[test]
+fn toy_sets_look_up_every_value() {
+    for literal in [TOY, TOY_TWO] {
+        every_value(&TfheParams::insecure_toy(&literal).unwrap());
+    }
+}
+
+#[test]
+fn sets_of_2_to_4_bits_look_up_every_value() {
+    for bits in 2..=4 {
+        every_value(&TfheParams::new(bits, Failure::Below128).unwrap());
+    }
+}
+
+#[test]
+fn sets_of_5_and_6_bits_look_up_values() {
+    for bits in [5, 6] {
+        let params = TfheParams::new(bits, Failure::Below128).unwrap();
+        let mut party = Party::new(&params, 3);
+        let most = (1i64 << bits) - 1;
+        let values = [1, most];
+        let table = LookUpTable::new(&party.session, 0..=most, |v| most - v).unwrap();
+        let batch = party.encrypt(&values, 0..=most);
+        let got = party.keys.look_up(&batch, &table).unwrap();
+        assert_eq!(
+            party.secret.decrypt(&got).unwrap(),
+            values.map(|v| most - v)
+        );
+    }
+}
+
+#[test]
+fn linear_algebra_between_look_ups() {
+    let params = TfheParams::new(4, Failure::Below128).unwrap();
+    let mut party = Party::new(&params, 4);
+    let x = party.encrypt(&[-2, 1, 0, 2], -2..=2);
+    let relu = LookUpTable::new(&party.session, -8..=7, |v| v.clamp(0, 3)).unwrap();
+    let weights = matrix(2, 4, vec![1, -1, 1, 0, 0, 2, -1, 0]);
+    let y = x.mat_mul(&weights).unwrap();
+    assert_eq!(party.secret.decrypt(&y).unwrap(), [-3, 2]);
+    let y = party.keys.look_up(&y, &relu).unwrap();
+    assert_eq!(y.range(), 0..=3);
+    let sum = y.slice(0, 1).unwrap().add(&y.slice(1, 1).unwrap()).unwrap();
+    let difference = y.slice(0, 1).unwrap().sub(&y.slice(1, 1).unwrap()).unwrap();
+    let scaled = y.scale(-3).unwrap().offset(4).unwrap();
+    assert_eq!(party.secret.decrypt(&sum).unwrap(), [2]);
+    assert_eq!(party.secret.decrypt(&difference).unwrap(), [-2]);
+    assert_eq!(
+        (party.secret.decrypt(&scaled).unwrap(), scaled.range()),
+        (vec![4, -2], -5..=4)
+    );
+}
+
+/// Two look-ups with linear algebra between them: no byte moves, nothing runs elsewhere.
+#[test]
+fn nothing_moves_between_look_ups() {
+    let mut party = Party::toy(&TOY);
+    let x = party.encrypt(&[1, 2, 3], 0..=3);
+    let table = LookUpTable::new(&party.session, 0..=7, |v| v / 2).unwrap();
+    let weights = matrix(2, 3, vec![1, 1, 0, 0, 1, 1]);
+    let before = party.session.ring().stats();
+    let y = party
+        .keys
+        .look_up(&x.mat_mul(&weights).unwrap(), &table)
+        .unwrap();
+    let z = party.keys.look_up(&y.add(&y).unwrap(), &table).unwrap();
+    let after = party.session.ring().stats();
+    assert_eq!(after.bytes_h2d, before.bytes_h2d);
+    assert_eq!(after.bytes_d2h, before.bytes_d2h);
+    assert_eq!(after.host_fallback_cmds, 0);
+    assert_eq!(party.secret.decrypt(&z).unwrap(), [1, 2]);
+}
+
+/// The same words from every device, whether it has the fused command or runs its lowering.
+#[test]
+fn devices_agree() {
+    for literal in [TOY, TOY_TWO] {
+        let mut party = Party::toy(&literal);
+        let x = party.encrypt(&[-4, -1, 0, 3], -4..=3);
+        let table = |session: &TfheSession| LookUpTable::new(session, -4..=3, |v| v.abs() - 1);
+        let expected = (party.keys)
+            .look_up(&x, &table(&party.session).unwrap())
+            .unwrap();
+        let expected = party.secret.phases(&expected).unwrap();
+        for name in ["reference", "cpu-scalar", "cpu-avx2"] {
+            // Not every machine has every one.
+            let Ok(device) = open_device(name, None) else {
+                assert_eq!(name, "cpu-avx2");
+                continue;
+            };
+            let session = TfheSession::new(party.session.params(), &*device).unwrap();
+            let keys = TfheKeys::load(&session, &party.seeded).unwrap();
+            let got = keys.look_up(&x.to_session(&session).unwrap(), &table(&session).unwrap());
+            assert_eq!(
+                party.secret.phases(&got.unwrap()).unwrap(),
+                expected,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn coefficients_of_polynomials_are_extracted() {
+    let mut party = Party::toy(&TOY_TWO);
+    let n = party.session.params().n();
+    let values: Vec<i64> = (0..2 * n as i64).map(|i| i * 7 % 8).collect();
+    let glwe = party
+        .secret
+        .encrypt_glwe_with(&values, 0..=7, &mut party.random)
+        .unwrap();
+    assert_eq!(party.secret.decrypt_glwe(&glwe).unwrap(), values);
+    for index in [0, 1, n / 2, n - 1] {
+        let got = party.secret.decrypt(&glwe.extract(index).unwrap()).unwrap();
+        assert_eq!(got, [values[index], values[n + index]], "{index}");
+    }
+    assert!(matches!(glwe.extract(n), Err(Error::Shape { .. })));
+}
+
+#[test]
+fn sets_outside_the_table_are_refused() {
+    let refused = [
+        TfheParams::new(7, Failure::Below128).err(),
+        TfheParams::new(0, Failure::Below128).err(),
+        TfheParams::from_literal(&TOY).err(),
+    ];
+    for error in refused {
+        let text = error.expect("refused").to_string();
+        assert!(
+            text.contains("p4-132") && text.contains("TfheParams::new"),
+            "{text}"
+        );
+    }
+    assert!(matches!(
+        TfheParams::named("p9"),
+        Err(Error::UnknownName { .. })
+    ));
+    for literal in [
+        TfheLiteral {
+            message_bits: 8,
+            ..TOY
+        },
+        TfheLiteral {
+            mask_digits: (17, 3),
+            ..TOY
+        },
+        TfheLiteral {
+            lwe_noise_log: 31,
+            ..TOY
+        },
+        TfheLiteral {
+            switch_digits: (0, 3),
+            ..TOY
+        },
+        TfheLiteral { masks: 0, ..TOY },
+    ] {
+        assert!(TfheParams::insecure_toy(&literal).is_err(), "{literal:?}");
+    }
+}
+
+#[test]
+fn messages_out_of_range_are_refused() {
+    let mut party = Party::toy(&TOY);
+    let range_error = |result: Result<LweBatch, Error>| {
+        let error = result.expect_err("refused");
+        assert!(matches!(error, Error::MessageRange { .. }), "{error}");
+    };
+    range_error(party.secret.encrypt(&[0], 0..=8));
+    range_error(party.secret.encrypt(&[5], 0..=4));
+    range_error(party.secret.encrypt(&[0], i64::MIN..=i64::MAX));
+    let x = party.encrypt(&[3, 4], 0..=4);
+    range_error(x.add(&x));
+    range_error(x.scale(2));
+    range_error(x.scale(i64::MAX));
+    range_error(x.offset(i64::MAX));
+    range_error(x.mat_mul(&matrix(1, 2, vec![1, -1])));
+    let wrong = x.mat_mul(&matrix(1, 3, vec![0; 3]));
+    assert!(matches!(wrong, Err(Error::Shape { .. })));
+    assert!(matches!(
+        party.secret.encrypt(&[], 0..=1),
+        Err(Error::Shape { .. })
+    ));
+    let table = |range, f: fn(i64) -> i64| LookUpTable::new(&party.session, range, f).err();
+    assert!(matches!(
+        table(0..=8, |v| v),
+        Some(Error::MessageRange { .. })
+    ));
+    assert!(matches!(
+        table(0..=7, |v| v * 2),
+        Some(Error::MessageRange { .. })
+    ));
+    let narrow = LookUpTable::new(&party.session, 0..=3, |v| v).unwrap();
+    range_error(party.keys.look_up(&x, &narrow));
+}
+
+#[test]
+fn foreign_keys_and_parameters_are_refused() {
+    let mut party = Party::toy(&TOY);
+    let params = TfheParams::insecure_toy(&TOY).unwrap();
+    let mut stranger = Party::new(&params, 9);
+    let mut other = Party::toy(&TOY_TWO);
+    let x = party.encrypt(&[1], 0..=1);
+    let theirs = stranger.encrypt(&[1], 0..=1);
+    let wide = other.encrypt(&[1], 0..=1);
+    let table = LookUpTable::new(&party.session, 0..=1, |v| 1 - v).unwrap();
+    assert!(matches!(
+        party.keys.look_up(&theirs, &table),
+        Err(Error::KeyMismatch { .. })
+    ));
+    assert!(matches!(
+        party.secret.decrypt(&theirs),
+        Err(Error::KeyMismatch { .. })
+    ));
+    assert!(matches!(x.add(&theirs), Err(Error::KeyMismatch { .. })));
+    assert!(matches!(
+        party.keys.look_up(&wide, &table),
+        Err(Error::ParamsMismatch { .. })
+    ));
+    assert!(matches!(
+        party.secret.decrypt(&wide),
+        Err(Error::ParamsMismatch { .. })
+    ));
+    let loaded = TfheKeys::load(&party.session, &other.seeded);
+    assert!(matches!(loaded, Err(Error::ParamsMismatch { .. })));
+    let foreign = LookUpTable::new(&other.session, 0..=1, |v| v).unwrap();
+    assert!(matches!(
+        party.keys.look_up(&x, &foreign),
+        Err(Error::ParamsMismatch { .. })
+    ));
+}
+
+/// The noise of what goes in counts: too large a norm is refused before it can fail.
+#[test]
+fn norms_that_would_fail_are_refused() {
+    let params = TfheParams::new(4, Failure::Below128).unwrap();
+    let mut party = Party::new(&params, 5);
+    let x = party.encrypt(&[0, 0], 0..=0);
+    let zero = LookUpTable::new(&party.session, 0..=1, |_| 0).unwrap();
+    let y = party.keys.look_up(&x, &zero).unwrap();
+    for (weight, fits) in [(7, true), (8, false)] {
+        // The norm is the weight times the root of two; the set's limit is 10.0.
+        let sum = y.mat_mul(&matrix(1, 2, vec![weight; 2])).unwrap();
+        let got = party.keys.look_up(&sum, &zero);
+        match (fits, got) {
+            (true, Ok(got)) => assert_eq!(party.secret.decrypt(&got).unwrap(), [0]),
+            (false, Err(Error::Precision { .. })) => {}
+            (_, got) => panic!("{weight}: {got:?}"),
+        }
+    }
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let party = Party::toy(&TOY);
+    let text = format!("{:?} {:?} {:?}", party.secret, party.keys, party.seeded);
+    assert!(
+        text.contains("TfheSecretKey(id ") && text.len() < 600,
+        "{text}"
+    );
+}
+
+#[test]
+fn gates_follow_their_truth_tables() {
+    let gates = TfheParams::new(1, Failure::Below128).unwrap();
+    for params in [gates, TfheParams::insecure_toy(&TOY).unwrap()] {
+        let mut party = Party::new(&params, 6);
+        let (a, b) = ([false, false, true, true], [false, true, false, true]);
+        let mut encrypt = |bits| {
+            (party.secret)
+                .encrypt_bits_with(bits, &mut party.random)
+                .unwrap()
+        };
+        let (x, y) = (encrypt(&a), encrypt(&b));
+        assert_eq!(
+            party.secret.decrypt_bits(&x.not().unwrap()).unwrap(),
+            a.map(|a| !a)
+        );
+        let secure = party.session.params().name() == "p1";
+        for gate in Gate::ALL {
+            if secure && !matches!(gate, Gate::And | Gate::Xor) {
+                continue;
+            }
+            let got = party.keys.gate(gate, &x, &y).unwrap();
+            let want: Vec<bool> = a.iter().zip(&b).map(|(&a, &b)| gate.clear(a, b)).collect();
+            assert_eq!(party.secret.decrypt_bits(&got).unwrap(), want, "{gate:?}");
+        }
+        let other = party.keys.gate(Gate::Xor, &x, &y).unwrap();
+        let got = party.keys.mux(&other, &x, &y).unwrap();
+        assert_eq!(
+            party.secret.decrypt_bits(&got).unwrap(),
+            [false, false, true, true]
+        );
+        let three = encrypt_three(&mut party);
+        let refused = party.keys.gate(Gate::And, &x, &three);
+        assert!(matches!(refused, Err(Error::Shape { .. })));
+    }
+}
+
+fn encrypt_three(party: &mut Party) -> EncryptedBits {
+    (party.secret)
+        .encrypt_bits_with(&[true; 3], &mut party.random)
+        .unwrap()
+}
+
+#[test]
+fn tables_without_padding_are_negacyclic() {
+    let mut party = Party::toy(&TOY);
+    let values: Vec<i64> = (-8..8).collect();
+    let batch = (party.secret).encrypt_unpadded_with(&values, &mut party.random);
+    let batch = batch.unwrap();
+    assert_eq!(party.secret.decrypt(&batch).unwrap(), values);
+    // Anything on half of the torus, its negative on the other.
+    let f = |v: i64| if v < 0 { 3 - (v + 8) % 4 } else { v % 4 - 3 };
+    let table = LookUpTable::unpadded(&party.session, f).unwrap();
+    let got = party.keys.look_up(&batch, &table).unwrap();
+    let want: Vec<i64> = values.iter().map(|&v| f(v)).collect();
+    assert_eq!(party.secret.decrypt(&got).unwrap(), want);
+    let broken = LookUpTable::unpadded(&party.session, |v| v).err().unwrap();
+    assert!(broken.to_string().contains("negacyclic"), "{broken}");
+    // A table that counts on the padding knows half of the values.
+    let padded = LookUpTable::new(&party.session, 0..=7, |v| v).unwrap();
+    let refused = party.keys.look_up(&batch, &padded);
+    assert!(matches!(refused, Err(Error::MessageRange { .. })));
+    let beyond = (party.secret).encrypt_unpadded_with(&[8], &mut party.random);
+    assert!(matches!(beyond, Err(Error::MessageRange { .. })));
+}
+
+/// Two layers of 4-bit numbers with ternary weights: a hidden ReLU, and sums.
+fn layers() -> Vec<IntLayer> {
+    let entries = |count: usize, step: usize| -> Vec<i64> {
+        let entry = |i: usize| [1, 0, -1, 1, 0, 0, -1, 1][(i * step + i / 7) % 8];
+        (0..count).map(entry).collect()
+    };
+    vec![
+        IntLayer {
+            name: "hidden".into(),
+            weights: matrix(4, 10, entries(40, 3)),
+            bias: vec![0, 1, -1, 1],
+            activation: Some(|v| v.clamp(0, 3)),
+        },
+        IntLayer {
+            name: "scores".into(),
+            weights: matrix(3, 4, vec![1, -1, 0, 1, 0, 1, 1, -1, -1, 0, 1, 0]),
+            bias: vec![0, 2, 0],
+            activation: None,
+        },
+    ]
+}
+
+#[test]
+fn networks_equal_the_clear_ones_value_for_value() {
+    let params = TfheParams::new(4, Failure::Below128).unwrap();
+    let mut party = Party::new(&params, 7);
+    let network = IntNetwork::compile(&params, 0..=1, layers()).unwrap();
+    assert_eq!(network.look_ups(), 4);
+    assert_eq!(network.log2_failure(), -126.0);
+    let mut seen = Vec::new();
+    for image in [0b11_0101_0011u32, 0b00_1111_0000, 0b11_1111_1111] {
+        let pixels: Vec<i64> = (0..10).map(|i| i64::from(image >> i & 1)).collect();
+        let x = party.encrypt(&pixels, 0..=1);
+        let (before, mut steps) = (party.session.ring().stats(), 0);
+        let y = network.run(&party.keys, &x, &mut |done, total| {
+            steps += 1;
+            assert_eq!((done, total), (steps, 2));
+            ControlFlow::Continue(())
+        });
+        // Nothing but the table goes to the device, nothing comes back.
+        let after = party.session.ring().stats();
+        assert_eq!(after.bytes_d2h, before.bytes_d2h);
+        let table = params.lanes() * params.n() * 8;
+        assert_eq!(after.bytes_h2d, before.bytes_h2d + table as u64);
+        let want = network.run_clear(&pixels).unwrap();
+        assert_eq!(party.secret.decrypt(&y.unwrap()).unwrap(), want);
+        seen.push(want);
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 3, "different images, different scores");
+    let x = party.encrypt(&[0; 10], 0..=1);
+    let stopped = network.run(&party.keys, &x, &mut |_, _| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(Error::Cancelled { .. })));
+    let narrow = party.encrypt(&[0; 9], 0..=1);
+    let refused = network.run(&party.keys, &narrow, &mut |_, _| ControlFlow::Continue(()));
+    assert!(matches!(refused, Err(Error::Shape { .. })));
+    let wide = party.encrypt(&[0; 10], 0..=2);
+    let refused = network.run(&party.keys, &wide, &mut |_, _| ControlFlow::Continue(()));
+    assert!(matches!(refused, Err(Error::MessageRange { .. })));
+    assert!(network.run_clear(&[2; 10]).is_err());
+}
+
+#[test]
+fn networks_that_overflow_are_refused_with_the_layer() {
+    let params = TfheParams::new(4, Failure::Below128).unwrap();
+    let refused = |range, layers| {
+        let error = IntNetwork::compile(&params, range, layers).expect_err("refused");
+        error.to_string()
+    };
+    let text = refused(0..=3, layers());
+    assert!(
+        text.contains("layer hidden") && text.contains("a layer's sum"),
+        "{text}"
+    );
+    let mut wide = layers();
+    wide[0].activation = Some(|v| 5 * v);
+    let text = refused(0..=1, wide);
+    assert!(
+        text.contains("layer hidden") && text.contains("a layer's result"),
+        "{text}"
+    );
+    let mut wide = layers();
+    wide[1].weights = matrix(3, 4, vec![16; 12]);
+    assert!(refused(0..=1, wide).contains("layer scores"));
+    let mut loud = layers();
+    loud[1].weights = matrix(3, 4, vec![0; 12]);
+    loud.remove(0);
+    loud[0].bias.pop();
+    assert!(refused(0..=1, loud).contains("layer scores"));
+}

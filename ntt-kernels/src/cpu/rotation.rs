@@ -1,0 +1,196 @@
+//! Blind rotation: the whole loop on one accumulator after the other, while a step of the key
+//! lies in the second cache.
+
+use super::{
+    buffer::{self, Locked, Operand, Row},
+    kernel::{Lift, LimbKernel},
+    monomial::{Digit, Turn},
+    packed::{Packed, PackedBuffer},
+    ring::CpuRing,
+    workers::{NTT_WORD, WORD},
+};
+use crate::{
+    arith::Modulus,
+    error::Result,
+    poly::{BufClass, RotationPlan, View, ViewMut, lwe_width},
+};
+
+/// Words of the accumulators of one task: with a step of the key and the scratch, they share the
+/// second cache. The key is read from memory once per task.
+const TILE_WORDS: usize = 1 << 16;
+
+impl<K: LimbKernel> CpuRing<K> {
+    /// See [`Cmd::BlindRotate`](crate::poly::Cmd::BlindRotate).
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+    pub(super) fn blind_rotate(
+        &self,
+        acc: &ViewMut,
+        table: &View,
+        lwe: &View,
+        key: &View,
+        plan: &RotationPlan,
+    ) -> Result<()> {
+        let (n, lanes, rows) = (acc.n(), plan.lanes(), plan.row_count());
+        let mut locked = Locked::new(acc, [table, lwe]);
+        let (words, sources) = locked.split();
+        let (table, lwe) = (sources.operand(table), sources.operand(lwe));
+        let count = acc.batch() / lanes;
+        let most = (TILE_WORDS / (n * lanes)).max(1);
+        let tile = most.min(count.div_ceil(self.workers.parallelism()));
+        let mut all = buffer::rows(words, acc).into_iter();
+        let mut tasks = Vec::with_capacity(count.div_ceil(tile));
+        for first in (0..count).step_by(tile) {
+            let accs: Vec<_> = all.by_ref().take(tile * lanes).collect();
+            let product = self.memory.take(lanes * n, BufClass::Public)?;
+            let digits = self.memory.take(rows * n, BufClass::Public)?;
+            tasks.push((first, accs, product, digits));
+        }
+        let cost = plan.dimension() * (rows + lanes) * (NTT_WORD + rows * WORD) * n * tile;
+        self.workers
+            .run(tasks, cost, |(first, mut accs, mut product, mut digits)| {
+                let limb = accs[0].limb;
+                let rotation = Rotation {
+                    ring: self,
+                    plan,
+                    limb,
+                    lwe,
+                    key,
+                    width: lwe_width(plan.dimension(), acc.log_n()),
+                };
+                let mut scratch = Scratch {
+                    product: &mut product,
+                    digits: &mut digits,
+                };
+                rotation.start(first, &mut accs, table);
+                for step in 0..plan.dimension() {
+                    for (i, acc) in accs.chunks_mut(lanes).enumerate() {
+                        rotation.step(step, first + i, acc, &mut scratch);
+                    }
+                }
+            });
+        Ok(())
+    }
+}
+
+struct Rotation<'a, K> {
+    ring: &'a CpuRing<K>,
+    plan: &'a RotationPlan,
+    limb: usize,
+    lwe: Operand<'a>,
+    key: &'a View,
+    /// Polynomials of an LWE ciphertext.
+    width: usize,
+}
+
+struct Scratch<'a> {
+    /// One polynomial for each lane.
+    product: &'a mut [u64],
+    /// One polynomial for each row of a GGSW ciphertext.
+    digits: &'a mut [u64],
+}
+
+impl<K: LimbKernel> Rotation<'_, K> {
+    fn modulus(&self) -> &Modulus {
+        self.ring.modulus(self.limb)
+    }
+
+    /// The factor for word `index` of a ciphertext.
+    fn turn(&self, ciphertext: usize, index: usize, inverse: bool, n: usize) -> Turn {
+        let poly = ciphertext * self.width + index / n;
+        Turn::new(self.lwe.row(poly, self.limb)[index % n], inverse, n)
+    }
+
+    /// `acc = X^-b table`.
+    fn start(&self, first: usize, accs: &mut [Row<'_>], table: Operand<'_>) {
+        let (m, lanes) = (self.modulus(), self.plan.lanes());
+        for (i, acc) in accs.iter_mut().enumerate() {
+            let poly = first * lanes + i;
+            let table = table.row(poly % table.batch(), self.limb);
+            let n = table.len();
+            let turn = self.turn(poly / lanes, self.plan.dimension(), true, n);
+            for (range, from, negative) in turn.runs(n) {
+                let words = acc.words[range].iter_mut().zip(&table[from..]);
+                words.for_each(|(dst, &x)| *dst = if negative { m.neg(x) } else { x });
+            }
+        }
+    }
+
+    /// `acc += GGSW * (X^a acc - acc)`.
+    fn step(&self, step: usize, ciphertext: usize, acc: &mut [Row<'_>], s: &mut Scratch<'_>) {
+        let (ring, plan, m) = (self.ring, self.plan, self.modulus());
+        let n = acc[0].words.len();
+        let turn = self.turn(ciphertext, step, false, n);
+        let in_pairs = acc.len() == 2;
+        for ((lane, level), digits) in plan.rows().zip(s.digits.chunks_exact_mut(n)) {
+            let digit = Digit::new(m, plan.digits(lane), level);
+            if in_pairs {
+                let plain = &mut s.product[..n];
+                self.difference(digit, turn, acc[lane].words, plain);
+                let lift = Lift {
+                    ys: &[plain],
+                    hs: &[1],
+                    offset: 0,
+                    y_below: m.value(),
+                };
+                let tables = ring.tables(self.limb);
+                ring.kernel.lift_forward_lazy(tables, digits, &lift);
+            } else {
+                self.difference(digit, turn, acc[lane].words, digits);
+                ring.forward(self.limb, digits);
+            }
+        }
+        self.products(step, s, n);
+        for (acc, product) in acc.iter_mut().zip(s.product.chunks_exact_mut(n)) {
+            ring.inverse(self.limb, product);
+            ring.kernel.add_assign(m, acc.words, product);
+        }
+    }
+
+    /// The external product of the digits with a step of the key, two lanes at a time.
+    fn products(&self, step: usize, s: &mut Scratch<'_>, n: usize) {
+        let (kernel, m) = (self.ring.kernel, self.modulus());
+        let digits: Vec<_> = s.digits.chunks_exact(n).map(Packed::plain).collect();
+        let keys = |lane| -> Vec<Packed<'_>> {
+            let poly = |row| self.plan.key_poly(step, row, lane);
+            let key = PackedBuffer::of(self.key);
+            let rows = 0..digits.len();
+            rows.map(|row| key.row(self.key, poly(row), self.limb))
+                .collect()
+        };
+        for (pair, products) in s.product.chunks_mut(2 * n).enumerate() {
+            let first = keys(2 * pair);
+            if products.len() == n {
+                let keys: Vec<_> = first.iter().map(Packed::unpacked).collect();
+                let pairs = s.digits.chunks_exact(n).zip(keys.iter().map(|k| &**k));
+                kernel.dot(m, products, &pairs.collect::<Vec<_>>(), false);
+                continue;
+            }
+            let second = keys(2 * pair + 1);
+            let (left, right) = products.split_at_mut(n);
+            kernel.dot_two(m, [left, right], &digits, [&first, &second], false);
+        }
+    }
+
+    /// One digit of `X^a acc - acc`.
+    fn difference(&self, digit: Digit, turn: Turn, acc: &[u64], out: &mut [u64]) {
+        let q = self.modulus().value() as i64;
+        self.ring.kernel.vectorise(|| {
+            for (range, from, negative) in turn.runs(acc.len()) {
+                let pairs = acc[from..].iter().zip(&acc[range.clone()]);
+                let words = out[range].iter_mut().zip(pairs);
+                // Both are in (-q, q).
+                if negative {
+                    words.for_each(|(out, (&a, &b))| {
+                        *out = digit.of_difference(q - a as i64 - b as i64);
+                    });
+                } else {
+                    words.for_each(|(out, (&a, &b))| {
+                        *out = digit.of_difference(a as i64 - b as i64);
+                    });
+                }
+            }
+        });
+    }
+}
