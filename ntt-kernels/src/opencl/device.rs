@@ -1,9 +1,16 @@
 //! Finding and opening devices at run time.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use super::{
-    programs::Programs,
+    programs::{Arithmetic, Programs},
     ring::OpenClRing,
     sys::{self, Chip, Fault, Found, Session, SharedSession},
 };
@@ -24,7 +31,7 @@ pub struct DeviceInfo {
     pub name: String,
     /// Driver version.
     pub driver: String,
-    /// Whether it is a CPU; such devices run transforms without local memory.
+    /// Whether it is a CPU; such devices run a row of a transform on one core.
     pub is_cpu: bool,
     /// Whether it is a GPU.
     pub is_gpu: bool,
@@ -66,8 +73,8 @@ pub enum Transforms {
     /// What suits the chip.
     #[default]
     Auto,
-    /// Up to four stages at a time in registers, no local memory, no barriers: for CPUs.
-    Flat,
+    /// A row by one work item, no local memory, no barriers, fewer launches: for CPUs.
+    Rows,
     /// Two passes over tiles in local memory: for GPUs.
     Tiled,
 }
@@ -77,6 +84,7 @@ pub enum Transforms {
 pub struct OpenClDeviceBuilder {
     index: Option<usize>,
     transforms: Transforms,
+    no_doubles: bool,
     native_high_word: bool,
     cache: Cache,
 }
@@ -102,6 +110,14 @@ impl OpenClDeviceBuilder {
     #[must_use]
     pub fn transforms(mut self, transforms: Transforms) -> Self {
         self.transforms = transforms;
+        self
+    }
+
+    /// Keeps transforms of rows in integers, where they would be in doubles for moduli below
+    /// `2^50`. The results are the same.
+    #[must_use]
+    pub fn without_doubles(mut self) -> Self {
+        self.no_doubles = true;
         self
     }
 
@@ -154,7 +170,7 @@ impl OpenClDeviceBuilder {
         let fits = chosen.local_bytes >= LOCAL_BYTES && chosen.group_items >= GROUP_ITEMS;
         let tiled = match self.transforms {
             Transforms::Auto => chosen.chip != Chip::Cpu && fits,
-            Transforms::Flat => false,
+            Transforms::Rows => false,
             Transforms::Tiled if fits => true,
             Transforms::Tiled => {
                 let expected = format!("{LOCAL_BYTES} B of local memory, {GROUP_ITEMS} work items");
@@ -175,12 +191,19 @@ impl OpenClDeviceBuilder {
             Cache::Folder(folder) => Some(folder),
             Cache::Off => None,
         };
-        let programs = Programs::new(session.clone(), &name, &info, self.native_high_word, folder);
+        let doubles = chosen.exact_doubles && !self.no_doubles;
+        let arithmetic = Arithmetic {
+            native_high_word: self.native_high_word,
+            doubles,
+        };
+        let programs = Programs::new(session.clone(), &name, &info, arithmetic, folder);
         let shared = Shared {
             session,
             programs,
             name,
             tiled,
+            doubles,
+            launches: AtomicU64::new(0),
             // Vectors of work items on a CPU are short; a GPU hides latency with more.
             items: (chosen.group_items).min(if chosen.chip == Chip::Cpu { 64 } else { 128 }),
             info,
@@ -206,7 +229,11 @@ pub(super) struct Shared {
     pub(super) programs: Programs,
     pub(super) name: String,
     pub(super) info: DeviceInfo,
+    /// Whether transforms run in tiles, otherwise row by row.
     pub(super) tiled: bool,
+    /// Whether transforms of rows may be in doubles.
+    pub(super) doubles: bool,
+    pub(super) launches: AtomicU64,
     /// Work items of a group of the flat kernels, at most.
     pub(super) items: usize,
 }
@@ -215,6 +242,16 @@ impl OpenClDevice {
     /// Options for opening a device.
     pub fn builder() -> OpenClDeviceBuilder {
         OpenClDeviceBuilder::default()
+    }
+
+    /// Kernels that its rings have launched since it was opened.
+    pub fn launches(&self) -> u64 {
+        self.0.launches.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn build_text(&self, text: &str) -> Result<()> {
+        self.0.programs.build(text).map(drop)
     }
 
     /// What the device is.

@@ -13,6 +13,13 @@ use super::{
 };
 use crate::error::{Error, Result};
 
+/// How products are formed; the results are the same.
+#[derive(Clone, Copy)]
+pub(super) struct Arithmetic {
+    pub(super) native_high_word: bool,
+    pub(super) doubles: bool,
+}
+
 /// A program and the constants it is built with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
@@ -24,13 +31,8 @@ pub(super) enum Source {
     Convert { items: usize },
     /// Seed expansion.
     Seed { items: usize },
-    /// A few stages of a transform in registers.
-    Flat {
-        log_r: u32,
-        invert: bool,
-        position: u32,
-        items: usize,
-    },
+    /// Transforms of rows.
+    Rows { invert: bool },
     /// Half of a transform in local memory.
     Tile {
         stages: u32,
@@ -43,12 +45,12 @@ pub(super) enum Source {
 
 impl Source {
     /// The text: definitions, the common part, the kernels.
-    fn text(self, native_high_word: bool) -> String {
+    fn text(self, arithmetic: Arithmetic) -> String {
         let mut text = String::new();
         let mut define = |name: &str, value: &dyn std::fmt::Display| {
             writeln!(text, "#define {name} {value}").expect("strings take any text");
         };
-        if native_high_word {
+        if arithmetic.native_high_word {
             define("NATIVE_HIGH_WORD", &1);
         }
         let parts: &[&str] = match self {
@@ -68,20 +70,21 @@ impl Source {
                 define("SEED_WG", &items);
                 &[include_str!("kernels/seed.cl")]
             }
-            Self::Flat {
-                log_r,
-                invert,
-                position,
-                items,
-            } => {
-                define("LOG_R", &log_r);
+            Self::Rows { invert } => {
                 define("INVERT", &u32::from(invert));
-                define("POSITION", &position);
-                define("WG", &items);
-                &[
-                    include_str!("kernels/butterflies.cl"),
-                    include_str!("kernels/ntt_flat.cl"),
-                ]
+                define("DOUBLES", &u32::from(arithmetic.doubles));
+                let doubles: &[&str] = &[
+                    include_str!("kernels/row_doubles.cl"),
+                    include_str!("kernels/row_passes.cl"),
+                    include_str!("kernels/row_words.cl"),
+                    include_str!("kernels/row_passes.cl"),
+                    include_str!("kernels/rows.cl"),
+                ];
+                if arithmetic.doubles {
+                    doubles
+                } else {
+                    &doubles[2..]
+                }
             }
             Self::Tile {
                 stages,
@@ -155,7 +158,7 @@ pub(super) struct Programs {
     session: SharedSession,
     device: String,
     identity: String,
-    native_high_word: bool,
+    arithmetic: Arithmetic,
     folder: Option<PathBuf>,
     built: Mutex<HashMap<Source, Arc<Program>>>,
 }
@@ -165,14 +168,14 @@ impl Programs {
         session: SharedSession,
         device: &str,
         info: &DeviceInfo,
-        native_high_word: bool,
+        arithmetic: Arithmetic,
         folder: Option<PathBuf>,
     ) -> Self {
         Self {
             session,
             device: device.into(),
             identity: format!("{}\n{}\n{}", info.platform, info.name, info.driver),
-            native_high_word,
+            arithmetic,
             folder,
             built: Mutex::default(),
         }
@@ -193,24 +196,29 @@ impl Programs {
     }
 
     fn make(&self, source: Source) -> Result<Program> {
-        let text = source.text(self.native_high_word);
+        let text = source.text(self.arithmetic);
         let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text)));
         let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
         if let Some(program) = stored.and_then(|binary| self.session.load(&binary, OPTIONS)) {
             return Ok(program);
         }
-        let program = self.session.build(&text, OPTIONS).map_err(|failed| {
+        let program = self.build(&text)?;
+        if let (Some(file), Some(binary)) = (file, program.binary()) {
+            store(&file, &binary);
+        }
+        Ok(program)
+    }
+
+    /// Builds a program from its text.
+    pub(super) fn build(&self, text: &str) -> Result<Program> {
+        self.session.build(text, OPTIONS).map_err(|failed| {
             let log = first_error(&failed.log);
             Error::DeviceFailed {
                 op: "building a program",
                 device: self.device.clone(),
                 cause: format!("{}: {log}", failed.fault),
             }
-        })?;
-        if let (Some(file), Some(binary)) = (file, program.binary()) {
-            store(&file, &binary);
-        }
-        Ok(program)
+        })
     }
 
     fn file_name(&self, text: &str) -> String {
@@ -245,7 +253,7 @@ fn first_error(log: &str) -> String {
     line.unwrap_or("the driver gave no log").into()
 }
 
-/// No option that changes results: all arithmetic is on integers.
+/// No option that changes results: doubles are rounded to nearest, and integers are integers.
 const OPTIONS: &str = "-cl-std=CL1.2";
 
 #[cfg(test)]

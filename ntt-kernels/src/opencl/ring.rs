@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering},
 };
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     programs::Source,
     sys::{Arg, Fault, Kernel, Memory, Queue, Words4, Words8},
     tables::{Constants, PlanTables, Rows, pair, table},
+    transform::End,
 };
 use crate::{
     device::RingBackend,
@@ -39,7 +40,7 @@ pub(super) struct State {
     kernels: HashMap<(Source, &'static str), Kernel>,
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
     factors: HashMap<FactorsKey, Arc<Memory>>,
-    plans: HashMap<usize, Arc<PlanTables>>,
+    plans: HashMap<(usize, u32), Arc<PlanTables>>,
     failure: Option<Error>,
 }
 
@@ -146,6 +147,7 @@ impl OpenClRing {
                 entry.insert(made.map_err(fault)?)
             }
         };
+        self.shared.launches.fetch_add(1, Ordering::Relaxed);
         queue.launch(entry, &args, global, items).map_err(fault)
     }
 
@@ -166,16 +168,17 @@ impl OpenClRing {
         })
     }
 
-    /// The constants of a plan, which is identified by its address.
+    /// The constants of a plan, which is identified by its address, for a degree.
     pub(super) fn plan<P>(
         &self,
         state: &mut State,
         plan: &Arc<P>,
-        make: impl FnOnce(&Shared, &RingSpec, &Arc<P>) -> Result<PlanTables>,
+        log_n: u32,
+        make: impl FnOnce(&Shared, &RingSpec, &Arc<P>, u32) -> Result<PlanTables>,
     ) -> Result<Arc<PlanTables>> {
-        let key = Arc::as_ptr(plan).addr();
+        let key = (Arc::as_ptr(plan).addr(), log_n);
         kept(&mut state.plans, key, || {
-            make(&self.shared, &self.spec, plan)
+            make(&self.shared, &self.spec, plan, log_n)
         })
     }
 
@@ -320,15 +323,22 @@ impl OpenClRing {
         &self,
         state: &mut State,
         acc: &ViewMut,
-        digits: Place<'_>,
-        count: usize,
+        digits: Digits<'_>,
         key: &View,
         accumulate: bool,
     ) -> Result<()> {
+        // Where no digit is its own, the second place is not read.
+        let nobody = (digits.lifted, &self.constants.nobody);
+        let (own, owners) = digits.own.unwrap_or(nobody);
         let mut args = Vec::from(place(acc));
-        args.extend(digits.args());
+        args.extend(digits.lifted.args());
+        args.extend(own.args());
+        args.push(Arg::Memory(owners));
         args.extend(place(key));
-        args.extend([Arg::Word(count as u32), Arg::Word(u32::from(accumulate))]);
+        args.extend([
+            Arg::Word(digits.count as u32),
+            Arg::Word(u32::from(accumulate)),
+        ]);
         self.product(state, "inner_product", acc, 1, args)
     }
 
@@ -377,6 +387,14 @@ impl OpenClRing {
         let kernel = (Source::Products { items }, kernel);
         self.launch(state, kernel, args, [n, rows.count, 1], items)
     }
+}
+
+/// The digits of a gadget product.
+pub(super) struct Digits<'a> {
+    pub(super) lifted: Place<'a>,
+    pub(super) count: usize,
+    /// Where the words are that a digit has of its own limbs, and for each limb which digit does.
+    pub(super) own: Option<(Place<'a>, &'a Memory)>,
 }
 
 /// Terms of one launch of `diag_mul_acc`.
@@ -503,7 +521,8 @@ impl RingBackend for OpenClRing {
                 Cmd::Ntt { buf, inverse } => {
                     let rows = self.rows(state, buf.batch(), buf.limbs())?;
                     let at = Place::of(buf);
-                    self.transform(state, at, at, &rows, buf.log_n(), *inverse)
+                    let end = if *inverse { End::Inverse } else { End::Forward };
+                    self.transform(state, (at, at), &rows, buf.log_n(), end)
                 }
                 Cmd::BaseConvert { dst, src, plan } => self.base_convert(state, dst, src, plan),
                 Cmd::Automorphism { dst, src, galois } => {
@@ -516,8 +535,12 @@ impl RingBackend for OpenClRing {
                     key,
                     accumulate,
                 } => {
-                    let count = digits.batch();
-                    self.inner_product(state, acc, Place::of(digits), count, key, *accumulate)
+                    let digits = Digits {
+                        lifted: Place::of(digits),
+                        count: digits.batch(),
+                        own: None,
+                    };
+                    self.inner_product(state, acc, digits, key, *accumulate)
                 }
                 Cmd::DiagMulAcc {
                     acc,

@@ -16,7 +16,10 @@ use std::{
 use opencl3::{
     command_queue::CommandQueue,
     context::Context,
-    device::{CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_GPU, Device},
+    device::{
+        CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_GPU, CL_FP_FMA,
+        CL_FP_ROUND_TO_NEAREST, Device,
+    },
     error_codes::ClError,
     kernel::Kernel as ClKernel,
     memory::{
@@ -82,6 +85,8 @@ pub(super) struct Found {
     pub(super) buffer_bytes: u64,
     pub(super) local_bytes: u64,
     pub(super) group_items: usize,
+    /// Whether doubles are rounded to nearest and multiplied and added in one rounding.
+    pub(super) exact_doubles: bool,
     /// Why it cannot run this crate's programs, if so.
     pub(super) unusable: Option<&'static str>,
 }
@@ -106,6 +111,9 @@ pub(super) fn find() -> Result<Vec<Found>, Fault> {
     Ok(found)
 }
 
+/// Fused multiply-add, rounding to nearest.
+const EXACT: u64 = CL_FP_FMA | CL_FP_ROUND_TO_NEAREST;
+
 fn describe(device: Device, platform: &str) -> Result<Found, Fault> {
     let fault = Fault::of("clGetDeviceInfo");
     let kind = device.dev_type().map_err(&fault)?;
@@ -128,6 +136,8 @@ fn describe(device: Device, platform: &str) -> Result<Found, Fault> {
         buffer_bytes: device.max_mem_alloc_size().map_err(&fault)?,
         local_bytes: device.local_mem_size().map_err(&fault)?,
         group_items: device.max_work_group_size().map_err(&fault)?,
+        // A device without doubles may say so with an error.
+        exact_doubles: device.double_fp_config().unwrap_or(0) & EXACT == EXACT,
         unusable: match (available, compiler, little) {
             (false, ..) => Some("a device that is available"),
             (_, false, _) => Some("a driver with a compiler"),

@@ -13,49 +13,105 @@ use crate::{
 pub(super) struct Constants {
     /// Eight words for each limb, as `modulus` in common.cl says.
     pub(super) moduli: Memory,
-    /// `psi^bitrev(k)` with quotients, `N` for each limb.
+    /// `psi^bitrev(k)`, `N` for each limb: pairs with quotients, or where transforms run row by
+    /// row all factors and then what [`row_factor`] puts beside them.
     pub(super) forward: Memory,
-    /// `psi^-bitrev(k)` with quotients.
+    /// `psi^-bitrev(k)`, in the same form.
     pub(super) inverse: Memory,
-    /// `1/N` and `psi^(-N/2)/N` with quotients, 18 degrees for each limb.
+    /// `1/N` and `psi^(-N/2)/N`, 18 degrees for each limb: pairs, or rows as [`scaling`] makes.
     pub(super) scalings: Memory,
+    /// For each limb no digit, as [`PlanTables::owners`] says.
+    pub(super) nobody: Memory,
 }
 
 /// Degrees `2^0` to `2^17`.
-const DEGREES: u32 = 18;
+pub(super) const DEGREES: u32 = 18;
 
 impl Constants {
     pub(super) fn new(shared: &Shared, spec: &RingSpec) -> Result<Self> {
         let log_n = spec.log_n();
         let mut moduli = Vec::with_capacity(8 * spec.moduli().len());
-        let mut forward = Vec::with_capacity(spec.moduli().len() << log_n);
-        let mut inverse = Vec::with_capacity(spec.moduli().len() << log_n);
+        let mut forward = Vec::with_capacity((2 * spec.moduli().len()) << log_n);
+        let mut inverse = Vec::with_capacity((2 * spec.moduli().len()) << log_n);
         let mut scalings = Vec::new();
+        let twiddles = |m: &Modulus, table: &mut Vec<u64>, powers: &[u64]| {
+            if shared.tiled {
+                table.extend(powers.iter().flat_map(|&w| pair(m.shoup(w))));
+            } else {
+                let factors = powers.iter().map(|&w| row_factor(shared, m, w));
+                let (factors, ratios): (Vec<u64>, Vec<u64>) = factors.map(|[w, r]| (w, r)).unzip();
+                table.extend(factors);
+                table.extend(ratios);
+            }
+        };
         for m in spec.moduli() {
-            moduli.extend(modulus_words(m));
+            moduli.extend(modulus_words(shared, m));
             let psi = root_of_unity(m, log_n)?;
-            forward.extend(powers(m, psi, log_n));
+            twiddles(m, &mut forward, &powers(m, psi, log_n));
             let inverses = powers(m, m.inv(psi), log_n);
             for log_n in 0..DEGREES {
-                // A modulus may be too small for a degree of other rings: the entry is not used.
-                let n_inv = m.inv(m.reduce(1 << log_n));
-                let last = m.mul(n_inv, inverses[1][0]);
-                let ([a, b], [c, d]) = (pair(m.shoup(n_inv)), pair(m.shoup(last)));
-                scalings.push([a, b, c, d]);
+                if shared.tiled {
+                    let (sum, difference) = last_factors(m, inverses[1], log_n);
+                    scalings.extend(pair(m.shoup(sum)));
+                    scalings.extend(pair(m.shoup(difference)));
+                } else {
+                    scalings.extend(scaling(shared, m, inverses[1], log_n, 1, 0));
+                }
             }
-            inverse.extend(inverses);
+            twiddles(m, &mut inverse, &inverses);
         }
         Ok(Self {
             moduli: table(shared, &moduli)?,
             forward: table(shared, &forward)?,
             inverse: table(shared, &inverse)?,
             scalings: table(shared, &scalings)?,
+            nobody: table(shared, &vec![u32::MAX; spec.moduli().len()])?,
         })
     }
 }
 
+/// The factors of sums and differences in the last stage of an inverse transform, whose twiddle is
+/// `root`. A modulus may be too small for a degree of other rings: what comes out is not used.
+fn last_factors(m: &Modulus, root: u64, log_n: u32) -> (u64, u64) {
+    let n_inv = m.inv(m.reduce(1 << log_n));
+    (n_inv, m.mul(n_inv, root))
+}
+
+/// The last stage of an inverse transform of a row, whose result is multiplied by `factor` and
+/// increased by `summand`.
+fn scaling(
+    shared: &Shared,
+    m: &Modulus,
+    root: u64,
+    log_n: u32,
+    factor: u64,
+    summand: u64,
+) -> [u64; 8] {
+    let (sum, difference) = last_factors(m, root, log_n);
+    let [a, b] = row_factor(shared, m, m.mul(sum, factor));
+    let [c, d] = row_factor(shared, m, m.mul(difference, factor));
+    [a, b, c, d, summand, 0, 0, 0]
+}
+
+/// A factor as transforms of rows take it: centred and divided by the modulus, both in doubles, or
+/// with its quotient.
+fn row_factor(shared: &Shared, m: &Modulus, factor: u64) -> [u64; 2] {
+    if !in_doubles(shared, m) {
+        return pair(m.shoup(factor));
+    }
+    // All three below 2^50: exact.
+    let (q, w) = (m.value() as f64, factor as f64);
+    let centred = if w > q / 2.0 { w - q } else { w };
+    [centred.to_bits(), (centred / q).to_bits()]
+}
+
+/// Whether transforms of rows of this modulus run in doubles.
+fn in_doubles(shared: &Shared, m: &Modulus) -> bool {
+    shared.doubles && !shared.tiled && m.bits() <= 50
+}
+
 /// The row of the modulus table, as common.cl reads it.
-fn modulus_words(m: &Modulus) -> [u64; 8] {
+fn modulus_words(shared: &Shared, m: &Modulus) -> [u64; 8] {
     let (q, bits) = (u128::from(m.value()), m.bits());
     let barrett = u128::MAX / q;
     let mu = (1u128 << (2 * bits)) / q;
@@ -68,17 +124,21 @@ fn modulus_words(m: &Modulus) -> [u64; 8] {
         (mu << (63 - bits)) as u64,
         u64::from(bits),
         reciprocal as u64,
-        0,
+        if in_doubles(shared, m) {
+            (1.0 / m.value() as f64).to_bits()
+        } else {
+            0
+        },
         0,
     ]
 }
 
-fn powers(m: &Modulus, root: u64, log_n: u32) -> Vec<[u64; 2]> {
-    let mut table = vec![[0; 2]; 1 << log_n];
+fn powers(m: &Modulus, root: u64, log_n: u32) -> Vec<u64> {
+    let mut table = vec![0; 1 << log_n];
     let step = m.shoup(root);
     let mut power = 1;
     for i in 0..table.len() {
-        table[bit_reverse(i, log_n)] = pair(m.shoup(power));
+        table[bit_reverse(i, log_n)] = power;
         power = m.mul_shoup(power, step);
     }
     table
@@ -126,6 +186,9 @@ pub(super) struct Lift {
     pub(super) task_count: usize,
     pub(super) factors: Memory,
     pub(super) exact: bool,
+    /// Where transforms run row by row: for each limb the last stage of the inverse transform that
+    /// makes its source words, as [`scaling`].
+    pub(super) scalings: Option<Memory>,
 }
 
 /// Target limbs of one task of a lift.
@@ -134,26 +197,38 @@ const TARGETS: usize = 4;
 impl Lift {
     /// Lifts `plans`, the result of the `d`-th in polynomial `d` of the destination. All have the
     /// mode of the first.
-    fn new(shared: &Shared, spec: &RingSpec, plans: &[&BaseConvertPlan]) -> Result<Self> {
+    fn new(
+        shared: &Shared,
+        spec: &RingSpec,
+        plans: &[&BaseConvertPlan],
+        log_n: u32,
+    ) -> Result<Self> {
         let exact = plans[0].mode() == LiftMode::CentredExact;
-        let row_count: usize = plans.iter().map(|plan| plan.source().len()).sum();
         let (mut rows, mut constants) = (Vec::new(), Vec::new());
+        let mut scalings = vec![[0; 8]; spec.moduli().len()];
         let (mut tasks, mut factors) = (Vec::<[u32; 8]>::new(), Vec::<[u64; TARGETS]>::new());
         for (poly, plan) in plans.iter().enumerate() {
             let (first, count) = (rows.len(), plan.source().len());
             for (i, limb) in plan.source().iter().enumerate() {
                 let [factor, quotient] = pair(plan.inv_hats()[i]);
                 let summand = if exact { 0 } else { plan.halves()[i] };
+                if !shared.tiled {
+                    let m = spec.modulus(limb);
+                    // The twiddle of stage 0, as the tables have it.
+                    let psi = m.inv(root_of_unity(m, spec.log_n())?);
+                    let root = m.pow(psi, 1 << (spec.log_n() - 1));
+                    scalings[limb] = scaling(shared, m, root, log_n, factor, summand);
+                }
                 rows.push((0, limb));
                 constants.push([factor, quotient, summand, 0]);
             }
             let targets: Vec<(usize, usize)> = plan.target().iter().enumerate().collect();
             for group in targets.chunks(TARGETS) {
                 let start = factors.len() * TARGETS;
-                let mut limbs = 0;
+                let mut targets = 0;
                 let mut block = vec![[0; TARGETS]; count + 1];
                 for (k, &(target, limb)) in group.iter().enumerate() {
-                    limbs |= (limb as u32) << (8 * k);
+                    targets |= (limb as u32) << (8 * k);
                     for (s, &hat) in plan.hats(target).iter().enumerate() {
                         block[s][k] = hat;
                     }
@@ -166,7 +241,7 @@ impl Lift {
                 factors.extend(block);
                 let (poly, first, count) = (poly as u32, first as u32, count as u32);
                 let (start, size) = (start as u32, group.len() as u32);
-                tasks.push([poly, first, count, start, size, limbs, row_count as u32, 0]);
+                tasks.push([poly, first, count, start, size, targets, 0, 0]);
             }
         }
         Ok(Self {
@@ -176,6 +251,11 @@ impl Lift {
             tasks: table(shared, &tasks)?,
             factors: table(shared, &factors)?,
             exact,
+            scalings: if shared.tiled {
+                None
+            } else {
+                Some(table(shared, &scalings)?)
+            },
         })
     }
 }
@@ -183,8 +263,11 @@ impl Lift {
 /// Constants of a plan, and the plan itself: while it is here, its address is no other plan's.
 pub(super) struct PlanTables {
     pub(super) lift: Lift,
-    /// Mod-down: `D^-1` with quotients, by row of the modulus table.
+    /// Mod-down: `D^-1` with quotients, by row of the modulus table; where transforms run row by
+    /// row, as [`row_factor`].
     pub(super) inverses: Option<Memory>,
+    /// Gadget: the digit that has each limb of the modulus table among its own.
+    pub(super) owners: Option<Memory>,
     /// Gadget: rows of the digits that are lifted, and those that the source has.
     pub(super) digits: Option<(Rows, Rows)>,
     _plan: Arc<dyn Any + Send + Sync>,
@@ -195,10 +278,12 @@ impl PlanTables {
         shared: &Shared,
         spec: &RingSpec,
         plan: &Arc<BaseConvertPlan>,
+        log_n: u32,
     ) -> Result<Self> {
         Ok(Self {
-            lift: Lift::new(shared, spec, &[plan])?,
+            lift: Lift::new(shared, spec, &[plan], log_n)?,
             inverses: None,
+            owners: None,
             digits: None,
             _plan: plan.clone(),
         })
@@ -208,20 +293,31 @@ impl PlanTables {
         shared: &Shared,
         spec: &RingSpec,
         plan: &Arc<ModDownPlan>,
+        log_n: u32,
     ) -> Result<Self> {
         let mut inverses = vec![[0; 2]; spec.moduli().len()];
         for (limb, &w) in plan.kept().iter().zip(plan.inverses()) {
-            inverses[limb] = pair(w);
+            inverses[limb] = if shared.tiled {
+                pair(w)
+            } else {
+                row_factor(shared, spec.modulus(limb), w.value)
+            };
         }
         Ok(Self {
-            lift: Lift::new(shared, spec, &[plan.lift()])?,
+            lift: Lift::new(shared, spec, &[plan.lift()], log_n)?,
             inverses: Some(table(shared, &inverses)?),
+            owners: None,
             digits: None,
             _plan: plan.clone(),
         })
     }
 
-    pub(super) fn gadget(shared: &Shared, spec: &RingSpec, plan: &Arc<GadgetPlan>) -> Result<Self> {
+    pub(super) fn gadget(
+        shared: &Shared,
+        spec: &RingSpec,
+        plan: &Arc<GadgetPlan>,
+        log_n: u32,
+    ) -> Result<Self> {
         let lifts: Vec<&BaseConvertPlan> = plan.digits().iter().map(|d| &**d.lift()).collect();
         let rows = |of: &dyn Fn(usize) -> LimbSet| {
             let digits = 0..plan.digits().len();
@@ -232,9 +328,17 @@ impl PlanTables {
         };
         let lifted = rows(&|d| plan.digits()[d].lift().target())?;
         let own = rows(&|d| plan.digits()[d].limbs())?;
+        let mut owners = vec![u32::MAX; spec.moduli().len()];
+        for (d, digit) in plan.digits().iter().enumerate() {
+            digit
+                .limbs()
+                .iter()
+                .for_each(|limb| owners[limb] = d as u32);
+        }
         Ok(Self {
-            lift: Lift::new(shared, spec, &lifts)?,
+            lift: Lift::new(shared, spec, &lifts, log_n)?,
             inverses: None,
+            owners: Some(table(shared, &owners)?),
             digits: Some((lifted, own)),
             _plan: plan.clone(),
         })

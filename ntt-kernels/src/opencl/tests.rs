@@ -10,7 +10,7 @@ use crate::{
     arith::primes_below,
     device::{Device, RingBackend},
     error::Error,
-    poly::{Cmd, Domain, ElementwiseOp, LimbSet, RingSpec, Shape},
+    poly::{Cmd, Domain, ElementwiseOp, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, Shape},
     testing::{Dual, Input, conformance_quick},
 };
 
@@ -27,7 +27,7 @@ fn device(transforms: Transforms) -> Option<OpenClDevice> {
 
 #[test]
 fn transforms_of_both_kinds_agree_with_the_cpu() {
-    for transforms in [Transforms::Flat, Transforms::Tiled] {
+    for transforms in [Transforms::Rows, Transforms::Tiled] {
         let Some(device) = device(transforms) else {
             return;
         };
@@ -205,4 +205,135 @@ fn a_small_dual_program() {
     ring.ntt(&mut buf).unwrap();
     ring.intt(&mut buf).unwrap();
     assert!(ring.download(&buf).unwrap() == words);
+}
+
+/// Switches a random polynomial to a random key; the launches of the gadget product and of the
+/// mod-down, after a first run has made every list and constant.
+fn launches_of_a_key_switch(device: &OpenClDevice) -> (u64, u64) {
+    let (log_n, chain, special) = (6, LimbSet::range(0, 4), LimbSet::range(4, 6));
+    let spec = RingSpec::new(log_n, &primes_below(50, 128, 6).unwrap()).unwrap();
+    let ring = Ring::new(device, &spec).unwrap();
+    let random = |batch, limbs, seed| {
+        let shape = Shape::new(batch, limbs, log_n);
+        let words = Input::Random(seed).words(&spec, shape);
+        ring.upload(shape, Domain::Eval, &words).unwrap()
+    };
+    let digits = [LimbSet::range(0, 2), LimbSet::range(2, 4)];
+    let gadget = Arc::new(GadgetPlan::new(&spec, chain, special, &digits).unwrap());
+    let down = Arc::new(ModDownPlan::new(&spec, chain, special).unwrap());
+    let (src, all) = (random(1, chain, 1), chain.union(special));
+    let key = ring.prepare(&random(4, all, 2), Role::Key).unwrap();
+    let (mut acc, mut dst) = (random(2, all, 3), random(2, chain, 4));
+    let mut launches = (0, 0);
+    for _ in 0..2 {
+        let start = device.launches();
+        ring.submit(Cmd::GadgetProduct {
+            acc: acc.view_mut(),
+            src: src.view(),
+            key: key.view(),
+            plan: gadget.clone(),
+            accumulate: false,
+        })
+        .unwrap();
+        let middle = device.launches();
+        ring.submit(Cmd::ModDown {
+            dst: dst.view_mut(),
+            src: acc.view(),
+            plan: down.clone(),
+        })
+        .unwrap();
+        launches = (middle - start, device.launches() - middle);
+    }
+    ring.wait().unwrap();
+    launches
+}
+
+#[test]
+fn a_key_switch_by_rows_is_seven_launches() {
+    if let Some(device) = device(Transforms::Rows) {
+        assert_eq!(launches_of_a_key_switch(&device), (4, 3));
+    }
+}
+
+/// Rows in doubles and in words, in one launch, on inputs at the edges of the bounds.
+#[test]
+fn rows_in_doubles_and_words_agree_with_the_cpu() {
+    let cpu = CpuDevice::builder().threads(1).build().unwrap();
+    let builder = || OpenClDevice::builder().transforms(Transforms::Rows);
+    for device in [builder().build(), builder().without_doubles().build()] {
+        let device = match device {
+            Ok(device) => device,
+            Err(error) => return eprintln!("not tested here: {error}"),
+        };
+        for log_n in 4..=14 {
+            // Both sides of 2^50, the widest, and a narrow one.
+            let primes: Vec<u64> = [(50, 2), (51, 1), (61, 1), (24, 1)]
+                .into_iter()
+                .flat_map(|(bits, count)| primes_below(bits, 2 << log_n, count).unwrap())
+                .collect();
+            let spec = RingSpec::new(log_n, &primes).unwrap();
+            let shape = Shape::new(1, spec.all_limbs(), log_n);
+            let mut inputs = vec![
+                Input::Maximal.words(&spec, shape),
+                Input::Random(7).words(&spec, shape),
+            ];
+            // Half moduli of alternating signs: the largest centred words; and one word alone.
+            let n = 1 << log_n;
+            let word = |f: &dyn Fn(usize, u64) -> u64| -> Vec<u64> {
+                let rows = primes.iter().flat_map(|&q| (0..n).map(move |i| (i, q)));
+                rows.map(|(i, q)| f(i, q)).collect()
+            };
+            inputs.push(word(&|i, q| if i % 2 == 0 { q / 2 } else { q / 2 + 1 }));
+            inputs.push(word(&|i, q| if i == n - 1 { q - 1 } else { 0 }));
+            inputs.push(word(&|i, q| if i < n / 2 { q - 1 } else { 0 }));
+            for (which, words) in inputs.iter().enumerate() {
+                for inverse in [false, true] {
+                    let domain = if inverse { Domain::Eval } else { Domain::Coeff };
+                    let [got, want] = [&device as &dyn Device, &cpu].map(|device| {
+                        let ring = Ring::new(device, &spec).unwrap();
+                        let mut buf = ring.upload(shape, domain, words).unwrap();
+                        let done = if inverse {
+                            ring.intt(&mut buf)
+                        } else {
+                            ring.ntt(&mut buf)
+                        };
+                        done.unwrap();
+                        ring.download(&buf).unwrap()
+                    });
+                    assert!(got == want, "2^{log_n}, input {which}, inverse {inverse}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_that_does_not_build_says_why() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let failed = device.build_text("__kernel void broken(__global ulong *x) { x[0] = nothing; }");
+    let Err(Error::DeviceFailed { device, cause, .. }) = failed else {
+        panic!("{failed:?}")
+    };
+    assert_eq!(device, "opencl");
+    assert!(
+        cause.contains("error") && cause.contains("nothing"),
+        "{cause}"
+    );
+}
+
+#[test]
+fn devices_that_are_not_there_say_what_to_do() {
+    let Err(error) = OpenClDevice::builder().index(1000).build() else {
+        panic!("expected no device of this number")
+    };
+    let Error::Unavailable { what, expected, .. } = &error else {
+        panic!("{error}")
+    };
+    // With a runtime the number is too high; without one the packages are named.
+    assert!(
+        what.contains("opencl:1000") || expected.contains("pocl-opencl-icd"),
+        "{error}"
+    );
 }

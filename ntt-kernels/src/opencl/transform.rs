@@ -3,105 +3,129 @@
 use super::{
     programs::Source,
     ring::{OpenClRing, Place, State},
-    sys::Arg,
-    tables::Rows,
+    sys::{Arg, Memory},
+    tables::{DEGREES, Rows},
 };
 use crate::error::Result;
 
+/// The direction of a transform, and what its last step adds. Only transforms of rows take the
+/// forms with more to do.
+#[derive(Clone, Copy)]
+pub(super) enum End<'a> {
+    Forward,
+    /// `(minuend - transform) * factors[limb]`.
+    Subtract {
+        minuend: Place<'a>,
+        factors: &'a Memory,
+    },
+    Inverse,
+    /// Inverse, with these rows for its last stage.
+    Scale(&'a Memory),
+}
+
 impl OpenClRing {
-    /// A transform of rows of `src` to the same rows of `dst`, which may be the same place.
+    /// A transform of rows from the second place to the same rows of the first, which may be the
+    /// same.
     pub(super) fn transform(
         &self,
         state: &mut State,
-        dst: Place<'_>,
-        src: Place<'_>,
+        (dst, src): (Place<'_>, Place<'_>),
         rows: &Rows,
         log_n: u32,
-        invert: bool,
+        end: End<'_>,
     ) -> Result<()> {
+        if !self.shared.tiled {
+            return self.transform_rows(state, (dst, src), rows, log_n, end);
+        }
+        let invert = match end {
+            End::Forward => false,
+            End::Inverse => true,
+            End::Subtract { .. } | End::Scale(_) => {
+                unreachable!("tiled transforms leave these to kernels of their own")
+            }
+        };
+        let mut passes = tiled_passes(log_n, invert);
+        if invert {
+            passes.reverse();
+        }
+        for (i, pass) in passes.into_iter().enumerate() {
+            let mut args = self.operands((dst, if i == 0 { src } else { dst }), rows, invert);
+            args.extend([
+                Arg::Memory(&self.constants.scalings),
+                Arg::Word(log_n),
+                Arg::Word(self.spec.log_n()),
+            ]);
+            let global = [pass.len, rows.count, 1];
+            self.launch(state, (pass.source, "pass"), args, global, pass.items)?;
+        }
+        Ok(())
+    }
+
+    fn transform_rows(
+        &self,
+        state: &mut State,
+        (dst, src): (Place<'_>, Place<'_>),
+        rows: &Rows,
+        log_n: u32,
+        end: End<'_>,
+    ) -> Result<()> {
+        let invert = matches!(end, End::Inverse | End::Scale(_));
+        let mut args = self.operands((dst, src), rows, invert);
+        args.extend([Arg::Word(log_n), Arg::Word(self.spec.log_n())]);
+        let scalings = &self.constants.scalings;
+        match end {
+            // Without a subtraction the minuend and the factors are not read.
+            End::Forward => {
+                args.extend(src.args());
+                args.extend([Arg::Memory(scalings), Arg::Word(0)]);
+            }
+            End::Subtract { minuend, factors } => {
+                args.extend(minuend.args());
+                args.extend([Arg::Memory(factors), Arg::Word(1)]);
+            }
+            End::Inverse => {
+                let (stride, at) = (Arg::Word(DEGREES), Arg::Word(log_n));
+                args.extend([Arg::Memory(scalings), stride, at]);
+            }
+            End::Scale(scalings) => {
+                args.extend([Arg::Memory(scalings), Arg::Word(1), Arg::Word(0)]);
+            }
+        }
+        let kernel = if invert { "row_inverse" } else { "row_forward" };
+        let kernel = (Source::Rows { invert }, kernel);
+        self.launch(state, kernel, args, [rows.count, 1, 1], 1)
+    }
+
+    /// Places, rows, moduli and twiddles.
+    fn operands<'a>(
+        &'a self,
+        (dst, src): (Place<'a>, Place<'a>),
+        rows: &'a Rows,
+        invert: bool,
+    ) -> Vec<Arg<'a>> {
         let twiddles = if invert {
             &self.constants.inverse
         } else {
             &self.constants.forward
         };
-        for (i, pass) in self.passes(log_n, invert).into_iter().enumerate() {
-            let mut args = Vec::from(dst.args());
-            args.extend(if i == 0 { src } else { dst }.args());
-            args.extend([
-                Arg::Memory(&rows.list),
-                Arg::Memory(&self.constants.moduli),
-                Arg::Memory(twiddles),
-                Arg::Memory(&self.constants.scalings),
-                Arg::Word(log_n),
-                Arg::Word(self.spec.log_n()),
-            ]);
-            args.extend(pass.stage.map(Arg::Word));
-            let kernel = (
-                pass.source,
-                if pass.stage.is_some() { "flat" } else { "pass" },
-            );
-            self.launch(state, kernel, args, [pass.len, rows.count, 1], pass.items)?;
-        }
-        Ok(())
-    }
-
-    /// The passes of a transform in the order in which they run.
-    fn passes(&self, log_n: u32, invert: bool) -> Vec<Pass> {
-        let mut passes = if self.shared.tiled {
-            tiled_passes(log_n, invert)
-        } else {
-            self.flat_passes(log_n, invert)
-        };
-        if invert {
-            passes.reverse();
-        }
-        passes
-    }
-
-    fn flat_passes(&self, log_n: u32, invert: bool) -> Vec<Pass> {
-        let count = log_n.div_ceil(MAX_LOG_R);
-        let mut stage = 0;
-        let passes = (0..count).map(|i| {
-            // The stages that are left, evenly, and the wider passes first.
-            let log_r = (log_n - stage).div_ceil(count - i);
-            let (log_t, len) = (log_n - stage - log_r, 1 << (log_n - log_r));
-            let items = self.items(len);
-            let position = match stage {
-                0 => 0,
-                _ if 1 << log_t >= items => 1,
-                _ => 2,
-            };
-            let source = Source::Flat {
-                log_r,
-                invert,
-                position,
-                items,
-            };
-            let pass = Pass {
-                source,
-                stage: Some(stage),
-                len,
-                items,
-            };
-            stage += log_r;
-            pass
-        });
-        passes.collect()
+        let mut args = Vec::from(dst.args());
+        args.extend(src.args());
+        args.extend([
+            Arg::Memory(&rows.list),
+            Arg::Memory(&self.constants.moduli),
+            Arg::Memory(twiddles),
+        ]);
+        args
     }
 }
-
-/// Most stages of a flat pass: sixteen words in registers.
-const MAX_LOG_R: u32 = 4;
 
 /// Logarithms of the tiles in local memory: 16 KiB of columns, 8.5 KiB of padded blocks.
 const LOG_COLUMN_TILE: u32 = 11;
 const LOG_BLOCK_TILE: u32 = 10;
 
-/// One launch of a transform.
+/// One launch of a tiled transform.
 struct Pass {
     source: Source,
-    /// First stage, for flat passes.
-    stage: Option<u32>,
     len: usize,
     items: usize,
 }
@@ -116,7 +140,6 @@ fn tiled_passes(log_n: u32, invert: bool) -> Vec<Pass> {
             invert,
             last,
         },
-        stage: None,
         // Eight words to an item.
         len: 1 << (log_n - 3),
         items: 1 << (log_tile - 3),

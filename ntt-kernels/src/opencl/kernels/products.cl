@@ -20,13 +20,16 @@ __kernel FLAT void tensor(__global ulong *dst, window dst_window, __global const
     dst[offset(dst_window, 2, limb, log_n) + i] = mul_mod(a1, b1, m);
 }
 
+// `owners` says for each limb which digit has its words in `own`, if any.
 __kernel FLAT void inner_product(__global ulong *acc, window acc_window,
                                  __global const ulong *digits, window digits_window,
-                                 __global const ulong *key, window key_window, uint count,
-                                 uint accumulate, __global const uint *rows,
+                                 __global const ulong *own, window own_window,
+                                 __global const uint *owners, __global const ulong *key, window key_window,
+                                 uint count, uint accumulate, __global const uint *rows,
                                  __global const ulong *moduli, uint log_n) {
     uint i = get_global_id(0), limb = row_limb(rows[get_global_id(1)]);
     modulus m = load_modulus(moduli, limb);
+    const uint owner = owners[limb];
     __global ulong *out0 = acc + offset(acc_window, 0, limb, log_n) + i;
     __global ulong *out1 = acc + offset(acc_window, 1, limb, log_n) + i;
     ulong2 sum0 = (ulong2)(0, 0), sum1 = (ulong2)(0, 0);
@@ -35,7 +38,8 @@ __kernel FLAT void inner_product(__global ulong *acc, window acc_window,
         sum1.x = *out1;
     }
     for (uint d = 0; d < count; d++) {
-        ulong x = digits[offset(digits_window, d, limb, log_n) + i];
+        ulong x = d == owner ? own[offset(own_window, 0, limb, log_n) + i]
+                             : digits[offset(digits_window, d, limb, log_n) + i];
         multiply_add(&sum0, x, key[offset(key_window, 2 * d, limb, log_n) + i]);
         multiply_add(&sum1, x, key[offset(key_window, 2 * d + 1, limb, log_n) + i]);
         if (d % CHUNK == CHUNK - 1) {
