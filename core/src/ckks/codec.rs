@@ -3,7 +3,7 @@
 use num_bigint::BigUint;
 use num_traits::ToPrimitive;
 use ringloom_ntt::{
-    arith::Modulus,
+    arith::{Modulus, ShoupWord},
     poly::{LimbSet, RingSpec},
 };
 use zeroize::Zeroizing;
@@ -15,14 +15,19 @@ pub(super) fn wide_residues(
     coeffs: &[i128],
 ) -> Zeroizing<Vec<u64>> {
     let mut words = Zeroizing::new(Vec::with_capacity(coeffs.len() * limbs.len()));
-    let narrow = coeffs
-        .iter()
-        .all(|&c| i64::try_from(c).is_ok_and(|c| c != i64::MIN));
-    for limb in limbs.iter() {
-        let m = spec.modulus(limb);
-        if narrow {
-            words.extend(coeffs.iter().map(|&c| m.from_i64(c as i64)));
-        } else {
+    let most = coeffs.iter().fold(0, |most, c| most.max(c.unsigned_abs()));
+    if most < 1 << 62 {
+        let narrow: Zeroizing<Vec<i64>> =
+            Zeroizing::new(coeffs.iter().map(|&c| c as i64).collect());
+        for limb in limbs.iter() {
+            let m = spec.modulus(limb);
+            // A multiple of the modulus that leaves no value negative; sums stay below 2^63.
+            let above = (most as u64 / m.value() + 1) * m.value();
+            words.extend((narrow.iter()).map(|&c| m.reduce(above.wrapping_add(c as u64))));
+        }
+    } else {
+        for limb in limbs.iter() {
+            let m = spec.modulus(limb);
             words.extend(coeffs.iter().map(|&c| m.from_i128(c)));
         }
     }
@@ -31,10 +36,13 @@ pub(super) fn wide_residues(
 
 /// Converts residues modulo a product of limbs to the nearest `f64` of their centred value.
 ///
-/// Garner's mixed-radix digits, exact; the only rounding is that of the final sum, to relative
-/// `2^-50` or better.
+/// Messages are small beside the product: the centred value modulo the first two limbs is tried
+/// on the others, and where it has their residues it is the value. Else Garner's mixed-radix digits,
+/// exact as well; the only rounding is that of the final sum, to relative `2^-50` or better.
 pub(super) struct Composer {
     moduli: Vec<Modulus>,
+    /// `q_0^-1 mod q_1`, where there are two.
+    inverse: ShoupWord,
     /// `inverses[i][j] = q_j^-1 mod q_i` for `j < i`.
     inverses: Vec<Vec<u64>>,
 }
@@ -48,14 +56,60 @@ impl Composer {
                 .map(|q| m.inv(m.reduce(q.value())))
                 .collect()
         });
+        let inverses: Vec<Vec<u64>> = inverses.collect();
+        let inverse = match inverses.get(1) {
+            Some(of_second) => moduli[1].shoup(of_second[0]),
+            None => moduli[0].shoup(0),
+        };
         Self {
-            inverses: inverses.collect(),
+            inverse,
+            inverses,
             moduli,
         }
     }
 
-    /// The centred value of coefficient `index`, where `words` are limbs by `n` words.
-    pub(super) fn compose(&self, words: &[u64], n: usize, index: usize) -> f64 {
+    /// The centred values of `n` coefficients, where `words` are limbs by `n` words.
+    pub(super) fn compose<'w>(
+        &'w self,
+        words: &'w [u64],
+        n: usize,
+    ) -> impl Iterator<Item = f64> + 'w {
+        (0..n).map(move |index| match self.small(words, n, index) {
+            Some(value) => value,
+            None => self.any(words, n, index),
+        })
+    }
+
+    /// The value, if it is below half the product of two limbs.
+    #[inline]
+    fn small(&self, words: &[u64], n: usize, index: usize) -> Option<f64> {
+        let first = words[index];
+        let [q0, q1, others @ ..] = &*self.moduli else {
+            return Some(self.moduli[0].centred(first) as f64);
+        };
+        let difference = q1.sub(words[n + index], q1.reduce(first));
+        let high = q1.mul_shoup(difference, self.inverse);
+        let product = i128::from(q0.value()) * i128::from(q1.value());
+        let value = i128::from(q0.value()) * i128::from(high) + i128::from(first);
+        let value = if value > product / 2 {
+            value - product
+        } else {
+            value
+        };
+        let residue = |i: usize| words[(i + 2) * n + index];
+        let mut others = others.iter().enumerate();
+        match i64::try_from(value) {
+            Ok(value) if value != i64::MIN => others
+                .all(|(i, m)| m.from_i64(value) == residue(i))
+                .then_some(value as f64),
+            _ => others
+                .all(|(i, m)| m.from_i128(value) == residue(i))
+                .then_some(value as f64),
+        }
+    }
+
+    /// Any value.
+    fn any(&self, words: &[u64], n: usize, index: usize) -> f64 {
         let mut digits = [0; LimbSet::MAX_LIMBS];
         let count = self.moduli.len();
         for (i, m) in self.moduli.iter().enumerate() {
@@ -123,8 +177,12 @@ mod tests {
         values.extend((0..24).map(|k| (1i128 << (k * 5)) - 3));
         let words = wide_residues(&spec, limbs, &values);
         let composer = Composer::new(&spec, limbs);
+        let got: Vec<f64> = composer.compose(&words, values.len()).collect();
         for (i, &v) in values.iter().enumerate() {
-            let got = composer.compose(&words, values.len(), i);
+            let got = got[i];
+            assert!(
+                (got - composer.any(&words, values.len(), i)).abs() <= got.abs() * 2f64.powi(-50)
+            );
             assert!(
                 (got - v as f64).abs() <= (v as f64).abs() * 2f64.powi(-50),
                 "{v} {got}"
@@ -136,7 +194,7 @@ mod tests {
                 .iter()
                 .map(|&q| (&value % q).to_u64().unwrap())
                 .collect();
-            assert_eq!(composer.compose(&words, 1, 0).signum(), sign);
+            assert_eq!(composer.compose(&words, 1).next().unwrap().signum(), sign);
         }
         assert!((headroom_log2(&spec, limbs) - 219.0).abs() < 0.01);
     }

@@ -156,7 +156,11 @@ impl Encoder {
         let bits = headroom_log2(params.ring_spec(), limbs).min(126.0);
         let (scale, limit) = (scale.to_f64(), bits.exp2());
         // The largest coefficient is at most the largest |value|, which makes a readable limit.
-        if let Some(index) = (0..got).find(|&i| packed[i].re.hypot(packed[i].im) * scale >= limit) {
+        let fits = |z: &Complex64| {
+            // The cheap bound first.
+            (z.re.abs() + z.im.abs()) * scale < limit || z.re.hypot(z.im) * scale < limit
+        };
+        if let Some(index) = packed[..got].iter().position(|z| !fits(z)) {
             let value = packed[index].re.hypot(packed[index].im);
             return Err(Error::ValueOutOfRange {
                 op,
@@ -167,10 +171,48 @@ impl Encoder {
         }
         self.session.fft().to_coeffs(&mut packed)?;
         let mut coeffs = Zeroizing::new(vec![0; 2 * slots]);
-        for (k, c) in packed.iter().enumerate() {
-            coeffs[k] = (c.re * scale).round_ties_even() as i128;
-            coeffs[k + slots] = (c.im * scale).round_ties_even() as i128;
+        let (re, im) = coeffs.split_at_mut(slots);
+        for ((re, im), c) in re.iter_mut().zip(im).zip(packed.iter()) {
+            *re = rounded(c.re * scale);
+            *im = rounded(c.im * scale);
         }
         Ok(coeffs)
+    }
+}
+
+/// The nearest integer, even on a tie.
+#[inline]
+fn rounded(x: f64) -> i128 {
+    /// Next to it, neighbouring doubles are neighbouring integers, in either direction.
+    const ONES: f64 = 1.5 * (1u64 << 52) as f64;
+    if x.abs() < (1u64 << 51) as f64 {
+        ((x + ONES) - ONES) as i64 as i128
+    } else {
+        x.round_ties_even() as i128
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded;
+
+    #[test]
+    fn rounding_is_to_the_nearest_even_integer() {
+        let edge = (1u64 << 51) as f64;
+        for x in [
+            0.0,
+            0.5,
+            1.5,
+            2.5,
+            0.49999999999999994,
+            1e15 + 0.5,
+            edge,
+            edge - 0.5,
+            3e30,
+        ] {
+            for x in [x, -x] {
+                assert_eq!(rounded(x), x.round_ties_even() as i128, "{x}");
+            }
+        }
     }
 }

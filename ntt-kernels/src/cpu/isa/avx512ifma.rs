@@ -441,7 +441,10 @@ unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
         // SAFETY: all operands have n words, a multiple of sixteen.
         unsafe {
             let dst = call.dst.add(i).cast::<__m512i>();
-            let mut low = [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))];
+            let mut low = match call.start {
+                Some(start) => [_mm512_set1_epi64(start as i64); 2],
+                None => [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))],
+            };
             let mut high = [_mm512_setzero_si512(); 2];
             for (a, b) in call.pairs {
                 let a = a.as_ptr().add(i).cast::<__m512i>();
@@ -604,7 +607,10 @@ unsafe fn combine(_: Avx512Ifma, call: &Call<'_>) {
         // SAFETY: all operands have n words, a multiple of sixteen.
         unsafe {
             let dst = call.dst.add(i).cast::<__m512i>();
-            let mut low = [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))];
+            let mut low = match call.start {
+                Some(start) => [_mm512_set1_epi64(start as i64); 2],
+                None => [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))],
+            };
             let mut high = [_mm512_setzero_si512(); 2];
             for (y, &h) in call.ys.iter().zip(call.hs) {
                 let y = y.as_ptr().add(i).cast::<__m512i>();

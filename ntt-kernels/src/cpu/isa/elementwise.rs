@@ -17,6 +17,8 @@ pub(super) struct Call<'a> {
     pub(super) b: *const u64,
     /// A constant summand or factor.
     pub(super) c: u64,
+    /// What a sum begins with: a residue, or the destination.
+    pub(super) start: Option<u64>,
     /// Operands of a sum of products of residues.
     pub(super) pairs: &'a [(&'a [u64], &'a [u64])],
     /// Operands and factors of a sum of products by factors.
@@ -137,7 +139,7 @@ op!(
 /// Products that fit one sum of floats: each is below `7/8 q`, the start below `q`.
 pub(super) const FLOAT_GROUP: usize = 7;
 
-/// `dst + sum of a_k b_k`, at most [`FLOAT_GROUP`] pairs.
+/// The start plus the sum of `a_k b_k`, at most [`FLOAT_GROUP`] pairs.
 pub(super) struct FloatDot;
 
 impl Op for FloatDot {
@@ -149,7 +151,10 @@ impl Op for FloatDot {
         while i < call.n {
             // SAFETY: the caller promises n words behind each pointer.
             unsafe {
-                let mut sum = s.to_float(s.load(call.dst.add(i)));
+                let mut sum = match call.start {
+                    Some(start) => s.splat(start as f64),
+                    None => s.to_float(s.load(call.dst.add(i))),
+                };
                 for (a, b) in call.pairs {
                     let a = s.to_float(s.load(a.as_ptr().add(i)));
                     let b = s.to_float(s.load(b.as_ptr().add(i)));
@@ -162,7 +167,7 @@ impl Op for FloatDot {
     }
 }
 
-/// `dst + sum of y_i h_i` for words `y_i < 2^52`, at most [`FLOAT_GROUP`] of them.
+/// The start plus the sum of `y_i h_i` for words `y_i < 2^52`, at most [`FLOAT_GROUP`] of them.
 pub(super) struct FloatCombine;
 
 impl Op for FloatCombine {
@@ -178,7 +183,10 @@ impl Op for FloatCombine {
         while i < call.n {
             // SAFETY: the caller promises n words behind each pointer.
             unsafe {
-                let mut sum = s.to_float(s.load(call.dst.add(i)));
+                let mut sum = match call.start {
+                    Some(start) => s.splat(start as f64),
+                    None => s.to_float(s.load(call.dst.add(i))),
+                };
                 for (y, w) in call.ys.iter().zip(&factors) {
                     sum = s.add(sum, f.mul(s.to_float(s.load(y.as_ptr().add(i))), *w));
                 }

@@ -178,6 +178,7 @@ fn run<S: Vectorised, O: Op>(
         a: a.map_or(dst.cast_const(), <[u64]>::as_ptr),
         b: b.map_or(dst.cast_const(), <[u64]>::as_ptr),
         c,
+        start: None,
         pairs: &[],
         ys: &[],
         hs: &[],
@@ -421,11 +422,10 @@ impl<S: Vectorised> LimbKernel for S {
             assert_eq!(a.len(), n, "limbs of one call are equally long");
             assert_eq!(b.len(), n, "limbs of one call are equally long");
         }
-        if !accumulate {
-            dst.fill(0);
-        }
         let dst = dst.as_mut_ptr();
-        for pairs in pairs.chunks(S::dot_group(m)) {
+        // At least one round, which clears the destination if there is nothing to add.
+        let group = S::dot_group(m);
+        for first in (0..pairs.len().max(1)).step_by(group) {
             let call = Call {
                 m,
                 n,
@@ -433,7 +433,8 @@ impl<S: Vectorised> LimbKernel for S {
                 a: dst,
                 b: dst,
                 c: 0,
-                pairs,
+                start: (!accumulate && first == 0).then_some(0),
+                pairs: &pairs[first..(first + group).min(pairs.len())],
                 ys: &[],
                 hs: &[],
             };
@@ -516,10 +517,10 @@ impl<S: Vectorised> LimbKernel for S {
             assert_eq!(y.len(), n, "limbs of one call are equally long");
             debug_assert!(y.iter().all(|y| y >> y_bits == 0));
         }
-        dst.fill(offset);
         let dst = dst.as_mut_ptr();
         let group = S::combine_group(m, y_bits);
-        for (ys, hs) in ys.chunks(group).zip(hs.chunks(group)) {
+        for first in (0..ys.len().max(1)).step_by(group) {
+            let terms = first..(first + group).min(ys.len());
             let call = Call {
                 m,
                 n,
@@ -527,9 +528,10 @@ impl<S: Vectorised> LimbKernel for S {
                 a: dst,
                 b: dst,
                 c: 0,
+                start: (first == 0).then_some(offset),
                 pairs: &[],
-                ys,
-                hs,
+                ys: &ys[terms.clone()],
+                hs: &hs[terms],
             };
             // SAFETY: all operands have n words.
             unsafe { Vectorised::combine(self, &call) }
