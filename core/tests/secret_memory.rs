@@ -308,7 +308,12 @@ fn binomial(seed: &[u8; 32], counter: u64, n: usize) -> Vec<i8> {
     (0..n).map(draw).collect()
 }
 
-/// Where each kind of needle was found: kinds with the regions and numbers of places.
+/// Words of a kind that must be found before it counts. Among the millions of uniform words of keys
+/// and ciphertexts some of 40 bits are equal to a needle of one word by chance, in one search of
+/// twenty or so; longer needles are not met by chance.
+const WORDS_BY_CHANCE: usize = 2;
+
+/// Where each kind of needle was found: kinds with their regions.
 fn search(
     process: u32,
     needles: &BTreeMap<String, Vec<Vec<u8>>>,
@@ -325,6 +330,7 @@ fn search(
     let memory = fs::File::open(format!("/proc/{process}/mem"))
         .expect("a parent may read the memory of its child");
     let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+    let mut words = BTreeMap::<String, usize>::new();
     let (mut bytes, mut total) = (Vec::new(), 0);
     for line in maps.lines() {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -350,11 +356,14 @@ fn search(
                 if bytes[at..].starts_with(needle) {
                     let places = found.entry((*name).clone()).or_default();
                     places.insert(region.to_owned());
+                    let long = if needle.len() > 8 { WORDS_BY_CHANCE } else { 0 };
+                    *words.entry((*name).clone()).or_default() += 1 + long;
                 }
             }
         }
     }
     assert!(total > 8 << 20, "{total} bytes are not all of a process");
+    found.retain(|name, _| words[name] > WORDS_BY_CHANCE);
     found
 }
 

@@ -78,16 +78,20 @@ impl Workers {
 }
 
 /// Calls `f` with every task, and leaves none of its spilled registers behind: a task may work on
-/// a secret. In a frame of its own, so that what follows lies where it lay.
+/// a secret. After each task, because the next one may make tables, and moving a value copies what
+/// the stack held where the value has gaps.
 #[inline(never)]
 fn each<T>(tasks: impl IntoIterator<Item = T>, f: impl Fn(T)) {
-    call_each(tasks, f);
-    clear_stack();
+    for task in tasks {
+        call(task, &f);
+        clear_stack();
+    }
 }
 
+/// In a frame of its own, so that what follows lies where it lay.
 #[inline(never)]
-fn call_each<T>(tasks: impl IntoIterator<Item = T>, f: impl Fn(T)) {
-    tasks.into_iter().for_each(f);
+fn call<T>(task: T, f: &impl Fn(T)) {
+    f(task);
 }
 
 /// Bytes below the caller's frame that are cleared: more than kernels and what calls them take.
