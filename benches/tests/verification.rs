@@ -113,10 +113,14 @@ fn one_corrupted_limb_is_seen_in_every_id() {
         smoke: true,
         digits: None,
     };
-    // Ids of one operation are one program at toy size.
+    // Ids of one operation are one program at toy size, except products of encrypted matrices: in
+    // slots and in coefficients.
     let mut done: Vec<String> = Vec::new();
     for id in ids::all() {
-        let operation = id.rsplit_once('/').unwrap().0.to_owned();
+        let operation = match id.as_str() {
+            "matrix/cc_mm/64" => id.clone(),
+            _ => id.rsplit_once('/').unwrap().0.to_owned(),
+        };
         if done.contains(&operation) {
             continue;
         }
@@ -146,5 +150,5 @@ fn one_corrupted_limb_is_seen_in_every_id() {
         let (again, _) = run(&mut *case, None);
         assert!(again.verified, "{id}: the fault stays: {again:?}");
     }
-    assert_eq!(done.len(), 17);
+    assert_eq!(done.len(), 18);
 }
