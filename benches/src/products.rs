@@ -46,10 +46,7 @@ pub fn pc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
         LOG_SCALE,
     )?;
     let left = PlainMatrix::new(&params, level, (size, size), &factor)?;
-    let compared: Vec<usize> = (0..size).step_by((size / COMPARED).max(1)).collect();
-    let want: Vec<f64> = (compared.iter())
-        .flat_map(|&i| clear_row(&factor[i * size..][..size], &x, width))
-        .collect();
+    let clear = ClearRows::new(&factor, &x, size, width);
     let limbs = params.level(level)?.limbs();
     let facts = Facts {
         n: params.n(),
@@ -66,17 +63,12 @@ pub fn pc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
             limbs.len(),
             params.level(level - 1)?.limbs().len(),
             level - 1,
-            compared.len()
+            clear.rows.len()
         )),
         ..Facts::default()
     };
-    let secret = Arc::new(secret);
     let call = move || Ok(left.multiply(&input)?);
-    let check = move |y: &CoeffMatrix| {
-        let got = y.decrypt(&Decryptor::new(&secret))?;
-        let rows = compared.iter().flat_map(|&i| &got[i * width..][..width]);
-        Ok(distance(&rows.copied().collect::<Vec<_>>(), &want))
-    };
+    let check = move |y: &CoeffMatrix| Ok(clear.distance(&y.decrypt(&Decryptor::new(&secret))?));
     Ok(Timed::boxed(facts, session.ring(), call, check))
 }
 
@@ -109,10 +101,7 @@ pub fn cc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let shape = (size, size);
     let u = CoeffMatrix::encrypt_factor_under(&secret, CoeffForm::Columns, shape, &a, level)?;
     let v = CoeffMatrix::encrypt_under(&secret, CoeffForm::Rows, shape, &b, level, LOG_SCALE_BOTH)?;
-    let compared: Vec<usize> = (0..size).step_by((size / COMPARED).max(1)).collect();
-    let want: Vec<f64> = (compared.iter())
-        .flat_map(|&i| clear_row(&a[i * size..][..size], &b, size))
-        .collect();
+    let clear = ClearRows::new(&a, &b, size, size);
     let limbs = params.level(level)?.limbs();
     let facts = Facts {
         n: params.n(),
@@ -130,19 +119,38 @@ pub fn cc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
             level - 1,
             request.count(&params),
             plan.key_switches(),
-            compared.len()
+            clear.rows.len()
         )),
         ..Facts::default()
     };
     let product = CoeffMatMul::new(&session, plan)?;
-    let secret = Arc::new(secret);
     let call = move || Ok(product.apply(&evaluator, &u, &v)?);
-    let check = move |y: &CoeffMatrix| {
-        let got = y.decrypt(&Decryptor::new(&secret))?;
-        let rows = compared.iter().flat_map(|&i| &got[i * size..][..size]);
-        Ok(distance(&rows.copied().collect::<Vec<_>>(), &want))
-    };
+    let check = move |y: &CoeffMatrix| Ok(clear.distance(&y.decrypt(&Decryptor::new(&secret))?));
     Ok(Timed::boxed(facts, session.ring(), call, check))
+}
+
+/// Some rows of a product in the clear.
+struct ClearRows {
+    rows: Vec<usize>,
+    width: usize,
+    want: Vec<f64>,
+}
+
+impl ClearRows {
+    /// Of a `size x size` matrix times one with `width` columns.
+    fn new(left: &[f64], right: &[f64], size: usize, width: usize) -> Self {
+        let rows: Vec<usize> = (0..size).step_by((size / COMPARED).max(1)).collect();
+        let row = |&i: &usize| clear_row(&left[i * size..][..size], right, width);
+        let want = rows.iter().flat_map(row).collect();
+        Self { rows, width, want }
+    }
+
+    /// Largest difference from the same rows of a whole product.
+    fn distance(&self, product: &[f64]) -> f64 {
+        let row = |&i: &usize| &product[i * self.width..][..self.width];
+        let got: Vec<f64> = self.rows.iter().flat_map(row).copied().collect();
+        distance(&got, &self.want)
+    }
 }
 
 fn clear_row(row: &[f64], x: &[f64], width: usize) -> Vec<f64> {

@@ -34,12 +34,8 @@ impl CoeffMatrix {
         level: usize,
         log_scale: u32,
     ) -> Result<Self> {
-        let mut random = SecureRandom::from_os()?;
-        let session = encryptor.session();
-        let key = encryptor.key_id();
-        let one = |coeffs: &[i128]| encryptor.encrypt_coeffs(coeffs, level, &mut random);
         let scale = CoeffScale::PowerOfTwo(log_scale);
-        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
+        Self::encrypt_public(encryptor, form, shape, values, level, scale)
     }
 
     /// Encrypts a row-major matrix as a factor: at the product of the primes that its level
@@ -54,12 +50,8 @@ impl CoeffMatrix {
         values: &[f64],
         level: usize,
     ) -> Result<Self> {
-        let mut random = SecureRandom::from_os()?;
-        let session = encryptor.session();
-        let key = encryptor.key_id();
-        let one = |coeffs: &[i128]| encryptor.encrypt_coeffs(coeffs, level, &mut random);
         let scale = CoeffScale::Factor;
-        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
+        Self::encrypt_public(encryptor, form, shape, values, level, scale)
     }
 
     /// Encrypts under the secret key itself, with less noise: as [`CoeffMatrix::encrypt`].
@@ -74,11 +66,8 @@ impl CoeffMatrix {
         level: usize,
         log_scale: u32,
     ) -> Result<Self> {
-        let mut random = SecureRandom::from_os()?;
-        let (session, key) = (secret.session(), secret.id());
-        let one = |coeffs: &[i128]| secret.encrypt_coeffs(coeffs, level, &mut random);
         let scale = CoeffScale::PowerOfTwo(log_scale);
-        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
+        Self::encrypt_secret(secret, form, shape, values, level, scale)
     }
 
     /// Encrypts a factor under the secret key itself, with less noise: as
@@ -93,10 +82,35 @@ impl CoeffMatrix {
         values: &[f64],
         level: usize,
     ) -> Result<Self> {
+        let scale = CoeffScale::Factor;
+        Self::encrypt_secret(secret, form, shape, values, level, scale)
+    }
+
+    fn encrypt_public(
+        encryptor: &Encryptor,
+        form: CoeffForm,
+        shape: (usize, usize),
+        values: &[f64],
+        level: usize,
+        scale: CoeffScale,
+    ) -> Result<Self> {
+        let mut random = SecureRandom::from_os()?;
+        let (session, key) = (encryptor.session(), encryptor.key_id());
+        let one = |coeffs: &[i128]| encryptor.encrypt_coeffs(coeffs, level, &mut random);
+        Self::encrypt_by(session, key, form, shape, values, level, scale, one)
+    }
+
+    fn encrypt_secret(
+        secret: &SecretKey,
+        form: CoeffForm,
+        shape: (usize, usize),
+        values: &[f64],
+        level: usize,
+        scale: CoeffScale,
+    ) -> Result<Self> {
         let mut random = SecureRandom::from_os()?;
         let (session, key) = (secret.session(), secret.id());
         let one = |coeffs: &[i128]| secret.encrypt_coeffs(coeffs, level, &mut random);
-        let scale = CoeffScale::Factor;
         Self::encrypt_by(session, key, form, shape, values, level, scale, one)
     }
 
