@@ -224,7 +224,7 @@ pub(super) fn integers(
     let limit = headroom(session, params.level(level)?.limbs())
         .min(62.0)
         .exp2();
-    let scale = scale.value(params, level)?;
+    let scale = scale.value_for(op, params, level)?;
     let integer = |(index, &value): (usize, &f64)| {
         if !value.is_finite() {
             return Err(Error::NotFinite { op, index });

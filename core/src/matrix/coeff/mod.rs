@@ -93,10 +93,15 @@ impl CoeffScale {
     /// [`Error::LevelExhausted`] for a factor at level 0, which drops nothing, or a level above the
     /// chain.
     pub fn value(self, params: &Params, level: usize) -> Result<f64> {
+        self.value_for("CoeffScale::value", params, level)
+    }
+
+    /// [`CoeffScale::value`] on behalf of an operation, which its errors name.
+    fn value_for(self, op: &'static str, params: &Params, level: usize) -> Result<f64> {
         match self {
             Self::PowerOfTwo(log) => Ok(f64::from(log).exp2()),
             Self::Factor if level == 0 => Err(Error::LevelExhausted {
-                op: "CoeffScale::value",
+                op,
                 needed: 1,
                 available: 0,
             }),
