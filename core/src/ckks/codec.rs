@@ -4,28 +4,75 @@ use num_bigint::BigUint;
 use num_traits::ToPrimitive;
 use ringloom_ntt::{
     arith::{Modulus, ShoupWord},
+    host_fft::Complex64,
     poly::{LimbSet, RingSpec},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-/// Residues of wide signed coefficients in canonical order.
+/// Integer coefficients of one or more polynomials.
+pub(crate) enum Coefficients {
+    /// Below `2^62` in size.
+    Narrow(Zeroizing<Vec<i64>>),
+    /// Below `2^126`.
+    Wide(Zeroizing<Vec<i128>>),
+}
+
+impl Coefficients {
+    /// `round(values * scale)`, even on a tie: real parts, then imaginary ones. Products are at
+    /// most `bound` in size, up to rounding.
+    pub(super) fn rounded(values: &[Complex64], scale: f64, bound: f64) -> Self {
+        /// Next to it, neighbouring doubles are neighbouring integers, in either direction.
+        const ONES: f64 = 1.5 * (1u64 << 52) as f64;
+        if bound < (1u64 << 50) as f64 {
+            let near = |x: f64| (x + ONES).to_bits().wrapping_sub(ONES.to_bits()) as i64;
+            Self::Narrow(parts(values, |x| near(x * scale)))
+        } else if bound < (1u64 << 61) as f64 {
+            Self::Narrow(parts(values, |x| (x * scale).round_ties_even() as i64))
+        } else {
+            Self::Wide(parts(values, |x| (x * scale).round_ties_even() as i128))
+        }
+    }
+
+    /// With small errors added to as many, and errors alone for the polynomials after them.
+    pub(super) fn with_errors(&self, errors: &[i8]) -> Self {
+        match self {
+            Self::Narrow(coeffs) => {
+                let sums = errors.iter().map(|&e| i64::from(e));
+                let mut sums = Zeroizing::new(sums.collect::<Vec<_>>());
+                sums.iter_mut()
+                    .zip(coeffs.iter())
+                    .for_each(|(s, c)| *s += c);
+                Self::Narrow(sums)
+            }
+            Self::Wide(coeffs) => {
+                let sums = errors.iter().map(|&e| i128::from(e));
+                let mut sums = Zeroizing::new(sums.collect::<Vec<_>>());
+                sums.iter_mut()
+                    .zip(coeffs.iter())
+                    .for_each(|(s, c)| *s += c);
+                Self::Wide(sums)
+            }
+        }
+    }
+}
+
+/// Images of the real parts, then of the imaginary ones.
+fn parts<T: Zeroize>(values: &[Complex64], f: impl Fn(f64) -> T) -> Zeroizing<Vec<T>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(2 * values.len()));
+    out.extend(values.iter().map(|z| f(z.re)));
+    out.extend(values.iter().map(|z| f(z.im)));
+    out
+}
+
+/// Residues of wide signed coefficients in canonical order, `n` to a polynomial.
 pub(super) fn wide_residues(
     spec: &RingSpec,
     limbs: LimbSet,
+    n: usize,
     coeffs: &[i128],
 ) -> Zeroizing<Vec<u64>> {
     let mut words = Zeroizing::new(Vec::with_capacity(coeffs.len() * limbs.len()));
-    let most = coeffs.iter().fold(0, |most, c| most.max(c.unsigned_abs()));
-    if most < 1 << 62 {
-        let narrow: Zeroizing<Vec<i64>> =
-            Zeroizing::new(coeffs.iter().map(|&c| c as i64).collect());
-        for limb in limbs.iter() {
-            let m = spec.modulus(limb);
-            // A multiple of the modulus that leaves no value negative; sums stay below 2^63.
-            let above = (most as u64 / m.value() + 1) * m.value();
-            words.extend((narrow.iter()).map(|&c| m.reduce(above.wrapping_add(c as u64))));
-        }
-    } else {
+    for coeffs in coeffs.chunks_exact(n) {
         for limb in limbs.iter() {
             let m = spec.modulus(limb);
             words.extend(coeffs.iter().map(|&c| m.from_i128(c)));
@@ -175,7 +222,7 @@ mod tests {
             i64::MIN.into(),
         ];
         values.extend((0..24).map(|k| (1i128 << (k * 5)) - 3));
-        let words = wide_residues(&spec, limbs, &values);
+        let words = wide_residues(&spec, limbs, values.len(), &values);
         let composer = Composer::new(&spec, limbs);
         let got: Vec<f64> = composer.compose(&words, values.len()).collect();
         for (i, &v) in values.iter().enumerate() {
@@ -197,5 +244,47 @@ mod tests {
             assert_eq!(composer.compose(&words, 1).next().unwrap().signum(), sign);
         }
         assert!((headroom_log2(&spec, limbs) - 219.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn rounding_is_to_the_nearest_even_integer() {
+        let edge = (1u64 << 50) as f64;
+        let all = [
+            0.0,
+            0.5,
+            1.5,
+            2.5,
+            0.49999999999999994,
+            edge - 0.5,
+            edge,
+            1e15 + 0.5,
+        ];
+        let z = |x: f64| Complex64 { re: x, im: -x };
+        for x in all {
+            // Every way that a bound may choose.
+            for bound in [x, 1e17, 1e30] {
+                let want = x.round_ties_even() as i128;
+                let got: Vec<i128> = match Coefficients::rounded(&[z(x / 4.0)], 4.0, bound) {
+                    Coefficients::Narrow(v) => v.iter().map(|&v| v.into()).collect(),
+                    Coefficients::Wide(v) => v.to_vec(),
+                };
+                assert_eq!(got, [want, -want], "{x} below {bound}");
+            }
+        }
+        let Coefficients::Wide(wide) = Coefficients::rounded(&[z(3e30)], 1.0, 3e30) else {
+            panic!("3e30 is wide");
+        };
+        assert_eq!(wide[..], [3e30 as i128, -3e30 as i128]);
+    }
+
+    #[test]
+    fn errors_join_the_first_coefficients() {
+        let errors = [1, -2, 3, -4];
+        let narrow = Coefficients::Narrow(Zeroizing::new(vec![-10, 20]));
+        assert!(matches!(narrow.with_errors(&errors),
+            Coefficients::Narrow(sums) if sums[..] == [-9, 18, 3, -4]));
+        let wide = Coefficients::Wide(Zeroizing::new(vec![-(1 << 70), 20]));
+        assert!(matches!(wide.with_errors(&errors),
+            Coefficients::Wide(sums) if sums[..] == [1 - (1 << 70), 18, 3, -4]));
     }
 }

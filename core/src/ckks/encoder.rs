@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ciphertext::{Meta, Plaintext},
-    codec::{headroom_log2, wide_residues},
+    codec::{Coefficients, headroom_log2, wide_residues},
 };
 use crate::{
     error::{Error, Result},
@@ -119,11 +119,24 @@ impl Encoder {
         Ok(self.session.ring().prepare(&buf, Role::Diagonal)?)
     }
 
-    /// Uploads coefficients and transforms them.
-    pub(super) fn upload(&self, coeffs: &[i128], limbs: LimbSet, secret: bool) -> Result<PolyBuf> {
-        let ring = self.session.ring();
-        let words = wide_residues(ring.spec(), limbs, coeffs);
-        let shape = Shape::new(1, limbs, self.session.params().log_n());
+    /// Uploads coefficients of one or more polynomials and transforms them.
+    pub(super) fn upload(
+        &self,
+        coeffs: &Coefficients,
+        limbs: LimbSet,
+        secret: bool,
+    ) -> Result<PolyBuf> {
+        let (ring, params) = (self.session.ring(), self.session.params());
+        let shape = |count: usize| Shape::new(count / params.n(), limbs, params.log_n());
+        let coeffs = match coeffs {
+            Coefficients::Narrow(coeffs) if secret => {
+                return Ok(ring.embed_secret(shape(coeffs.len()), coeffs)?);
+            }
+            Coefficients::Narrow(coeffs) => return Ok(ring.embed(shape(coeffs.len()), coeffs)?),
+            Coefficients::Wide(coeffs) => coeffs,
+        };
+        let words = wide_residues(ring.spec(), limbs, params.n(), coeffs);
+        let shape = shape(coeffs.len());
         let mut buf = if secret {
             ring.upload_secret(shape, Domain::Coeff, &words)?
         } else {
@@ -140,7 +153,7 @@ impl Encoder {
         values: Slots<'_>,
         scale: &Scale,
         limbs: LimbSet,
-    ) -> Result<Zeroizing<Vec<i128>>> {
+    ) -> Result<Coefficients> {
         let params = self.session.params();
         let (slots, got) = (params.slots(), values.len());
         if got > slots {
@@ -155,64 +168,24 @@ impl Encoder {
         }
         let bits = headroom_log2(params.ring_spec(), limbs).min(126.0);
         let (scale, limit) = (scale.to_f64(), bits.exp2());
-        // The largest coefficient is at most the largest |value|, which makes a readable limit.
-        let fits = |z: &Complex64| {
-            // The cheap bound first.
-            (z.re.abs() + z.im.abs()) * scale < limit || z.re.hypot(z.im) * scale < limit
-        };
-        if let Some(index) = packed[..got].iter().position(|z| !fits(z)) {
-            let value = packed[index].re.hypot(packed[index].im);
-            return Err(Error::ValueOutOfRange {
-                op,
-                index,
-                value,
-                limit: limit / scale,
-            });
+        // The largest coefficient is at most the largest |value|, which makes a readable limit;
+        // the cheap bound first.
+        let sizes = packed[..got].iter().map(|z| z.re.abs() + z.im.abs());
+        let mut bound = scale * sizes.fold(0.0, f64::max);
+        if bound >= limit {
+            let sizes = packed[..got].iter().map(|z| z.re.hypot(z.im));
+            if let Some((index, value)) = sizes.enumerate().find(|(_, z)| z * scale >= limit) {
+                let limit = limit / scale;
+                return Err(Error::ValueOutOfRange {
+                    op,
+                    index,
+                    value,
+                    limit,
+                });
+            }
+            bound = limit;
         }
         self.session.fft().to_coeffs(&mut packed)?;
-        let mut coeffs = Zeroizing::new(vec![0; 2 * slots]);
-        let (re, im) = coeffs.split_at_mut(slots);
-        for ((re, im), c) in re.iter_mut().zip(im).zip(packed.iter()) {
-            *re = rounded(c.re * scale);
-            *im = rounded(c.im * scale);
-        }
-        Ok(coeffs)
-    }
-}
-
-/// The nearest integer, even on a tie.
-#[inline]
-fn rounded(x: f64) -> i128 {
-    /// Next to it, neighbouring doubles are neighbouring integers, in either direction.
-    const ONES: f64 = 1.5 * (1u64 << 52) as f64;
-    if x.abs() < (1u64 << 51) as f64 {
-        ((x + ONES) - ONES) as i64 as i128
-    } else {
-        x.round_ties_even() as i128
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rounded;
-
-    #[test]
-    fn rounding_is_to_the_nearest_even_integer() {
-        let edge = (1u64 << 51) as f64;
-        for x in [
-            0.0,
-            0.5,
-            1.5,
-            2.5,
-            0.49999999999999994,
-            1e15 + 0.5,
-            edge,
-            edge - 0.5,
-            3e30,
-        ] {
-            for x in [x, -x] {
-                assert_eq!(rounded(x), x.round_ties_even() as i128, "{x}");
-            }
-        }
+        Ok(Coefficients::rounded(&packed, scale, bound))
     }
 }

@@ -6,6 +6,7 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, SeedLayout, Shape}
 
 use super::{
     ciphertext::{Ciphertext, Meta},
+    codec::Coefficients,
     encoder::{Encoder, Slots},
 };
 use crate::{
@@ -98,40 +99,23 @@ impl Encryptor {
     /// Encrypts integer coefficients over the limbs of a level.
     pub(crate) fn encrypt_coeffs(
         &self,
-        coeffs: &[i128],
+        coeffs: &Coefficients,
         level: usize,
         random: &mut SecureRandom,
     ) -> Result<PolyBuf> {
         let (ring, params) = (self.session.ring(), self.session.params());
-        let limbs = params.level(level)?.limbs();
-        let message = self.encoder.upload(coeffs, limbs, true)?;
-        let n = params.n();
+        let (limbs, n) = (params.level(level)?.limbs(), params.n());
         let ephemeral = random.ternary(Purpose::Ephemeral, n);
         let ephemeral = small_to_eval(&self.session, limbs, 1, &ephemeral)?;
         let errors = random.errors(Purpose::EncryptionError, 2 * n);
-        let errors = small_to_eval(&self.session, limbs, 2, &errors)?;
         // Secret sums in secret memory; only the masked result leaves it.
-        let mut sum = ring.alloc_secret(Shape::new(2, limbs, params.log_n()), Domain::Eval)?;
-        let elementwise = |op, dst, a, b| ring.submit(Cmd::Elementwise { op, dst, a, b });
-        let key = self.key.view().with_limbs(limbs)?;
-        elementwise(
-            ElementwiseOp::Mul,
-            sum.view_mut(),
-            Some(key),
-            Some(ephemeral.view()),
-        )?;
-        elementwise(
-            ElementwiseOp::Add,
-            sum.view_mut(),
-            None,
-            Some(errors.view()),
-        )?;
-        elementwise(
-            ElementwiseOp::Add,
-            sum.poly_mut(0)?,
-            None,
-            Some(message.view()),
-        )?;
+        let mut sum = (self.encoder).upload(&coeffs.with_errors(&errors), limbs, true)?;
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::MulAcc,
+            dst: sum.view_mut(),
+            a: Some(self.key.view().with_limbs(limbs)?),
+            b: Some(ephemeral.view()),
+        })?;
         let mut buf = ring.alloc(sum.shape(), Domain::Eval)?;
         ring.submit(Cmd::Copy {
             dst: buf.view_mut(),
@@ -180,14 +164,13 @@ impl SecretKey {
     /// Encrypts integer coefficients over the limbs of a level.
     pub(crate) fn encrypt_coeffs(
         &self,
-        coeffs: &[i128],
+        coeffs: &Coefficients,
         level: usize,
         random: &mut SecureRandom,
     ) -> Result<PolyBuf> {
         let session = self.session();
         let (ring, params) = (session.ring(), session.params());
         let limbs = params.level(level)?.limbs();
-        let message = Encoder::new(session).upload(coeffs, limbs, true)?;
         let shape = Shape::new(1, limbs, params.log_n());
         let mut a = ring.alloc(shape, Domain::Eval)?;
         let seed = SeedLayout {
@@ -198,14 +181,9 @@ impl SecretKey {
             dst: a.view_mut(),
             seed,
         })?;
-        let error = self.errors(random, Purpose::EncryptionError, limbs, 1)?;
-        let mut body = mask(session, error, &a, self.eval())?;
-        ring.submit(Cmd::Elementwise {
-            op: ElementwiseOp::Add,
-            dst: body.view_mut(),
-            a: None,
-            b: Some(message.view()),
-        })?;
+        let errors = random.errors(Purpose::EncryptionError, params.n());
+        let noisy = Encoder::new(session).upload(&coeffs.with_errors(&errors), limbs, true)?;
+        let body = mask(session, noisy, &a, self.eval())?;
         let mut buf = ring.alloc(Shape { batch: 2, ..shape }, Domain::Eval)?;
         ring.submit(Cmd::Copy {
             dst: buf.poly_mut(0)?,

@@ -27,6 +27,7 @@ mod rotations;
 mod wire;
 
 pub use ciphertext::{Ciphertext, Meta, Plaintext};
+pub(crate) use codec::Coefficients;
 pub use decrypt::Decryptor;
 pub use encoder::{Encoder, Slots};
 pub use encrypt::Encryptor;

@@ -24,5 +24,5 @@ pub use secret_key::{KeyId, SecretKey};
 pub use seeded_keys::{KeyKind, SeededKey, SeededKeys};
 
 pub(crate) use keyswitch::{KeySwitch, mod_down};
-pub(crate) use secret_key::{mask, small_residues, small_to_eval};
+pub(crate) use secret_key::{embed_small, mask, small_to_eval};
 pub(crate) use seeded_keys::inverse_galois;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use ringloom_ntt::{
-    arith::Modulus,
-    poly::{Cmd, Domain, ElementwiseOp, LimbSet, PolyBuf, RingSpec, Shape},
+    Ring,
+    poly::{Cmd, Domain, ElementwiseOp, LimbSet, PolyBuf, Shape},
 };
 use zeroize::Zeroizing;
 
@@ -158,30 +158,13 @@ pub(crate) fn small_to_eval(
     batch: usize,
     coeffs: &[i8],
 ) -> Result<PolyBuf> {
-    let (ring, log_n) = (session.ring(), session.params().log_n());
-    let words = small_residues(ring.spec(), limbs, log_n, coeffs);
-    let mut buf = ring.upload_secret(Shape::new(batch, limbs, log_n), Domain::Coeff, &words)?;
-    ring.ntt(&mut buf)?;
-    Ok(buf)
+    let shape = Shape::new(batch, limbs, session.params().log_n());
+    embed_small(session.ring(), shape, coeffs)
 }
 
-/// Residues of small signed coefficients in canonical order. Constant time.
-pub(crate) fn small_residues(
-    spec: &RingSpec,
-    limbs: LimbSet,
-    log_n: u32,
-    coeffs: &[i8],
-) -> Zeroizing<Vec<u64>> {
-    let residue = |m: &Modulus, v: i8| {
-        let v = i64::from(v);
-        v.wrapping_add(((v >> 63) as u64 & m.value()) as i64) as u64
-    };
-    let mut words = Zeroizing::new(Vec::with_capacity(coeffs.len() * limbs.len()));
-    for poly in coeffs.chunks_exact(1 << log_n) {
-        for limb in limbs.iter() {
-            let m = spec.modulus(limb);
-            words.extend(poly.iter().map(|&v| residue(m, v)));
-        }
-    }
-    words
+/// Small secret coefficients as evaluations.
+pub(crate) fn embed_small(ring: &Ring, shape: Shape, coeffs: &[i8]) -> Result<PolyBuf> {
+    let values: Zeroizing<Vec<i64>> =
+        Zeroizing::new(coeffs.iter().map(|&v| i64::from(v)).collect());
+    Ok(ring.embed_secret(shape, &values)?)
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, View};
+use ringloom_ntt::poly::{Cmd, ElementwiseOp, PolyBuf, View};
 use zeroize::Zeroizing;
 
 use super::{noise::NoiseModel, session::TfheSession};
 use crate::{
     error::{Error, Result},
-    rlwe::{KeyId, Purpose, SecureRandom, small_residues},
+    rlwe::{KeyId, Purpose, SecureRandom, embed_small},
 };
 
 /// Uniform ternary secrets of the GLWE ciphertexts and a uniform binary secret of the small LWE
@@ -124,12 +124,8 @@ impl TfheSecretKey {
 
 /// Small secret coefficients as polynomials in the evaluation domain.
 pub(super) fn small_polys(session: &TfheSession, coeffs: &[i8]) -> Result<PolyBuf> {
-    let (ring, params) = (session.ring(), session.params());
-    let shape = session.shape(coeffs.len() / params.n());
-    let words = small_residues(ring.spec(), shape.limbs, params.log_n(), coeffs);
-    let mut buf = ring.upload_secret(shape, Domain::Coeff, &words)?;
-    ring.ntt(&mut buf)?;
-    Ok(buf)
+    let shape = session.shape(coeffs.len() / session.params().n());
+    embed_small(session.ring(), shape, coeffs)
 }
 
 impl fmt::Debug for TfheSecretKey {

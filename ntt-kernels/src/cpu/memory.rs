@@ -8,6 +8,7 @@ use std::{
 
 use zeroize::Zeroize;
 
+use super::isa::pages;
 use crate::{
     error::{Error, Result},
     poly::BufClass,
@@ -19,9 +20,9 @@ const LINE: usize = 8;
 /// Most bytes that freed buffers may hold on to.
 const KEPT_BYTES: usize = 512 << 20;
 
-/// Freed public buffers of one ring by size, for reuse: fresh pages cost more than most commands.
+/// Freed buffers of one ring by size, for reuse: fresh pages cost more than most commands.
 ///
-/// Secret words never enter; they are wiped where they lie.
+/// Secret words never enter; they are wiped where they lie, and zeros enter.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<Freed>);
 
@@ -52,15 +53,14 @@ impl Memory {
     /// [`Error::OutOfMemory`].
     pub(super) fn take(self: &Arc<Self>, len: usize, class: BufClass) -> Result<Words> {
         let capacity = size_class(len).ok_or_else(|| out_of_memory(len))?;
-        let pooled = match class {
-            BufClass::Public => self.lock().take(capacity),
-            BufClass::Secret => None,
-        };
+        // Not inside the match: its scrutinee would hold the lock.
+        let pooled = self.lock().take(capacity);
         let storage = match pooled {
             Some(storage) => storage,
             None => {
                 let mut fresh = Vec::new();
                 (fresh.try_reserve_exact(capacity)).map_err(|_| out_of_memory(capacity))?;
+                pages::prefer_huge(fresh.spare_capacity_mut());
                 fresh.resize(capacity, 0);
                 fresh
             }
@@ -125,14 +125,12 @@ impl Freed {
 impl Drop for Words {
     fn drop(&mut self) {
         let mut storage = std::mem::take(&mut self.storage);
-        match self.class {
-            BufClass::Public => self.memory.lock().put(storage),
-            BufClass::Secret => {
-                storage.as_mut_slice().zeroize();
-                #[cfg(test)]
-                self.memory.lock().wiped.push(storage);
-            }
+        if self.class == BufClass::Secret {
+            storage.as_mut_slice().zeroize();
+            #[cfg(test)]
+            self.memory.lock().wiped.push(storage.clone());
         }
+        self.memory.lock().put(storage);
     }
 }
 
@@ -220,16 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_wiped_and_not_pooled() {
+    fn secrets_are_wiped_before_they_are_pooled() {
         let memory = Arc::new(Memory::default());
         let mut words = memory.take(100, BufClass::Secret).unwrap();
         words.fill(u64::MAX);
         assert_eq!(memory.kept_bytes(), 0);
         drop(words);
-        assert_eq!(memory.kept_bytes(), 0);
         let wiped = memory.wiped();
         assert_eq!(wiped.len(), 1);
         assert!(wiped[0].len() >= 100 && wiped[0].iter().all(|&w| w == 0));
+        let again = memory.take(100, BufClass::Public).unwrap();
+        assert!(memory.kept_bytes() == 0 && again.iter().all(|&w| w == 0));
     }
 
     #[test]

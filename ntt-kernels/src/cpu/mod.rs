@@ -14,6 +14,7 @@ mod buffer;
 mod convert;
 mod device;
 mod elementwise;
+mod embed;
 mod image_mul;
 pub mod isa;
 pub mod kernel;

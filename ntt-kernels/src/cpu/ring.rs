@@ -120,6 +120,11 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
         Ok(())
     }
 
+    fn embed(&self, dst: &ViewMut, values: &[i64], bits: u32) -> Result<bool> {
+        self.embed_integers(dst, values, bits)?;
+        Ok(true)
+    }
+
     fn download(&self, src: &View, host: &mut [u64]) -> Result<()> {
         let words = buffer::read(src);
         self.copy_rows(Operand::new(&words, src), src, host);

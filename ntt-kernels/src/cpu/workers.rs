@@ -95,7 +95,7 @@ fn call<T>(task: T, f: &impl Fn(T)) {
 }
 
 /// Bytes below the caller's frame that are cleared: more than kernels and what calls them take.
-const KERNEL_STACK: usize = 8 << 10;
+const KERNEL_STACK: usize = 16 << 10;
 
 #[inline(never)]
 fn clear_stack() {

@@ -60,6 +60,17 @@ pub trait RingBackend: Send + Sync {
     /// Device failures only.
     fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()>;
 
+    /// Writes integers, `N` for each polynomial of the window, as evaluations modulo each of its
+    /// limbs. They may be secret: time depends on `bits` alone, with `|value| < 2^bits`.
+    ///
+    /// `false` from a device without a path of its own: the ring then makes the residues.
+    ///
+    /// # Errors
+    /// Device failures only.
+    fn embed(&self, _dst: &ViewMut, _values: &[i64], _bits: u32) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Copies a window to host words in canonical order. Waits for earlier commands.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ pub type RawBuf = Arc<dyn Any + Send + Sync>;
 pub enum BufClass {
     /// Ciphertexts, keys, plaintext operands of the server: may be pooled and reused.
     Public,
-    /// Secrets of the client: host CPU only, never pooled, wiped on drop.
+    /// Secrets of the client: host CPU only, wiped on drop, before any reuse.
     Secret,
 }
 

@@ -138,6 +138,58 @@ impl Ring {
         self.upload_class("Ring::upload_secret", shape, domain, BufClass::Secret, host)
     }
 
+    /// Uploads integers, `N` for each polynomial, as evaluations modulo every limb of the shape.
+    ///
+    /// # Errors
+    /// [`Error::LengthMismatch`] and those of [`Ring::alloc`].
+    pub fn embed(&self, shape: Shape, values: &[i64]) -> Result<PolyBuf> {
+        self.embed_class("Ring::embed", shape, BufClass::Public, values)
+    }
+
+    /// Uploads secret integers to a host CPU device. Time depends on the size of the largest only,
+    /// and that in few classes. The caller wipes its copy.
+    ///
+    /// # Errors
+    /// [`Error::SecretOnDevice`] and those of [`Ring::embed`].
+    pub fn embed_secret(&self, shape: Shape, values: &[i64]) -> Result<PolyBuf> {
+        self.embed_class("Ring::embed_secret", shape, BufClass::Secret, values)
+    }
+
+    fn embed_class(
+        &self,
+        op: &'static str,
+        shape: Shape,
+        class: BufClass,
+        values: &[i64],
+    ) -> Result<PolyBuf> {
+        self.spec().check_shape(op, &shape)?;
+        let (expected, got) = (shape.batch << shape.log_n, values.len());
+        if expected != got {
+            return Err(Error::LengthMismatch { op, expected, got });
+        }
+        let mut buf = self.alloc_class(op, shape, Domain::Eval, class)?;
+        let size = values.iter().fold(0, |size, v| size | (v ^ (v >> 63)));
+        let bits = u64::BITS - size.leading_zeros();
+        if self.0.backend.embed(&buf.view_mut(), values, bits)? {
+            self.count(|c| {
+                *c.commands.entry(CmdKind::Ntt).or_default() += 1;
+                c.bytes_h2d += 8 * values.len() as u64;
+            });
+            return Ok(buf);
+        }
+        let mut words = Zeroizing::new(Vec::with_capacity(shape.words()));
+        for values in values.chunks_exact(shape.n()) {
+            for limb in shape.limbs.iter() {
+                let m = self.spec().modulus(limb);
+                words.extend(values.iter().map(|&v| m.from_i64(v)));
+            }
+        }
+        drop(buf);
+        let mut buf = self.upload_class(op, shape, Domain::Coeff, class, &words)?;
+        self.ntt(&mut buf)?;
+        Ok(buf)
+    }
+
     fn upload_class(
         &self,
         op: &'static str,

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{CoeffForm, CoeffMatrix, CoeffScale, blocks_of, oriented};
 use crate::{
-    ckks::{Decryptor, Encryptor},
+    ckks::{Coefficients, Decryptor, Encryptor},
     error::{Error, Result},
     rlwe::{KeyId, SecretKey, SecureRandom},
     session::Session,
@@ -96,7 +96,7 @@ impl CoeffMatrix {
     ) -> Result<Self> {
         let mut random = SecureRandom::from_os()?;
         let (session, key) = (encryptor.session(), encryptor.key_id());
-        let one = |coeffs: &[i128]| encryptor.encrypt_coeffs(coeffs, level, &mut random);
+        let one = |coeffs: &Coefficients| encryptor.encrypt_coeffs(coeffs, level, &mut random);
         Self::encrypt_by(session, key, form, shape, values, level, scale, one)
     }
 
@@ -110,7 +110,7 @@ impl CoeffMatrix {
     ) -> Result<Self> {
         let mut random = SecureRandom::from_os()?;
         let (session, key) = (secret.session(), secret.id());
-        let one = |coeffs: &[i128]| secret.encrypt_coeffs(coeffs, level, &mut random);
+        let one = |coeffs: &Coefficients| secret.encrypt_coeffs(coeffs, level, &mut random);
         Self::encrypt_by(session, key, form, shape, values, level, scale, one)
     }
 
@@ -123,7 +123,7 @@ impl CoeffMatrix {
         values: &[f64],
         level: usize,
         scale: CoeffScale,
-        mut one: impl FnMut(&[i128]) -> Result<PolyBuf>,
+        mut one: impl FnMut(&Coefficients) -> Result<PolyBuf>,
     ) -> Result<Self> {
         let op = "CoeffMatrix::encrypt";
         let (rows, columns) = shape;
@@ -144,12 +144,13 @@ impl CoeffMatrix {
         for start in (0..length).step_by(n) {
             let shape = Shape::new(2 * vectors, limbs, params.log_n());
             let mut block = ring.alloc(shape, Domain::Eval)?;
-            let mut coeffs = Zeroizing::new(vec![0; n]);
             for vector in 0..vectors {
                 let used = (length - start).min(n);
+                let mut coeffs = Zeroizing::new(vec![0; n]);
                 for (at, c) in coeffs[..used].iter_mut().enumerate() {
-                    *c = entry(vector, start + at).into();
+                    *c = entry(vector, start + at);
                 }
+                let coeffs = Coefficients::Narrow(coeffs);
                 ring.submit(Cmd::Copy {
                     dst: block.view_mut().polys(2 * vector, 2, 1)?,
                     src: one(&coeffs)?.view(),

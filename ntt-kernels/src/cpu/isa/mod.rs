@@ -29,6 +29,7 @@ mod float;
 mod ifma;
 #[cfg(test)]
 mod mat_mul_tests;
+pub(super) mod pages;
 #[cfg(target_arch = "x86_64")]
 mod passes;
 #[cfg(target_arch = "x86_64")]
