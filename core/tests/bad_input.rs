@@ -431,5 +431,5 @@ fn secrets_stay_on_the_host() {
     let public = p.secret.public_key().unwrap();
     let encryptor = ringloom::Encryptor::new(&session, &public).unwrap();
     let error = encryptor.encrypt(&[1.0]).unwrap_err();
-    check(error, "Ring::upload_secret");
+    check(error, "Ring::embed_secret");
 }
