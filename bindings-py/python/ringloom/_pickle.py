@@ -23,3 +23,17 @@ def plan(
     import ringloom
 
     return ringloom.matvec_plan(params, shape, level=level, widest=widest, single=single)
+
+
+def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
+    """The layer or network of class `name` that these arguments make."""
+    import ringloom
+
+    return getattr(ringloom, name)(*arguments, **options)
+
+
+def report(name: str, fields: tuple[object, ...]) -> object:
+    """The report of class `name` with these fields."""
+    import ringloom
+
+    return getattr(ringloom, name)._from_fields(*fields)
