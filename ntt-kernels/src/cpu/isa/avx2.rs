@@ -64,6 +64,10 @@ impl Simd for Avx2 {
         vex!(_mm256_mul_pd(a, b))
     }
     #[inline(always)]
+    fn mul_add(self, a: __m256d, b: __m256d, c: __m256d) -> __m256d {
+        vex!(_mm256_fmadd_pd(a, b, c))
+    }
+    #[inline(always)]
     fn mul_sub(self, a: __m256d, b: __m256d, c: __m256d) -> __m256d {
         vex!(_mm256_fmsub_pd(a, b, c))
     }

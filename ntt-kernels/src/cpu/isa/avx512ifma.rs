@@ -105,6 +105,10 @@ impl Simd for Avx512Ifma {
         zex!(_mm512_mul_pd(a, b))
     }
     #[inline(always)]
+    fn mul_add(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        zex!(_mm512_fmadd_pd(a, b, c))
+    }
+    #[inline(always)]
     fn mul_sub(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
         zex!(_mm512_fmsub_pd(a, b, c))
     }

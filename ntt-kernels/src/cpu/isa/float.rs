@@ -6,7 +6,8 @@
 //! `h = fl(x w)`, `l = x w - h` (exact), `k = round(x (w/q))`, `x w - k q = (h - k q) + l`,
 //!
 //! where the last two operations are exact as well, because their results are small integers.
-//! Eight operations make a butterfly, half of them on the multiplier ports.
+//! Where `|x| <= 2^52`, the quotient is rounded by adding and subtracting a large constant, the
+//! first in one with the product. Eight operations make a butterfly.
 //!
 //! *Reference*: [vdHLQ16] section 3; bounds in docs/notes/reduction-bounds.md.
 
@@ -18,6 +19,9 @@ use crate::arith::Modulus;
 
 /// Every integer up to this is a float.
 const MAX_FLOAT: f64 = 9_007_199_254_740_992.0;
+
+/// Factors of the prime are below half of it: products of this with `w/q` stay below `2^51`.
+const MAX_NEAR: f64 = MAX_FLOAT / 2.0;
 
 /// Arithmetic in one prime field.
 #[derive(Clone, Copy)]
@@ -37,12 +41,13 @@ impl<S: Simd> Field<S> {
         }
     }
 
-    /// `x w mod q`, centred up to rounding errors of the quotient.
+    /// `x w mod q`, centred up to rounding errors of the quotient, for `|x| <= 2^52`.
     #[inline(always)]
     pub(super) fn mul(self, x: S::V, t: Twiddle<S::V>) -> S::V {
         let s = self.s;
+        s.check_floats(x, MAX_NEAR);
         let high = s.mul(x, t.w);
-        let quotient = s.round(s.mul(x, t.ratio));
+        let quotient = self.q.nearest(s, x, t.ratio);
         let low = s.mul_sub(x, t.w, high);
         s.add(s.neg_mul_add(quotient, self.q.q, high), low)
     }
@@ -52,7 +57,7 @@ impl<S: Simd> Field<S> {
     pub(super) fn mul_residues(self, a: S::V, b: S::V) -> S::V {
         let s = self.s;
         let high = s.mul(a, b);
-        let quotient = s.round(s.mul(high, self.q.q_inv));
+        let quotient = self.q.nearest(s, high, self.q.q_inv);
         let low = s.mul_sub(a, b, high);
         s.add(s.neg_mul_add(quotient, self.q.q, high), low)
     }
@@ -62,22 +67,34 @@ impl<S: Simd> Field<S> {
     pub(super) fn reduce(self, x: S::V) -> S::V {
         let s = self.s;
         s.check_floats(x, MAX_FLOAT);
-        let quotient = s.round(s.mul(x, self.q.q_inv));
+        let quotient = self.q.nearest(s, x, self.q.q_inv);
         s.neg_mul_add(quotient, self.q.q, x)
     }
 
     /// [`Field::mul`] on several registers, interleaved: the operations of one product wait for
-    /// each other, those of different products do not.
+    /// each other, those of different products do not. Unless they are `near`, `|x| <= 2^53`.
     #[inline(always)]
-    fn products<const P: usize>(self, x: [S::V; P], t: [Twiddle<S::V>; P]) -> [S::V; P] {
+    fn products<const P: usize>(
+        self,
+        x: [S::V; P],
+        t: [Twiddle<S::V>; P],
+        near: bool,
+    ) -> [S::V; P] {
         let s = self.s;
         let (mut high, mut quotient, mut low) = (x, x, x);
         for i in 0..P {
+            s.check_floats(x[i], if near { MAX_NEAR } else { MAX_FLOAT });
             high[i] = s.mul(x[i], t[i].w);
-            quotient[i] = s.mul(x[i], t[i].ratio);
+            quotient[i] = match near {
+                true => s.mul_add(x[i], t[i].ratio, self.q.ones),
+                false => s.mul(x[i], t[i].ratio),
+            };
         }
         for i in 0..P {
-            quotient[i] = s.round(quotient[i]);
+            quotient[i] = match near {
+                true => s.sub(quotient[i], self.q.ones),
+                false => s.round(quotient[i]),
+            };
             low[i] = s.mul_sub(x[i], t[i].w, high[i]);
         }
         for i in 0..P {
@@ -85,7 +102,6 @@ impl<S: Simd> Field<S> {
         }
         for i in 0..P {
             high[i] = s.add(high[i], low[i]);
-            s.check_floats(x[i], MAX_FLOAT);
             s.check_floats(high[i], self.q_float);
         }
         high
@@ -144,7 +160,7 @@ impl<S: Simd> Butterflies for Field<S> {
         }
         macro_rules! stage {
             ($(($u:expr, $v:expr, $t:expr)),*) => {{
-                let x2 = self.products([$(x[0][$v]),*, $(x[1][$v]),*], [$(t[0][$t]),*, $(t[1][$t]),*]);
+                let x2 = self.products([$(x[0][$v]),*, $(x[1][$v]),*], [$(t[0][$t]),*, $(t[1][$t]),*], true);
                 let mut i = 0;
                 for x in x.iter_mut() {
                     $(
@@ -181,25 +197,26 @@ impl<S: Simd> Butterflies for Field<S> {
         tight: bool,
         scaling: Option<[Twiddle<S::V>; 2]>,
     ) {
+        // What is not near: differences of sums of sums, where they are tight.
         macro_rules! stage {
-            ($last:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
+            ($last:expr, $near:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
                 for (x, t) in x.iter_mut().zip(t) {
                     let d = [$(self.s.sub(x[$u], x[$v])),*];
                     $(x[$u] = self.s.add(x[$u], x[$v]);)*
                     match scaling {
                         Some([n_inv, last]) if $last => {
-                            [$(x[$v]),*] = self.products(d, [last; _]);
-                            [$(x[$u]),*] = self.products([$(x[$u]),*], [n_inv; _]);
+                            [$(x[$v]),*] = self.products(d, [last; _], $near);
+                            [$(x[$u]),*] = self.products([$(x[$u]),*], [n_inv; _], $near);
                         }
-                        _ => [$(x[$v]),*] = self.products(d, [$(t[$t]),*]),
+                        _ => [$(x[$v]),*] = self.products(d, [$(t[$t]),*], $near),
                     }
                 }
             }};
         }
         match R {
             8 => {
-                stage!(false; (0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
-                stage!(false; (0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
+                stage!(false, true; (0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
+                stage!(false, !tight; (0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
                 if tight {
                     // Sums of sums.
                     for x in x.iter_mut() {
@@ -207,13 +224,13 @@ impl<S: Simd> Butterflies for Field<S> {
                         x[4] = self.reduce(x[4]);
                     }
                 }
-                stage!(true; (0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
+                stage!(true, true; (0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
             }
             4 => {
-                stage!(false; (0, 1, 1), (2, 3, 2));
-                stage!(true; (0, 2, 0), (1, 3, 0));
+                stage!(false, true; (0, 1, 1), (2, 3, 2));
+                stage!(true, !tight; (0, 2, 0), (1, 3, 0));
             }
-            _ => stage!(true; (0, 1, 0)),
+            _ => stage!(true, true; (0, 1, 0)),
         }
         if scaling.is_none() {
             // Tight passes of three stages: the sum of sums of products; else the sum of all.
@@ -328,4 +345,45 @@ pub(super) unsafe fn inverse<S: Simd, const R: usize, const T: usize>(
     let ends = Ends::new(s, call, factors, degree);
     // SAFETY: passed on.
     unsafe { passes::inverse::<_, R, T>(f, &factors.inverse, degree, call.to, call.n, &ends) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Avx2, Avx512Ifma};
+    use super::*;
+
+    fn nearest_is_within_a_half<S: Simd>(s: S) {
+        let scale = f64::from(54).exp2();
+        let (q, half) = (Constants::new(s, 1_125_899_906_826_241), 1i64 << 53);
+        let ends = [1i64 << 52, (1 << 52) - 1, (1 << 51) + 1, 3, 1, 0];
+        // Factors over 2^54, up to the largest below a half.
+        for ratio in [half - 1, half - 2, half / 3, 1 << 20, 1, 0] {
+            for (x, ratio) in ends
+                .map(|x| [(x, ratio), (-x, ratio), (x, -ratio)])
+                .concat()
+            {
+                let got = q.nearest(s, s.splat(x as f64), s.splat(ratio as f64 / scale));
+                let mut out = [0u64; 8];
+                // SAFETY: no register has more than eight lanes.
+                unsafe { s.store(out.as_mut_ptr(), got) };
+                let got = f64::from_bits(out[0]);
+                assert_eq!(got, got.round_ties_even());
+                let error = ((got as i128) << 54) - i128::from(x) * i128::from(ratio);
+                assert!(
+                    error.abs() <= i128::from(half),
+                    "{x} times {ratio} / 2^54: {got}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nearest_integers_up_to_the_edge() {
+        if let Some(s) = Avx2::detect() {
+            nearest_is_within_a_half(s);
+        }
+        if let Some(s) = Avx512Ifma::detect() {
+            nearest_is_within_a_half(s);
+        }
+    }
 }

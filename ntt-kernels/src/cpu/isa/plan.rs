@@ -26,13 +26,11 @@ pub(super) struct Pass {
     pub(super) reduce: bool,
 }
 
-/// Bound on the result of a product by a centred factor, for `|x| <= bound * q`, `q < 2^bits`.
-pub(super) fn product_bound(bits: u32, bound: f64) -> f64 {
-    let x = bound * f64::from(bits).exp2();
-    // One half for the rounding to an integer; the error of w/q < 1/2; half a unit in the last
-    // place of the product with w/q, which is below x/2.
-    let half_ulp = ((x / 2.0).log2().ceil() - 54.0).exp2();
-    0.5 + x / 2f64.powi(55) + half_ulp
+/// Bound on the result of a product by a centred factor, for `|x| <= bound * q <= 2^52`,
+/// `q < 2^bits`: its product with `w/q` is rounded to an integer at once.
+fn near_bound(bits: u32, bound: f64) -> f64 {
+    // One half for the rounding to an integer; the error of w/q < 1/2.
+    0.5 + bound * f64::from(bits).exp2() / 2f64.powi(55)
 }
 
 /// Largest `|x|` in units of `q`: every integer up to `2^53` is a float.
@@ -40,16 +38,21 @@ pub(super) fn limit(bits: u32) -> f64 {
     f64::from(53 - bits).exp2()
 }
 
-/// Bound after a pass of `stages`, or `None` where a value could pass the limit.
+/// Largest `|x|` of a product that is rounded to an integer at once, in units of `q`.
+fn near_limit(bits: u32) -> f64 {
+    limit(bits) / 2.0
+}
+
+/// Bound after a forward pass of `stages`, or `None` where a value could pass a limit.
 fn after(bits: u32, stages: u32, reduce: bool, mut bound: f64) -> Option<f64> {
     for stage in 0..stages {
-        let u = if reduce && stage == 0 { 0.501 } else { bound };
-        bound = u + product_bound(bits, bound);
-        if bound > limit(bits) {
+        if bound > near_limit(bits) {
             return None;
         }
+        let u = if reduce && stage == 0 { 0.501 } else { bound };
+        bound = u + near_bound(bits, bound);
     }
-    Some(bound)
+    (bound <= limit(bits)).then_some(bound)
 }
 
 /// The plan of degree `2^log_n >= lanes^2`.
@@ -68,23 +71,25 @@ pub(super) fn plan(bits: u32, log_n: u32, lanes: usize) -> Plan {
         left -= next;
     }
     let mut bound = 1.0;
-    let mut step = |stages: u32| {
-        let reduce = after(bits, stages, false, bound).is_none();
-        bound = after(bits, stages, reduce, bound)
-            .expect("three stages after a reduction stay below 8 q");
+    // All passes but the last leave what the next one takes.
+    let mut step = |stages: u32, last: bool| {
+        let fits = |bound: &f64| last || *bound <= near_limit(bits);
+        let reduce = after(bits, stages, false, bound).filter(fits).is_none();
+        bound = (after(bits, stages, reduce, bound).filter(fits))
+            .expect("three stages after a reduction stay below 4 q");
         reduce
     };
     let passes = stages
         .into_iter()
         .map(|stages| Pass {
             stages,
-            reduce: step(stages),
+            reduce: step(stages, false),
         })
         .collect();
     Plan {
         passes,
-        reduce_tail: [step(log_lanes), step(log_lanes)],
-        tight: bits > 48,
+        reduce_tail: [step(log_lanes, false), step(log_lanes, true)],
+        tight: bits > 47,
     }
 }
 
@@ -92,15 +97,27 @@ pub(super) fn plan(bits: u32, log_n: u32, lanes: usize) -> Plan {
 mod tests {
     use super::*;
 
+    /// Bound on the result of a product by a centred factor, for `|x| <= bound * q <= 2^53`: the
+    /// product with `w/q` is rounded before.
+    fn product_bound(bits: u32, bound: f64) -> f64 {
+        let x = bound * f64::from(bits).exp2();
+        // Half a unit in the last place of the product, which is below x/2.
+        let half_ulp = ((x / 2.0).log2().ceil() - 54.0).exp2();
+        near_bound(bits, bound) + half_ulp
+    }
+
     /// Bounds after the inverse stages of a pass whose inputs are all below `bound`, with the
     /// reductions of [`super::super::float`].
     fn inverse_bounds(bits: u32, tight: bool, registers: usize, bound: f64) -> Vec<f64> {
         let mut x = vec![bound; registers];
         let mut half = 1;
         while half < registers {
+            // The second stage of tight passes rounds in two steps.
+            let near = !(tight && half == 2);
+            let limit = if near { near_limit(bits) } else { limit(bits) };
             for u in (0..registers).filter(|u| u & half == 0) {
                 let sum = x[u] + x[u + half];
-                assert!(sum <= limit(bits), "{bits} bits, {registers} registers");
+                assert!(sum <= limit, "{bits} bits, {registers} registers");
                 x[u] = sum;
                 x[u + half] = product_bound(bits, sum);
             }
@@ -140,7 +157,7 @@ mod tests {
                     let p = plan(bits, log_n, lanes);
                     let stages: u32 = p.passes.iter().map(|p| p.stages).sum();
                     assert_eq!(stages + low, log_n);
-                    assert!(bits > 49 || p.passes.iter().all(|p| !p.reduce));
+                    assert!(bits > 48 || p.passes.iter().all(|p| !p.reduce));
                 }
             }
         }

@@ -27,6 +27,8 @@ pub(super) trait Simd: Copy {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`, rounded.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `a * b - c`, rounded once.
     fn mul_sub(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c - a * b`, rounded once.
@@ -85,7 +87,12 @@ pub(super) struct Constants<V> {
     pub(super) q_inv: V,
     /// The prime as a word.
     pub(super) q_word: V,
+    /// [`ONES`].
+    pub(super) ones: V,
 }
+
+/// Next to it, neighbouring floats are neighbouring integers, in either direction by `2^51`.
+const ONES: f64 = 1.5 * (1u64 << 52) as f64;
 
 impl<V> Constants<V> {
     #[inline(always)]
@@ -94,6 +101,17 @@ impl<V> Constants<V> {
             q: s.splat(q as f64),
             q_inv: s.splat(1.0 / q as f64),
             q_word: s.splat_word(q),
+            ones: s.splat(ONES),
         }
+    }
+
+    /// The integer nearest to `a * b`, for `|a b| <= 2^51`, in two operations: most units take two
+    /// more to round a float.
+    #[inline(always)]
+    pub(super) fn nearest<S: Simd<V = V>>(&self, s: S, a: V, b: V) -> V
+    where
+        V: Copy,
+    {
+        s.sub(s.mul_add(a, b, self.ones), self.ones)
     }
 }
