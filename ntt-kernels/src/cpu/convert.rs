@@ -342,7 +342,7 @@ impl<'a> Digits<'a> {
         let [first, second] = acc else {
             unreachable!("the ring checks that a gadget product has two polynomials")
         };
-        ring.kernel.dot_two(
+        ring.kernel.dot_shared(
             ring.modulus(limb),
             [first.words, second.words],
             &digits,

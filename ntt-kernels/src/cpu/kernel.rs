@@ -103,15 +103,15 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
     /// The sum is reduced once per group of pairs, not once per product.
     fn dot(self, m: &Modulus, dst: &mut [u64], pairs: &[(&[u64], &[u64])], accumulate: bool);
 
-    /// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] * b[c][k]`: two sums with the same left
-    /// operands, each of which is read once. They may be of [`LimbKernel::lift_forward_lazy`].
+    /// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] * b[c][k]`: `C` sums, one or two, with the
+    /// same left operands, each of which is read once. They may be of [`LimbKernel::lift_forward_lazy`].
     /// Words of one side are equally wide.
-    fn dot_two(
+    fn dot_shared<const C: usize>(
         self,
         m: &Modulus,
-        dst: [&mut [u64]; 2],
+        dst: [&mut [u64]; C],
         a: &[Packed<'_>],
-        b: [&[Packed<'_>]; 2],
+        b: [&[Packed<'_>]; C],
         accumulate: bool,
     ) {
         let a: Vec<_> = a.iter().map(Packed::unpacked).collect();
@@ -158,7 +158,7 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
     }
 
     /// [`LimbKernel::lift_forward`] whose results are only congruent to the residues, and only in
-    /// as many low bits as [`LimbKernel::dot_two`] reads.
+    /// as many low bits as [`LimbKernel::dot_shared`] reads.
     fn lift_forward_lazy(self, tables: &LimbTables, dst: &mut [u64], lift: &Lift<'_>) {
         self.lift_forward(tables, dst, lift);
     }

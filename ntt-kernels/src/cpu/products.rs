@@ -101,7 +101,7 @@ impl<K: LimbKernel> CpuRing<K> {
         own: &[Vec<Packed<'_>>],
         accumulate: bool,
     ) {
-        let (m, count) = (self.modulus(stack[0].limb), shared.len());
+        let (k, m, count) = (self.kernel, self.modulus(stack[0].limb), shared.len());
         let at_once = count.div_ceil(count.div_ceil(MOST_PAIRS));
         for_blocks(stack, SUM_BLOCK, |block, acc| {
             for first in (0..count).step_by(at_once) {
@@ -112,17 +112,12 @@ impl<K: LimbKernel> CpuRing<K> {
                     match (acc, own) {
                         ([first, second], [a, b]) => {
                             let own = [&*cut(a), &*cut(b)];
-                            (self.kernel).dot_two(m, [first, second], &shared, own, accumulate);
+                            k.dot_shared(m, [first, second], &shared, own, accumulate);
                         }
-                        (acc, own) => {
-                            let own = cut(&own[0]);
-                            let pairs: Vec<_> = (shared.iter().zip(&own))
-                                .map(|(a, b)| (a.unpacked(), b.unpacked()))
-                                .collect();
-                            let pairs: Vec<(&[u64], &[u64])> =
-                                pairs.iter().map(|(a, b)| (&**a, &**b)).collect();
-                            self.kernel.dot(m, acc[0], &pairs, accumulate);
+                        ([acc], [own]) => {
+                            k.dot_shared(m, [acc], &shared, [&cut(own)], accumulate);
                         }
+                        _ => unreachable!("chunks of two have one or two"),
                     }
                 }
             }

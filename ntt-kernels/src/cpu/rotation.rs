@@ -122,24 +122,18 @@ impl<K: LimbKernel> Rotation<'_, K> {
         let (ring, plan, m) = (self.ring, self.plan, self.modulus());
         let n = acc[0].words.len();
         let turn = self.turn(ciphertext, step, false, n);
-        let in_pairs = acc.len() == 2;
         for ((lane, level), digits) in plan.rows().zip(s.digits.chunks_exact_mut(n)) {
             let digit = Digit::new(m, plan.digits(lane), level);
-            if in_pairs {
-                let plain = &mut s.product[..n];
-                self.difference(digit, turn, acc[lane].words, plain);
-                let lift = Lift {
-                    ys: &[plain],
-                    hs: &[1],
-                    offset: 0,
-                    y_below: m.value(),
-                };
-                let tables = ring.tables(self.limb);
-                ring.kernel.lift_forward_lazy(tables, digits, &lift);
-            } else {
-                self.difference(digit, turn, acc[lane].words, digits);
-                ring.forward(self.limb, digits);
-            }
+            let plain = &mut s.product[..n];
+            self.difference(digit, turn, acc[lane].words, plain);
+            let lift = Lift {
+                ys: &[plain],
+                hs: &[1],
+                offset: 0,
+                y_below: m.value(),
+            };
+            let tables = ring.tables(self.limb);
+            ring.kernel.lift_forward_lazy(tables, digits, &lift);
         }
         self.products(step, s, n);
         for (acc, product) in acc.iter_mut().zip(s.product.chunks_exact_mut(n)) {
@@ -162,14 +156,12 @@ impl<K: LimbKernel> Rotation<'_, K> {
         for (pair, products) in s.product.chunks_mut(2 * n).enumerate() {
             let first = keys(2 * pair);
             if products.len() == n {
-                let keys: Vec<_> = first.iter().map(Packed::unpacked).collect();
-                let pairs = s.digits.chunks_exact(n).zip(keys.iter().map(|k| &**k));
-                kernel.dot(m, products, &pairs.collect::<Vec<_>>(), false);
+                kernel.dot_shared(m, [products], &digits, [&first], false);
                 continue;
             }
             let second = keys(2 * pair + 1);
             let (left, right) = products.split_at_mut(n);
-            kernel.dot_two(m, [left, right], &digits, [&first, &second], false);
+            kernel.dot_shared(m, [left, right], &digits, [&first, &second], false);
         }
     }
 

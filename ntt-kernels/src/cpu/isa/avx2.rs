@@ -1,9 +1,9 @@
 //! AVX2 and FMA: four lanes.
 
-use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op, float_dot_two};
+use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op, float_dot_shared};
 use super::float;
 use super::vector::{Constants, Simd};
-use super::vectorised::{Forward, Inverse, TwoSums, Vectorised};
+use super::vectorised::{Forward, Inverse, SharedSums, Vectorised};
 use crate::arith::Modulus;
 use std::arch::x86_64::*;
 
@@ -158,9 +158,9 @@ unsafe fn inverse(s: Avx2, call: &Inverse<'_>) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn dot_two(s: Avx2, call: &TwoSums<'_>) {
+unsafe fn dot_shared<const C: usize>(s: Avx2, call: &SharedSums<'_, C>) {
     // SAFETY: passed on.
-    unsafe { float_dot_two(s, call) }
+    unsafe { float_dot_shared(s, call) }
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -212,9 +212,9 @@ impl Vectorised for Avx2 {
         unsafe { Vectorised::enter::<FloatDot>(self, call) }
     }
 
-    unsafe fn dot_two(self, call: &TwoSums<'_>) {
+    unsafe fn dot_shared<const C: usize>(self, call: &SharedSums<'_, C>) {
         // SAFETY: a token exists only where AVX2 and FMA were detected; the rest is passed on.
-        unsafe { dot_two(self, call) }
+        unsafe { dot_shared(self, call) }
     }
 
     fn combine_group(_: &Modulus, _: u32) -> usize {

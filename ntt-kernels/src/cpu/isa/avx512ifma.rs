@@ -7,7 +7,7 @@ use super::elementwise::{Call, Op};
 use super::float;
 use super::ifma::{self, Ifma};
 use super::vector::{Constants, Simd};
-use super::vectorised::{Forward, Inverse, TwoSums, Vectorised};
+use super::vectorised::{Forward, Inverse, SharedSums, Vectorised};
 use super::vnni::Vnni;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::BytePanels;
@@ -347,16 +347,16 @@ impl Vectorised for Avx512Ifma {
         m.bits().div_ceil(8) as usize
     }
 
-    unsafe fn dot_two(self, call: &TwoSums<'_>) {
+    unsafe fn dot_shared<const C: usize>(self, call: &SharedSums<'_, C>) {
         let packed = |x: &[Packed<'_>]| x.first().is_some_and(|x| x.width() < packed::PLAIN);
         // SAFETY: a token exists only where the instruction set was detected; the rest is
         // passed on.
         unsafe {
             match (packed(call.a), packed(call.b[0])) {
-                (false, false) => dot_two::<false, false>(self, call),
-                (false, true) => dot_two::<false, true>(self, call),
-                (true, false) => dot_two::<true, false>(self, call),
-                (true, true) => dot_two::<true, true>(self, call),
+                (false, false) => dot_shared::<C, false, false>(self, call),
+                (false, true) => dot_shared::<C, false, true>(self, call),
+                (true, false) => dot_shared::<C, true, false>(self, call),
+                (true, true) => dot_shared::<C, true, true>(self, call),
             }
         }
     }
@@ -527,12 +527,15 @@ impl Reader {
     }
 }
 
-/// Two sums of one group of products.
+/// One group of products of sums that share their left operands.
 ///
 /// # Safety
-/// As for [`Vectorised::dot_two`], at most as many pairs as [`Vectorised::lazy_dot_group`] says.
+/// As for [`Vectorised::dot_shared`], at most as many pairs as [`Vectorised::lazy_dot_group`] says.
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx512vbmi,avx2,fma")]
-unsafe fn dot_two<const LEFT: bool, const RIGHT: bool>(_: Avx512Ifma, call: &TwoSums<'_>) {
+unsafe fn dot_shared<const C: usize, const LEFT: bool, const RIGHT: bool>(
+    _: Avx512Ifma,
+    call: &SharedSums<'_, C>,
+) {
     let width = |x: &[Packed<'_>]| x.first().map_or(packed::PLAIN, Packed::width);
     let (left, right) = (Reader::new(width(call.a)), Reader::new(width(call.b[0])));
     let sums = WideSum::new(call.m);
@@ -541,8 +544,8 @@ unsafe fn dot_two<const LEFT: bool, const RIGHT: bool>(_: Avx512Ifma, call: &Two
     while i < call.n {
         // SAFETY: all operands have n words, a multiple of sixteen.
         unsafe {
-            let mut low = [[zero; 2]; 2];
-            let mut high = [[zero; 2]; 2];
+            let mut low = [[zero; 2]; C];
+            let mut high = [[zero; 2]; C];
             if call.accumulate {
                 low = call.dst.map(|dst| {
                     let dst = dst.add(i).cast::<__m512i>();
@@ -551,7 +554,7 @@ unsafe fn dot_two<const LEFT: bool, const RIGHT: bool>(_: Avx512Ifma, call: &Two
             }
             for (k, a) in call.a.iter().enumerate() {
                 let a = [0, 8].map(|j| left.load::<LEFT>(a.as_ptr(), i + j));
-                for c in 0..2 {
+                for c in 0..C {
                     let b = &call.b[c][k];
                     for j in 0..2 {
                         let b = right.load::<RIGHT>(b.as_ptr(), i + 8 * j);
@@ -560,7 +563,7 @@ unsafe fn dot_two<const LEFT: bool, const RIGHT: bool>(_: Avx512Ifma, call: &Two
                     }
                 }
             }
-            for c in 0..2 {
+            for c in 0..C {
                 let dst = call.dst[c].add(i).cast::<__m512i>();
                 for j in 0..2 {
                     _mm512_storeu_si512(dst.add(j), sums.reduce(low[c][j], high[c][j]));

@@ -4,7 +4,7 @@ use super::factors::float_factor;
 use super::float::Field;
 use super::passes::Butterflies;
 use super::vector::Simd;
-use super::vectorised::TwoSums;
+use super::vectorised::SharedSums;
 use crate::arith::Modulus;
 
 /// Operands of one operation. Pointers, so that the destination may be a source as well.
@@ -200,16 +200,16 @@ impl Op for FloatCombine {
 /// Two sums in floats, at most [`FLOAT_GROUP`] pairs.
 ///
 /// # Safety
-/// As for [`Vectorised::dot_two`](super::vectorised::Vectorised::dot_two).
+/// As for [`Vectorised::dot_shared`](super::vectorised::Vectorised::dot_shared).
 #[inline(always)]
-pub(super) unsafe fn float_dot_two<S: Simd>(s: S, call: &TwoSums<'_>) {
+pub(super) unsafe fn float_dot_shared<S: Simd, const C: usize>(s: S, call: &SharedSums<'_, C>) {
     debug_assert!(call.a.len() <= FLOAT_GROUP);
     let f = Field::new(s, call.m.value());
     let mut i = 0;
     while i < call.n {
         // SAFETY: the caller promises n words behind each pointer.
         unsafe {
-            let mut sums = [s.splat(0.0); 2];
+            let mut sums = [s.splat(0.0); C];
             if call.accumulate {
                 sums = call.dst.map(|dst| s.to_float(s.load(dst.add(i))));
             }

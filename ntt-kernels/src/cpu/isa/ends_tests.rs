@@ -72,7 +72,10 @@ fn lifts_agree(k: impl LimbKernel, tables: &LimbTables, lift: &Lift<'_>, log_n: 
     for accumulate in [false, true] {
         let mut sums = [vec![q - 1; n], vec![q - 1; n]];
         let [first, second] = &mut sums;
-        k.dot_two(m, [first, second], &lazy, [&keys[0], &keys[1]], accumulate);
+        k.dot_shared(m, [first, second], &lazy, [&keys[0], &keys[1]], accumulate);
+        let mut one = vec![q - 1; n];
+        k.dot_shared(m, [&mut one], &lazy, [&keys[1]], accumulate);
+        assert!(one == sums[1], "one sum, {name}");
         for (sums, key) in sums
             .iter()
             .zip(&keys)
@@ -193,7 +196,15 @@ fn two_sums_agree(k: impl LimbKernel, m: &Modulus, count: usize, extreme: bool) 
             let start = [limb(5), limb(6)];
             let mut got = start.clone();
             let [first, second] = &mut got;
-            k.dot_two(m, [first, second], left, [&right[0], &right[1]], accumulate);
+            k.dot_shared(m, [first, second], left, [&right[0], &right[1]], accumulate);
+            let mut one = start[1].clone();
+            k.dot_shared(m, [&mut one], left, [&right[1]], accumulate);
+            assert_eq!(
+                one,
+                got[1],
+                "{}, q = {q}, one sum of {count} pairs",
+                k.name()
+            );
             for c in 0..2 {
                 for i in 0..n {
                     let first = if accumulate { start[c][i] } else { 0 };

@@ -44,7 +44,7 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     /// As for [`Op::run`], at most [`Vectorised::dot_group`] pairs.
     unsafe fn dot(self, call: &Call<'_>);
 
-    /// Bytes of a residue of a prime below `2^50` as [`Vectorised::dot_two`] takes it, besides
+    /// Bytes of a residue of a prime below `2^50` as [`Vectorised::dot_shared`] takes it, besides
     /// plain words.
     fn packed_width(_m: &Modulus) -> usize {
         packed::PLAIN
@@ -53,11 +53,11 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     fn lazy_dot_group(m: &Modulus) -> usize {
         Self::dot_group(m)
     }
-    /// Two sums of products with the same left operands, which may be lazy; pairs of one group.
+    /// Sums of products with the same left operands, which may be lazy; pairs of one group.
     ///
     /// # Safety
     /// All operands have as many words as the call says.
-    unsafe fn dot_two(self, call: &TwoSums<'_>);
+    unsafe fn dot_shared<const C: usize>(self, call: &SharedSums<'_, C>);
 
     /// `dst[i] = src[perm[i]]`.
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
@@ -140,12 +140,12 @@ pub(super) struct Inverse<'a> {
 }
 
 /// `dst[c] = (accumulate ? dst[c] : 0) + sum_k a[k] b[c][k]`; every operand has `n` words.
-pub(super) struct TwoSums<'a> {
+pub(super) struct SharedSums<'a, const C: usize> {
     pub(super) m: &'a Modulus,
     pub(super) n: usize,
-    pub(super) dst: [*mut u64; 2],
+    pub(super) dst: [*mut u64; C],
     pub(super) a: &'a [Packed<'a>],
-    pub(super) b: [&'a [Packed<'a>]; 2],
+    pub(super) b: [&'a [Packed<'a>]; C],
     pub(super) accumulate: bool,
 }
 
@@ -443,41 +443,44 @@ impl<S: Vectorised> LimbKernel for S {
         }
     }
 
-    fn dot_two(
+    fn dot_shared<const C: usize>(
         self,
         m: &Modulus,
-        dst: [&mut [u64]; 2],
+        dst: [&mut [u64]; C],
         a: &[Packed<'_>],
-        b: [&[Packed<'_>]; 2],
+        b: [&[Packed<'_>]; C],
         accumulate: bool,
     ) {
         if !is_fast(m) {
-            return Scalar.dot_two(m, dst, a, b, accumulate);
+            return Scalar.dot_shared(m, dst, a, b, accumulate);
         }
         let n = dst[0].len();
         assert!(n.is_multiple_of(WORDS), "a limb fills whole registers");
-        assert_eq!(dst[1].len(), n, "limbs of one call are equally long");
+        for dst in &dst {
+            assert_eq!(dst.len(), n, "limbs of one call are equally long");
+        }
         for b in b {
             assert_eq!(a.len(), b.len(), "operands come in pairs");
         }
-        for x in a.iter().chain(b[0]).chain(b[1]) {
+        let right = || b.into_iter().flatten();
+        for x in a.iter().chain(right()) {
             assert_eq!(x.len(), n, "limbs of one call are equally long");
         }
-        for side in [a, b[0], b[1]] {
-            let mut widths = side.iter().map(Packed::width);
-            let allowed = |w| w == packed::PLAIN || w == S::packed_width(m);
-            let first = widths.next();
-            assert!(
-                first.is_none_or(allowed) && widths.all(|w| Some(w) == first),
-                "words of one side are equally wide"
-            );
+        let known = |w| w == packed::PLAIN || w == S::packed_width(m);
+        for first in a.first().into_iter().chain(right().next()) {
+            assert!(known(first.width()), "words are plain or packed");
         }
+        assert!(
+            a.iter().all(|x| x.width() == a[0].width())
+                && right().all(|x| x.width() == b[0][0].width()),
+            "words of one side are equally wide"
+        );
         let dst = dst.map(|dst| dst.as_mut_ptr());
         // At least one round, which clears the destination if there is nothing to add.
         let group = S::lazy_dot_group(m);
         for first in (0..a.len().max(1)).step_by(group) {
             let pairs = first..(first + group).min(a.len());
-            let call = TwoSums {
+            let call = SharedSums {
                 m,
                 n,
                 dst,
@@ -486,7 +489,7 @@ impl<S: Vectorised> LimbKernel for S {
                 accumulate: accumulate || first > 0,
             };
             // SAFETY: all operands have n words.
-            unsafe { Vectorised::dot_two(self, &call) }
+            unsafe { Vectorised::dot_shared(self, &call) }
         }
     }
 
