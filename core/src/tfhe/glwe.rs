@@ -6,7 +6,7 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Power, SeedLayout}
 use zeroize::Zeroizing;
 
 use super::{
-    lwe::{Encoding, LweBatch},
+    lwe::{Encoding, LweBatch, Space},
     secret::TfheSecretKey,
     session::TfheSession,
 };
@@ -109,8 +109,9 @@ impl TfheSecretKey {
             );
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, range, false)?;
-        let words = values.iter().map(|&v| params.encode(v)).collect();
+        let space = Space::padded(params);
+        let encoding = Encoding::fresh(op, params, values, range, space)?;
+        let words = values.iter().map(|&v| space.encode(params, v)).collect();
         self.encrypt_words(Zeroizing::new(words), encoding, random)
     }
 

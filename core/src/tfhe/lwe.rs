@@ -11,30 +11,65 @@ use crate::{
     rlwe::{KeyId, SecureRandom},
 };
 
-/// How integers lie on the torus: a value `v` as `v / 2^(message_bits + 1)`, all of one batch in
-/// one range of at most `2^message_bits` values, so that half of the torus is padding; or of twice
-/// as many, without padding.
+/// Where integers lie on the torus: a value `v` at `v / 2^(bits + 1)`, all of one batch in one
+/// range of at most `2^bits` values, so that half of the torus is padding; or of twice as many,
+/// without padding.
+///
+/// What goes into a look-up has the parameters' bits. What comes out may lie closer together, for
+/// sums that are decrypted and not looked up again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Space {
+    pub(super) bits: u32,
+    /// Whether the range may take the whole torus.
+    pub(super) unpadded: bool,
+}
+
+impl Space {
+    /// Most bits: places of values are much wider than rounding errors of the residues.
+    pub(super) const MAX_BITS: u32 = 32;
+
+    /// Values of the parameters' bits.
+    pub(super) fn padded(params: &TfheParams) -> Self {
+        Self {
+            bits: params.message_bits(),
+            unpadded: false,
+        }
+    }
+
+    /// Largest number of values in a range.
+    pub(super) const fn values(self) -> i128 {
+        1 << (self.bits + self.unpadded as u32)
+    }
+
+    /// The residue of `value * q / 2^(bits + 1)`, rounded.
+    pub(super) fn encode(self, params: &TfheParams, value: i64) -> u64 {
+        let m = params.ring_spec().modulus(0);
+        let steps = 1i128 << (self.bits + 1);
+        let wide = 2 * i128::from(value) * i128::from(m.value()) + steps;
+        m.from_i128(wide.div_euclid(2 * steps))
+    }
+}
+
+/// What is known of the integers of a batch.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Encoding {
     /// Least and largest value.
     pub(super) range: (i64, i64),
     /// Variance of the phase on the torus, as predicted.
     pub(super) variance: f64,
-    /// Whether the range may take the whole torus.
-    pub(super) unpadded: bool,
+    pub(super) space: Space,
 }
 
 impl Encoding {
-    /// Checks a range and a variance against the parameters.
+    /// Checks a range against a space.
     pub(super) fn new(
         op: &'static str,
         what: &'static str,
-        params: &TfheParams,
+        space: Space,
         (low, high): (i128, i128),
         variance: f64,
-        unpadded: bool,
     ) -> Result<Self> {
-        let most = (1i128 << (params.message_bits() + u32::from(unpadded))) - 1;
+        let most = space.values() - 1;
         let fits = low <= high && high - low <= most;
         match (i64::try_from(low), i64::try_from(high)) {
             // Far from the ends of words, so that sums of a few do not wrap.
@@ -42,7 +77,7 @@ impl Encoding {
                 Ok(Self {
                     range: (l, h),
                     variance,
-                    unpadded,
+                    space,
                 })
             }
             _ => Err(Error::MessageRange {
@@ -60,10 +95,10 @@ impl Encoding {
         params: &TfheParams,
         values: &[i64],
         range: RangeInclusive<i64>,
-        unpadded: bool,
+        space: Space,
     ) -> Result<Self> {
         let ends = (i128::from(*range.start()), i128::from(*range.end()));
-        let encoding = Self::new(op, "range", params, ends, params.noise().fresh(), unpadded)?;
+        let encoding = Self::new(op, "range", space, ends, params.noise().fresh())?;
         match values.iter().find(|v| !range.contains(v)) {
             None => Ok(encoding),
             Some(_) => Err(Error::MessageRange {
@@ -78,7 +113,7 @@ impl Encoding {
     /// The nearest values of phases modulo `q`.
     pub(super) fn decode(&self, params: &TfheParams, phases: &[u64]) -> Vec<i64> {
         let q = u128::from(params.ring_spec().modulus(0).value());
-        let bits = params.message_bits() + 1;
+        let bits = self.space.bits + 1;
         let nearest = |x: u64| ((u128::from(x) << (bits + 1)) + q) / (2 * q);
         phases
             .iter()
@@ -87,8 +122,8 @@ impl Encoding {
     }
 
     /// The nearest values of phases modulo `2^32`.
-    fn decode_small(&self, params: &TfheParams, phases: &[u32]) -> Vec<i64> {
-        let bits = params.message_bits() + 1;
+    fn decode_small(&self, phases: &[u32]) -> Vec<i64> {
+        let bits = self.space.bits + 1;
         let half = 1u64 << (LWE_WORD_BITS - bits - 1);
         let nearest = |x: u32| (u64::from(x) + half) >> (LWE_WORD_BITS - bits);
         let values = phases.iter().map(|&x| self.place(bits, nearest(x).into()));
@@ -206,6 +241,63 @@ impl LweBatch {
         Ok(self.with_buf(self.session.ring().copy(&view)?, self.encoding))
     }
 
+    /// The ciphertexts of all batches, one batch after the other. The range is that of all.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for none; [`Error::KeyMismatch`], [`Error::ParamsMismatch`],
+    /// [`Error::MessageRange`] for batches that do not fit together; device failures.
+    pub fn concat(batches: &[&Self]) -> Result<Self> {
+        let op = "LweBatch::concat";
+        let Some((&first, rest)) = batches.split_first() else {
+            let (expected, got) = ("at least one batch".into(), "none".into());
+            return Err(Error::Shape { op, expected, got });
+        };
+        let mut encoding = first.encoding;
+        for &batch in rest {
+            first.check_fits(op, batch)?;
+            let (a, b) = (encoding, batch.encoding);
+            let (low, high) = (a.range.0.min(b.range.0), a.range.1.max(b.range.1));
+            let space = Space {
+                unpadded: a.space.unpadded && b.space.unpadded,
+                ..a.space
+            };
+            let ends = (low.into(), high.into());
+            let variance = a.variance.max(b.variance);
+            encoding = Encoding::new(op, "the range of all", space, ends, variance)?;
+        }
+        let (ring, lanes) = (first.session.ring(), first.session.params().lanes());
+        let total: usize = batches.iter().map(|batch| batch.len()).sum();
+        let mut buf = ring.alloc(first.session.shape(total * lanes), Domain::Coeff)?;
+        let mut at = 0;
+        for batch in batches {
+            let polys = batch.len() * lanes;
+            let dst = buf.view_mut().polys(at, polys, 1)?;
+            let src = batch.buf.view();
+            ring.submit(Cmd::Copy { dst, src })?;
+            at += polys;
+        }
+        Ok(first.with_buf(buf, encoding))
+    }
+
+    /// Whether another batch has this one's parameters, key and places of values.
+    fn check_fits(&self, op: &'static str, other: &Self) -> Result<()> {
+        self.session.check_params(op, other.session.params())?;
+        if other.key_id != self.key_id {
+            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
+            return Err(Error::KeyMismatch { op, expected, got });
+        }
+        let (a, b) = (self.encoding.space.bits, other.encoding.space.bits);
+        if a == b {
+            return Ok(());
+        }
+        Err(Error::MessageRange {
+            op,
+            what: "values that lie closer together",
+            expected: format!("{a} bits in both"),
+            got: format!("{b} bits"),
+        })
+    }
+
     /// `matrix * self`: one ciphertext for each row, from a batch with one for each column. The
     /// range follows from the entries and the range of the batch; the variance takes its
     /// ciphertexts for independent, as look-ups and fresh ciphertexts are.
@@ -214,7 +306,7 @@ impl LweBatch {
     /// [`Error::Shape`]; [`Error::MessageRange`] when a sum may leave the message space; device
     /// failures.
     pub fn mat_mul(&self, matrix: &IntMatrix) -> Result<Self> {
-        self.affine_as("LweBatch::mat_mul", matrix, &vec![0; matrix.rows()])
+        self.affine_as("LweBatch::mat_mul", matrix, &vec![0; matrix.rows()], 1)
     }
 
     /// `matrix * self + offsets`, with an offset for each row. As [`LweBatch::mat_mul`].
@@ -222,13 +314,21 @@ impl LweBatch {
     /// # Errors
     /// As [`LweBatch::mat_mul`].
     pub fn affine(&self, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
-        self.affine_as("LweBatch::affine", matrix, offsets)
+        self.affine_as("LweBatch::affine", matrix, offsets, 1)
     }
 
-    fn affine_as(&self, op: &'static str, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
-        if matrix.columns() != self.len() || matrix.rows() != offsets.len() {
+    /// The same for `count` vectors, one after the other in the batch.
+    pub(super) fn affine_as(
+        &self,
+        op: &'static str,
+        matrix: &IntMatrix,
+        offsets: &[i64],
+        count: usize,
+    ) -> Result<Self> {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        if columns * count != self.len() || rows != offsets.len() {
             let (expected, got) = (
-                format!("{} columns, {} rows", self.len(), offsets.len()),
+                format!("{} columns, {} rows", self.len() / count, offsets.len()),
                 format!("{matrix:?}"),
             );
             return Err(Error::Shape { op, expected, got });
@@ -236,24 +336,29 @@ impl LweBatch {
         let (session, params) = (&self.session, self.session.params());
         let (ends, norm) = sums(matrix, offsets, self.encoding.range);
         let variance = norm * self.encoding.variance;
-        let encoding = Encoding::new(op, "a sum", params, ends, variance, self.encoding.unpadded)?;
+        let encoding = Encoding::new(op, "a sum", self.encoding.space, ends, variance)?;
         let (ring, lanes) = (session.ring(), params.lanes());
-        let mut buf = ring.alloc(session.shape(matrix.rows() * lanes), Domain::Coeff)?;
-        ring.submit(Cmd::ModMatMul {
-            dst: buf.view_mut(),
-            left: matrix.clone().into(),
-            src: self.buf.view(),
-            lanes,
-        })?;
+        let mut buf = ring.alloc(session.shape(count * rows * lanes), Domain::Coeff)?;
+        for i in 0..count {
+            let (width, height) = (columns * lanes, rows * lanes);
+            ring.submit(Cmd::ModMatMul {
+                dst: buf.view_mut().polys(i * height, height, 1)?,
+                left: matrix.clone().into(),
+                src: self.buf.view().polys(i * width, width, 1)?,
+                lanes,
+            })?;
+        }
         for (row, &offset) in offsets
             .iter()
             .enumerate()
             .filter(|(_, offset)| **offset != 0)
         {
             ring.submit(Cmd::OffsetLimbs {
-                dst: buf.view_mut().polys(row * lanes + lanes - 1, 1, 1)?,
+                dst: buf
+                    .view_mut()
+                    .polys(row * lanes + lanes - 1, count, rows * lanes)?,
                 src: None,
-                consts: [params.encode(offset)].into(),
+                consts: [encoding.space.encode(params, offset)].into(),
             })?;
         }
         Ok(self.with_buf(buf, encoding))
@@ -284,10 +389,7 @@ impl LweBatch {
         other: &Self,
         negate: bool,
     ) -> Result<Self> {
-        if other.key_id != self.key_id {
-            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
-            return Err(Error::KeyMismatch { op, expected, got });
-        }
+        self.check_fits(op, other)?;
         if other.len() != self.len() {
             let (expected, got) = (
                 format!("{} ciphertexts", self.len()),
@@ -306,8 +408,11 @@ impl LweBatch {
             i128::from(a.range.1) + i128::from(high),
         );
         let variance = (a.variance.sqrt() + b.variance.sqrt()).powi(2);
-        let unpadded = a.unpadded && b.unpadded;
-        let encoding = Encoding::new(op, "a sum", self.session.params(), ends, variance, unpadded)?;
+        let space = Space {
+            unpadded: a.space.unpadded && b.space.unpadded,
+            ..a.space
+        };
+        let encoding = Encoding::new(op, "a sum", space, ends, variance)?;
         let ring = self.session.ring();
         let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
         ring.submit(Cmd::Elementwise {
@@ -330,10 +435,9 @@ impl LweBatch {
         let encoding = Encoding::new(
             "LweBatch::scale",
             "a product",
-            params,
+            self.encoding.space,
             (ends[0].min(ends[1]), ends[0].max(ends[1])),
             self.encoding.variance * (factor as f64).powi(2),
-            self.encoding.unpadded,
         )?;
         let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
         ring.submit(Cmd::ScaleLimbs {
@@ -355,10 +459,9 @@ impl LweBatch {
         let encoding = Encoding::new(
             "LweBatch::offset",
             "a sum",
-            params,
+            self.encoding.space,
             (ends[0], ends[1]),
             self.encoding.variance,
-            self.encoding.unpadded,
         )?;
         let mut buf = ring.copy(&self.buf.view())?;
         // On all words of the body polynomial: those after the body have no meaning.
@@ -366,7 +469,7 @@ impl LweBatch {
         ring.submit(Cmd::OffsetLimbs {
             dst: buf.view_mut().polys(lanes - 1, count, lanes)?,
             src: None,
-            consts: [params.encode(constant)].into(),
+            consts: [encoding.space.encode(params, constant)].into(),
         })?;
         Ok(self.with_buf(buf, encoding))
     }
@@ -424,7 +527,7 @@ impl TfheSecretKey {
             let (expected, got) = ("at least one value".into(), "none".into());
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, range, false)?;
+        let encoding = Encoding::fresh(op, params, values, range, Space::padded(params))?;
         self.encrypt_encoded(values, encoding, random)
     }
 
@@ -444,7 +547,11 @@ impl TfheSecretKey {
             let (expected, got) = ("at least one value".into(), "none".into());
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, -end..=end - 1, true)?;
+        let space = Space {
+            unpadded: true,
+            ..Space::padded(params)
+        };
+        let encoding = Encoding::fresh(op, params, values, -end..=end - 1, space)?;
         self.encrypt_encoded(values, encoding, random)
     }
 
@@ -457,7 +564,7 @@ impl TfheSecretKey {
         let params = self.session().params();
         let mut words = Zeroizing::new(vec![0; values.len() * params.n()]);
         for (poly, &value) in words.chunks_exact_mut(params.n()).zip(values) {
-            poly[0] = params.encode(value);
+            poly[0] = encoding.space.encode(params, value);
         }
         self.encrypt_words(words, encoding, random)?.extract(0)
     }
@@ -478,8 +585,7 @@ impl TfheSecretKey {
     /// As [`TfheSecretKey::decrypt`].
     pub fn decrypt_small(&self, batch: &SmallLweBatch) -> Result<Vec<i64>> {
         let phases = self.small_phases(batch)?;
-        let params = self.session().params();
-        Ok(batch.encoding.decode_small(params, &phases))
+        Ok(batch.encoding.decode_small(&phases))
     }
 
     /// The phases: messages with their noise. They depend on the secret.

@@ -11,7 +11,7 @@
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
 //! | [`LookUpTable`] | a function of small integers |
-//! | [`IntLayer`], [`IntNetwork`] | networks of small integers |
+//! | [`IntLayer`], [`IntNetwork`], [`IntServer`] | networks of small integers |
 //! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
 //!
 //! ```
@@ -59,7 +59,7 @@ pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;
 pub use lwe::{LweBatch, SmallLweBatch};
-pub use network::{IntLayer, IntNetwork};
+pub use network::{IntLayer, IntNetwork, IntServer};
 pub use noise::NoiseModel;
 pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
 pub use ringloom_ntt::poly::IntMatrix;

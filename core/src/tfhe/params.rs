@@ -259,14 +259,6 @@ impl TfheParams {
     pub fn noise(&self) -> NoiseModel {
         NoiseModel::new(self)
     }
-
-    /// The residue of `value * q / 2^(message_bits + 1)`, rounded: a message on the torus.
-    pub(crate) fn encode(&self, value: i64) -> u64 {
-        let m = self.0.ring_spec.modulus(0);
-        let steps = 1i128 << (self.message_bits() + 1);
-        let wide = 2 * i128::from(value) * i128::from(m.value()) + steps;
-        m.from_i128(wide.div_euclid(2 * steps))
-    }
 }
 
 fn outside(op: &'static str, got: String) -> Error {
