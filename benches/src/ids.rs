@@ -38,6 +38,7 @@ const OPS: [Op; 17] = [
     Op { name: "matrix/conv2d", params: &["32x32x16_k3s1"], build: arrays::conv2d },
     Op { name: "matrix/pc_mm", params: &["1024", "1024x8192", "4096"], build: products::pc_mm },
     Op { name: "model/digits", params: &["one", "one_encrypted_weights", "batch"], build: model::digits },
+    Op { name: "model/digits_quantised", params: &["one"], build: tfhe::digits_quantised },
     Op { name: "tfhe/pbs", params: &["m2c2"], build: tfhe::pbs },
     Op { name: "tfhe/ks_pbs_batch256", params: &["m2c2"], build: tfhe::ks_pbs_batch256 },
 ];

@@ -1,15 +1,17 @@
-//! Look-ups on encrypted integers.
+//! Look-ups on encrypted integers, and a network of them.
 
 use std::{ops::ControlFlow, rc::Rc};
 
 use ringloom::{
-    open_device,
+    no_progress, open_device,
     rlwe::SecureRandom,
     tfhe::{
-        LookUpTable, LweBatch, SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey,
-        TfheSession,
+        IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch, SeededTfheKeys, TfheKeys,
+        TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
     },
 };
+
+use serde::Deserialize;
 
 use crate::{
     Result,
@@ -90,7 +92,7 @@ impl Scene {
                  {:.1} MB at rest",
                 params.lwe_dimension(),
                 noise.log2_failure(),
-                self.seeded.packed_bytes() as f64 / 1e6
+                params.key_bytes() as f64 / 1e6
             )),
             ..Facts::default()
         }
@@ -137,5 +139,80 @@ pub fn ks_pbs_batch256(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let (ring, table) = (scene.session.ring().clone(), table(&scene.session)?);
     let check = scene.clone().check()?;
     let call = move || Ok(scene.keys.look_up(&scene.input, &table)?);
+    Ok(Timed::boxed(facts, &ring, call, check))
+}
+
+/// The network of small integers as `benches/data/digits_quantised.json` holds it.
+#[derive(Deserialize)]
+struct Digits {
+    clip: (i64, i64),
+    w1: Vec<Vec<i64>>,
+    b1: Vec<i64>,
+    w2: Vec<Vec<i64>>,
+    b2: Vec<i64>,
+    held_out: Vec<Vec<i64>>,
+}
+
+/// What the hidden layer looks up; `Digits::clip` says the same.
+const CLIP: (i64, i64) = (-1, 2);
+
+impl Digits {
+    fn network(self, params: &TfheParams) -> Result<IntNetwork> {
+        if self.clip != CLIP {
+            return Err(format!("a network clipped to {:?}, not to {CLIP:?}", self.clip).into());
+        }
+        let layer = |name: &str, w: Vec<Vec<i64>>, bias, activation| -> Result<IntLayer> {
+            let shape = (w.len(), w.first().map_or(0, Vec::len));
+            let weights = IntMatrix::new(shape, 1 << 8, w.concat())?;
+            let name = name.into();
+            Ok(IntLayer {
+                name,
+                weights,
+                bias,
+                activation,
+            })
+        };
+        let clip: fn(i64) -> i64 = |v| v.clamp(CLIP.0, CLIP.1);
+        let layers = vec![
+            layer("hidden", self.w1, self.b1, Some(clip))?,
+            layer("scores", self.w2, self.b2, None)?,
+        ];
+        Ok(IntNetwork::compile(params, 0..=1, layers)?)
+    }
+}
+
+/// `model/digits_quantised`: the 64-32-10 network of small integers on one encrypted image. The
+/// server's part only.
+///
+/// # Errors
+/// Device failures.
+pub fn digits_quantised(ctx: &Context, _name: &str) -> Result<Box<dyn Case>> {
+    let data: Digits = serde_json::from_str(include_str!("../data/digits_quantised.json"))?;
+    let scene = Rc::new(Scene::new(ctx, "m2c2", 1)?);
+    let image = data.held_out[0].clone();
+    let network = data.network(scene.session.params())?;
+    let want = network.run_clear(&image)?;
+    let mut random = SecureRandom::insecure_from_seed([9; 32]);
+    let input = scene.secret.encrypt_with(&image, 0..=1, &mut random)?;
+    let mut facts = scene.facts("64-32-10, weights of 1 and 2 bits, 32 look-ups of 4 bits");
+    facts.items = None;
+
+    // The same bits on another device: an error too small for a wrong value counts as 1.
+    let device = open_device("cpu", None)?;
+    let other = TfheSession::new(scene.session.params(), &*device)?;
+    let keys = TfheKeys::load(&other, &scene.seeded)?;
+    let quiet = &mut no_progress;
+    let phases = network.load(&other)?;
+    let phases = phases.run(&keys, &input.to_session(&other)?, quiet)?;
+    let phases = scene.secret.phases(&phases)?;
+
+    let (server, ring) = (network.load(&scene.session)?, scene.session.ring().clone());
+    let checked = scene.clone();
+    let check = move |y: &LweBatch| {
+        let got = checked.secret.decrypt(y)?;
+        let same = got == want && checked.secret.phases(y)? == phases;
+        Ok(if same { 0.0 } else { 1.0 })
+    };
+    let call = move || Ok(server.run(&scene.keys, &input, &mut no_progress)?);
     Ok(Timed::boxed(facts, &ring, call, check))
 }

@@ -317,8 +317,17 @@ impl LweBatch {
         self.affine_as("LweBatch::affine", matrix, offsets, 1)
     }
 
-    /// The same for `count` vectors, one after the other in the batch.
-    pub(super) fn affine_as(
+    /// `matrix * x + offsets` for every vector `x` of a batch that holds several, one after the
+    /// other: as many as its length says. As [`LweBatch::affine`].
+    ///
+    /// # Errors
+    /// As [`LweBatch::mat_mul`].
+    pub fn affine_each(&self, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
+        let count = (self.len() / matrix.columns()).max(1);
+        self.affine_as("LweBatch::affine_each", matrix, offsets, count)
+    }
+
+    fn affine_as(
         &self,
         op: &'static str,
         matrix: &IntMatrix,
@@ -445,6 +454,42 @@ impl LweBatch {
             src: Some(self.buf.view()),
             consts: [params.ring_spec().modulus(0).from_i64(factor)].into(),
         })?;
+        Ok(self.with_buf(buf, encoding))
+    }
+
+    /// `self + offsets`, with a number for each ciphertext.
+    ///
+    /// # Errors
+    /// [`Error::Shape`]; [`Error::MessageRange`]; device failures.
+    pub fn offset_each(&self, offsets: &[i64]) -> Result<Self> {
+        let (op, ring, params) = (
+            "LweBatch::offset_each",
+            self.session.ring(),
+            self.session.params(),
+        );
+        let ends = (offsets.iter().min(), offsets.iter().max());
+        let (Some(&least), Some(&most), true) = (ends.0, ends.1, offsets.len() == self.len())
+        else {
+            let expected = format!("{} offsets", self.len());
+            let got = offsets.len().to_string();
+            return Err(Error::Shape { op, expected, got });
+        };
+        let (low, high) = self.encoding.range;
+        let ends = (
+            i128::from(low) + i128::from(least),
+            i128::from(high) + i128::from(most),
+        );
+        let (space, variance) = (self.encoding.space, self.encoding.variance);
+        let encoding = Encoding::new(op, "a sum", space, ends, variance)?;
+        let mut buf = ring.copy(&self.buf.view())?;
+        let lanes = params.lanes();
+        for (i, &offset) in offsets.iter().enumerate().filter(|(_, o)| **o != 0) {
+            ring.submit(Cmd::OffsetLimbs {
+                dst: buf.view_mut().polys(i * lanes + lanes - 1, 1, 1)?,
+                src: None,
+                consts: [space.encode(params, offset)].into(),
+            })?;
+        }
         Ok(self.with_buf(buf, encoding))
     }
 

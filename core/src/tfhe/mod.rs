@@ -54,6 +54,7 @@ mod secret;
 mod server_keys;
 mod session;
 mod table;
+mod wire;
 
 pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;

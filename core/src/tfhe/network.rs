@@ -251,16 +251,19 @@ impl IntServer {
                 got: format!("{} to {}", range.start(), range.end()),
             });
         }
-        let mut x = x.slice(0, x.len())?;
         let (mut before, total) = (0, network.look_ups() * count);
+        let mut result = None;
         for (Compiled { layer, .. }, table) in network.layers.iter().zip(&self.tables) {
-            x = x.affine_as(op, &layer.weights, &layer.bias, count)?;
+            let x = result.as_ref().unwrap_or(x);
+            let mut y = x.affine_each(&layer.weights, &layer.bias)?;
             if let Some(table) = table {
-                x = keys.look_up_with(&x, table, &mut |done, _| progress(before + done, total))?;
-                before += x.len();
+                y = keys.look_up_with(&y, table, &mut |done, _| progress(before + done, total))?;
+                before += y.len();
             }
+            result = Some(y);
         }
-        Ok(x)
+        // A network without layers is the identity.
+        result.map_or_else(|| x.slice(0, x.len()), Ok)
     }
 }
 
