@@ -181,38 +181,91 @@ impl Digits {
     }
 }
 
+/// The digit network on one image, on a device: the server's part.
+type Classify = Box<dyn Fn() -> Result<LweBatch>>;
+
+/// What both variants share: the network, an image, and how to compare.
+struct Classifier {
+    scene: Scene,
+    network: IntNetwork,
+    image: Vec<i64>,
+    random: SecureRandom,
+}
+
+impl Classifier {
+    fn new(ctx: &Context) -> Result<Self> {
+        let data: Digits = serde_json::from_str(include_str!("../data/digits_quantised.json"))?;
+        let scene = Scene::new(ctx, "m2c2", 1)?;
+        let image = data.held_out[0].clone();
+        Ok(Self {
+            network: data.network(scene.session.params())?,
+            scene,
+            image,
+            random: SecureRandom::insecure_from_seed([9; 32]),
+        })
+    }
+
+    /// A case from what makes the server's part for a session and its keys. The bits of the result
+    /// are compared with those of another device: an error too small for a wrong value counts as 1.
+    fn case(
+        self,
+        note: &str,
+        classify: impl Fn(&TfheSession, Rc<TfheKeys>) -> Result<Classify>,
+    ) -> Result<Box<dyn Case>> {
+        let scene = self.scene;
+        let mut facts = scene.facts(note);
+        facts.items = None;
+        let want = self.network.run_clear(&self.image)?;
+        let device = open_device("cpu", None)?;
+        let other = TfheSession::new(scene.session.params(), &*device)?;
+        let keys = Rc::new(TfheKeys::load(&other, &scene.seeded)?);
+        let phases = (scene.secret).phases(&classify(&other, keys)?()?)?;
+        let call = classify(&scene.session, Rc::new(scene.keys))?;
+        let secret = scene.secret;
+        let check = move |y: &LweBatch| {
+            let same = secret.decrypt(y)? == want && secret.phases(y)? == phases;
+            Ok(if same { 0.0 } else { 1.0 })
+        };
+        Ok(Timed::boxed(facts, scene.session.ring(), call, check))
+    }
+}
+
 /// `model/digits_quantised`: the 64-32-10 network of small integers on one encrypted image. The
 /// server's part only.
 ///
 /// # Errors
 /// Device failures.
 pub fn digits_quantised(ctx: &Context, _name: &str) -> Result<Box<dyn Case>> {
-    let data: Digits = serde_json::from_str(include_str!("../data/digits_quantised.json"))?;
-    let scene = Rc::new(Scene::new(ctx, "m2c2", 1)?);
-    let image = data.held_out[0].clone();
-    let network = data.network(scene.session.params())?;
-    let want = network.run_clear(&image)?;
-    let mut random = SecureRandom::insecure_from_seed([9; 32]);
-    let input = scene.secret.encrypt_with(&image, 0..=1, &mut random)?;
-    let mut facts = scene.facts("64-32-10, weights of 1 and 2 bits, 32 look-ups of 4 bits");
-    facts.items = None;
+    let mut own = Classifier::new(ctx)?;
+    let input = (own.scene.secret).encrypt_with(&own.image, 0..=1, &mut own.random)?;
+    let network = own.network.clone();
+    own.case(
+        "64-32-10, weights of 1 and 2 bits, 32 look-ups",
+        |session, keys| {
+            let (server, x) = (network.load(session)?, input.to_session(session)?);
+            Ok(Box::new(move || {
+                Ok(server.run(&keys, &x, &mut no_progress)?)
+            }))
+        },
+    )
+}
 
-    // The same bits on another device: an error too small for a wrong value counts as 1.
-    let device = open_device("cpu", None)?;
-    let other = TfheSession::new(scene.session.params(), &*device)?;
-    let keys = TfheKeys::load(&other, &scene.seeded)?;
-    let quiet = &mut no_progress;
-    let phases = network.load(&other)?;
-    let phases = phases.run(&keys, &input.to_session(&other)?, quiet)?;
-    let phases = scene.secret.phases(&phases)?;
-
-    let (server, ring) = (network.load(&scene.session)?, scene.session.ring().clone());
-    let checked = scene.clone();
-    let check = move |y: &LweBatch| {
-        let got = checked.secret.decrypt(y)?;
-        let same = got == want && checked.secret.phases(y)? == phases;
-        Ok(if same { 0.0 } else { 1.0 })
-    };
-    let call = move || Ok(server.run(&scene.keys, &input, &mut no_progress)?);
-    Ok(Timed::boxed(facts, &ring, call, check))
+/// `model/digits_quantised_encrypted_weights`: the same with weights and biases encrypted.
+///
+/// # Errors
+/// Device failures.
+pub fn digits_quantised_encrypted_weights(ctx: &Context, _name: &str) -> Result<Box<dyn Case>> {
+    let mut own = Classifier::new(ctx)?;
+    let network = (own.scene.secret).encrypt_network_with(&own.network, &mut own.random)?;
+    let images = [own.image.clone()];
+    let input = (own.scene.secret).encrypt_vectors_with(&network, &images, &mut own.random)?;
+    own.case(
+        "64-32-10, all weights GGSW ciphertexts, 32 look-ups",
+        |session, keys| {
+            let (server, x) = (network.load(session)?, input.to_session(session)?);
+            Ok(Box::new(move || {
+                Ok(server.run(&keys, &x, &mut no_progress)?)
+            }))
+        },
+    )
 }

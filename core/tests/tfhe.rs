@@ -518,6 +518,56 @@ fn networks_equal_the_clear_ones_value_for_value() {
     ));
 }
 
+/// Weights as GGSW ciphertexts: the same values, and nothing moves.
+#[test]
+fn networks_with_encrypted_weights_equal_the_clear_ones() {
+    let literals = [
+        TOY_FOUR,
+        TfheLiteral {
+            message_bits: 4,
+            ..TOY_TWO
+        },
+    ];
+    for literal in literals {
+        let params = TfheParams::insecure_toy(&literal).unwrap();
+        let mut party = Party::new(&params, 8);
+        let network = IntNetwork::compile(&params, 0..=1, layers()).unwrap();
+        let encrypted = (party.secret)
+            .encrypt_network_with(&network, &mut party.random)
+            .unwrap();
+        let server = encrypted.load(&party.session).unwrap();
+        let images: Vec<Vec<i64>> = [0b11_0101_0011u32, 0b00_1111_0000, 0b11_1111_1111]
+            .map(|image| (0..10).map(|i| i64::from(image >> i & 1)).collect())
+            .into();
+        let x = (party.secret)
+            .encrypt_vectors_with(&encrypted, &images, &mut party.random)
+            .unwrap();
+        let before = party.session.ring().stats();
+        let y = server.run(&party.keys, &x, &mut no_progress).unwrap();
+        let after = party.session.ring().stats();
+        assert_eq!(after.bytes_d2h, before.bytes_d2h);
+        assert_eq!(after.bytes_h2d, before.bytes_h2d);
+        let want = images.iter().map(|x| network.run_clear(x).unwrap());
+        let want: Vec<Vec<i64>> = want.collect();
+        assert_eq!(party.secret.decrypt(&y).unwrap(), want.concat());
+        assert!(want[0] != want[1] && want[1] != want[2], "{want:?}");
+
+        let stopped = server.run(&party.keys, &x, &mut |_, _| ControlFlow::Break(()));
+        assert!(matches!(stopped, Err(Error::Cancelled { .. })));
+        let narrow = [vec![0; 9]];
+        let refused = (party.secret).encrypt_vectors_with(&encrypted, &narrow, &mut party.random);
+        assert!(matches!(refused, Err(Error::Shape { .. })));
+        let mut stranger = Party::new(&params, 9);
+        let theirs = (stranger.secret)
+            .encrypt_vectors_with(&encrypted, &images, &mut stranger.random)
+            .unwrap();
+        let refused = server.run(&party.keys, &theirs, &mut no_progress);
+        assert!(matches!(refused, Err(Error::KeyMismatch { .. })));
+        let text = format!("{encrypted:?} {server:?}");
+        assert!(text.len() < 300, "{text}");
+    }
+}
+
 /// Results that lie closer together have room for wider sums.
 #[test]
 fn tables_give_more_bits_than_they_take() {

@@ -40,6 +40,20 @@ impl GlweBatch {
         self.key_id
     }
 
+    /// Moves the batch to a session of the same parameters on another device.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn to_session(&self, session: &TfheSession) -> Result<Self> {
+        session.check_params("GlweBatch::to_session", self.session.params())?;
+        Ok(Self {
+            session: session.clone(),
+            key_id: self.key_id,
+            buf: self.buf.to_ring(self.session.ring(), session.ring())?,
+            encoding: self.encoding,
+        })
+    }
+
     /// The LWE ciphertexts of coefficient `index` of every phase, under the coefficients of the
     /// ring secret. Adds no noise.
     ///

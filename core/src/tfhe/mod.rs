@@ -12,6 +12,7 @@
 //! | [`GlweBatch`] | polynomials of encrypted integers |
 //! | [`LookUpTable`] | a function of small integers |
 //! | [`IntLayer`], [`IntNetwork`], [`IntServer`] | networks of small integers |
+//! | [`EncryptedIntNetwork`], [`EncryptedIntServer`] | the same with encrypted weights |
 //! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
 //!
 //! ```
@@ -40,6 +41,7 @@
 //! # Ok::<(), ringloom::Error>(())
 //! ```
 
+mod encrypted_network;
 mod gates;
 mod ggsw;
 mod glwe;
@@ -56,6 +58,7 @@ mod session;
 mod table;
 mod wire;
 
+pub use encrypted_network::{EncryptedIntNetwork, EncryptedIntServer};
 pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;

@@ -42,12 +42,55 @@ pub struct IntNetwork {
 }
 
 #[derive(Clone, Debug)]
-struct Compiled {
-    layer: IntLayer,
+pub(super) struct Compiled {
+    pub(super) layer: IntLayer,
     /// The range of the sums.
-    sums: (i64, i64),
+    pub(super) sums: (i64, i64),
     /// Where the results of the look-up lie, or the sums without one.
-    space: Space,
+    pub(super) space: Space,
+}
+
+impl IntLayer {
+    /// The largest squared 2-norm of a row of weights.
+    pub(super) fn weights_norm(&self) -> f64 {
+        sums(&self.weights, &self.bias, (0, 0)).1
+    }
+}
+
+impl Compiled {
+    /// Where the sums lie.
+    pub(super) fn sum_space(&self, params: &TfheParams) -> Space {
+        match self.layer.activation {
+            Some(_) => Space::padded(params),
+            None => self.space,
+        }
+    }
+
+    /// Whether sums of this variance are looked up, or decrypted, without failing too often.
+    pub(super) fn check_noise(
+        &self,
+        op: &'static str,
+        params: &TfheParams,
+        variance: f64,
+    ) -> Result<()> {
+        let (noise, limit) = (params.noise(), params.failure().log2());
+        let (what, predicted) = match self.layer.activation {
+            Some(_) => ("a look-up", noise.log2_failure_of(variance)),
+            None => {
+                let predicted = noise.log2_decryption_failure(variance, self.space.bits);
+                ("decrypting a sum", predicted)
+            }
+        };
+        if predicted <= limit {
+            return Ok(());
+        }
+        Err(Error::Precision {
+            op,
+            what: format!("failure probability of {what} in layer {}", self.layer.name),
+            limit: limit.exp2(),
+            predicted: predicted.exp2(),
+        })
+    }
 }
 
 impl IntNetwork {
@@ -86,18 +129,13 @@ impl IntNetwork {
             let encoding = Encoding::new(op, what, space, ends, variance);
             let sums = encoding.map_err(named)?.range;
             range = sums;
-            let limit = params.failure().log2();
-            let loud = |what: &str, predicted: f64| Error::Precision {
-                op,
-                what: format!("failure probability of {what} in layer {}", layer.name),
-                limit: limit.exp2(),
-                predicted: predicted.exp2(),
+            let mut done = Compiled {
+                layer: layer.clone(),
+                sums,
+                space,
             };
+            done.check_noise(op, params, variance)?;
             if let Some(f) = layer.activation {
-                let predicted = noise.log2_failure_of(variance);
-                if predicted > limit {
-                    return Err(loud("a look-up", predicted));
-                }
                 let results: Vec<i128> = (sums.0..=sums.1).map(|v| f(v).into()).collect();
                 let ends = results
                     .iter()
@@ -110,19 +148,28 @@ impl IntNetwork {
                 let next = layers.peek();
                 let last = next.filter(|next| next.activation.is_none());
                 space = last.map_or(padded, |next| closer(padded, next, range));
-            } else {
-                let predicted = noise.log2_decryption_failure(variance, space.bits);
-                if predicted > limit {
-                    return Err(loud("decrypting a sum", predicted));
-                }
+                done.space = space;
             }
-            compiled.push(Compiled { layer, sums, space });
+            compiled.push(done);
         }
         Ok(Self {
             params: params.clone(),
             inputs,
             layers: compiled,
         })
+    }
+
+    pub(super) fn params(&self) -> &TfheParams {
+        &self.params
+    }
+
+    /// Least and largest input.
+    pub(super) fn inputs(&self) -> (i64, i64) {
+        self.inputs
+    }
+
+    pub(super) fn layers(&self) -> &[Compiled] {
+        &self.layers
     }
 
     /// Look-ups of one input.
@@ -194,7 +241,7 @@ impl IntNetwork {
     }
 
     /// Inputs of the first layer.
-    fn columns(&self) -> Option<usize> {
+    pub(super) fn columns(&self) -> Option<usize> {
         self.layers
             .first()
             .map(|first| first.layer.weights.columns())
