@@ -31,3 +31,17 @@ def int_params(name: str | None, bits: int) -> IntParams:
 
     params = ringloom.IntParams
     return params.insecure_toy(bits) if name is None else params.named(name)
+
+
+def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
+    """The layer or network of class `name` that these arguments make."""
+    import ringloom
+
+    return getattr(ringloom, name)(*arguments, **options)
+
+
+def report(name: str, fields: tuple[object, ...]) -> object:
+    """The report of class `name` with these fields."""
+    import ringloom
+
+    return getattr(ringloom, name)._from_fields(*fields)
