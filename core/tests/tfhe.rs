@@ -6,8 +6,8 @@ use ringloom::{
     Error, no_progress, open_device,
     rlwe::SecureRandom,
     tfhe::{
-        EncryptedBits, Failure, Gate, IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch,
-        SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
+        EncryptedBits, Failure, Gate, IntLayer, IntMatrix, IntNetwork, LookUpTable, LookUpTables,
+        LweBatch, SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
     },
 };
 
@@ -566,6 +566,49 @@ fn networks_with_encrypted_weights_equal_the_clear_ones() {
         let text = format!("{encrypted:?} {server:?}");
         assert!(text.len() < 300, "{text}");
     }
+}
+
+#[test]
+fn several_tables_from_one_rotation() {
+    for literal in [TOY, TOY_TWO] {
+        let mut party = Party::toy(&literal);
+        let values: Vec<i64> = (-4..=3).collect();
+        let x = party.encrypt(&values, -4..=3);
+        let functions: [&dyn Fn(i64) -> i64; 4] =
+            [&|v| v.max(0), &|v| (v * v * 5 + 1) % 8, &|_| 3, &|v| {
+                i64::from(v < 0) - 1
+            }];
+        let tables = LookUpTables::new(&party.session, -4..=3, &functions).unwrap();
+        let before = party.session.ring().stats();
+        let got = party.keys.look_up_many(&x, &tables).unwrap();
+        let after = party.session.ring().stats();
+        assert_eq!(after.bytes_h2d, before.bytes_h2d);
+        assert_eq!((got.len(), tables.len()), (4, 4));
+        let mut ranges = Vec::new();
+        for (f, got) in functions.iter().zip(&got) {
+            let want: Vec<i64> = values.iter().map(|&v| f(v)).collect();
+            assert_eq!(party.secret.decrypt(got).unwrap(), want);
+            ranges.push(got.range());
+        }
+        assert_eq!(ranges[0], 0..=3);
+        // The noise follows the steps of the table, and may be looked up again.
+        let noise = party.session.params().noise().look_up();
+        assert!(got[0].variance() > 3.0 * noise && got[0].variance() < 30.0 * noise);
+        let relu = LookUpTable::new(&party.session, 0..=3, |v| 3 - v).unwrap();
+        let again = party.keys.look_up(&got[0], &relu).unwrap();
+        let want: Vec<i64> = values.iter().map(|&v| 3 - v.max(0)).collect();
+        assert_eq!(party.secret.decrypt(&again).unwrap(), want);
+    }
+    let party = Party::toy(&TOY);
+    let tables = |range, f: &dyn Fn(i64) -> i64| LookUpTables::new(&party.session, range, &[f]);
+    let none = LookUpTables::new(&party.session, 0..=7, &[]);
+    assert!(matches!(none, Err(Error::Shape { .. })));
+    for refused in [tables(0..=8, &|v| v), tables(0..=7, &|v| 2 * v)] {
+        assert!(matches!(refused, Err(Error::MessageRange { .. })));
+    }
+    // A step of the padded torus is larger than what a table far from zero needs.
+    let far = tables(0..=7, &|v| v + (1 << 20));
+    assert!(matches!(far, Err(Error::Precision { .. })), "{far:?}");
 }
 
 /// Results that lie closer together have room for wider sums.

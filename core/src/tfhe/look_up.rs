@@ -7,6 +7,7 @@ use ringloom_ntt::poly::{Cmd, Domain, PolyBuf};
 use super::{
     glwe::GlweBatch,
     lwe::{Encoding, LweBatch, SmallLweBatch, Space},
+    params::TfheParams,
     server_keys::TfheKeys,
     session::TfheSession,
 };
@@ -166,22 +167,30 @@ impl LookUpTable {
 /// The coefficients of a table of results for the inputs from `low` on.
 fn fill(session: &TfheSession, results: &[i64], low: i64, space: Space, words: &mut [u64]) {
     let params = session.params();
-    let (n, m) = (params.n() as i64, params.ring_spec().modulus(0));
+    for (word, value) in words.iter_mut().zip(places(params, results, low)) {
+        *word = space.encode(params, value);
+    }
+}
+
+/// The same as integers: zero where no input leads.
+pub(super) fn places(params: &TfheParams, results: &[i64], low: i64) -> Vec<i64> {
+    let n = params.n() as i64;
+    let mut values = vec![0; params.n()];
     let run = n >> params.message_bits();
     for (i, &result) in results.iter().enumerate() {
-        let encoded = space.encode(params, result);
         // Coefficient `run * v` of the table meets value `v`; X^N = -1.
         let first = (low + i as i64) * run - run / 2;
         for place in first..first + run {
             let place = place.rem_euclid(2 * n);
-            let (at, word) = if place < n {
-                (place, encoded)
+            let (at, value) = if place < n {
+                (place, result)
             } else {
-                (place - n, m.neg(encoded))
+                (place - n, -result)
             };
-            words[at as usize] = word;
+            values[at as usize] = value;
         }
     }
+    values
 }
 
 impl TfheKeys {

@@ -10,7 +10,7 @@
 //! | [`LweBatch`] | encrypted integers, one ciphertext each: linear algebra |
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
-//! | [`LookUpTable`] | a function of small integers |
+//! | [`LookUpTable`], [`LookUpTables`] | a function of small integers; several, looked up together |
 //! | [`IntLayer`], [`IntNetwork`], [`IntServer`] | networks of small integers |
 //! | [`EncryptedIntNetwork`], [`EncryptedIntServer`] | the same with encrypted weights |
 //! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
@@ -47,6 +47,7 @@ mod ggsw;
 mod glwe;
 mod look_up;
 mod lwe;
+mod many;
 #[cfg(test)]
 mod monte_carlo;
 mod network;
@@ -63,6 +64,7 @@ pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;
 pub use lwe::{LweBatch, SmallLweBatch};
+pub use many::LookUpTables;
 pub use network::{IntLayer, IntNetwork, IntServer};
 pub use noise::NoiseModel;
 pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
