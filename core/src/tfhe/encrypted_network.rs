@@ -11,10 +11,11 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Prepared, Role};
 use zeroize::Zeroizing;
 
 use super::{
+    encoding::{Encoding, Space},
     ggsw::{GgswEncryptor, expand_masks},
     glwe::GlweBatch,
     look_up::LookUpTable,
-    lwe::{Encoding, LweBatch, Space},
+    lwe::LweBatch,
     network::{Compiled, IntNetwork},
     params::TfheParams,
     secret::TfheSecretKey,

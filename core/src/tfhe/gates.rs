@@ -10,8 +10,9 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp};
 use zeroize::Zeroizing;
 
 use super::{
+    encoding::{Encoding, Space},
     look_up::LookUpTable,
-    lwe::{Encoding, LweBatch, Space},
+    lwe::LweBatch,
     params::TfheParams,
     secret::TfheSecretKey,
     server_keys::TfheKeys,

@@ -6,7 +6,8 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Power, SeedLayout}
 use zeroize::Zeroizing;
 
 use super::{
-    lwe::{Encoding, LweBatch, Space},
+    encoding::{Encoding, Space},
+    lwe::LweBatch,
     secret::TfheSecretKey,
     session::TfheSession,
 };

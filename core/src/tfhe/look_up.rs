@@ -5,8 +5,9 @@ use std::{fmt, ops::RangeInclusive};
 use ringloom_ntt::poly::{Cmd, Domain, PolyBuf};
 
 use super::{
+    encoding::{Encoding, Space},
     glwe::GlweBatch,
-    lwe::{Encoding, LweBatch, SmallLweBatch, Space},
+    lwe::{LweBatch, SmallLweBatch},
     params::TfheParams,
     server_keys::TfheKeys,
     session::TfheSession,

@@ -10,9 +10,10 @@ use std::{fmt, ops::RangeInclusive};
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf};
 
 use super::{
+    encoding::{Encoding, Space},
     glwe::GlweBatch,
     look_up::{LookUpTable, places},
-    lwe::{Encoding, LweBatch, Space},
+    lwe::LweBatch,
     server_keys::TfheKeys,
     session::TfheSession,
 };

@@ -41,6 +41,7 @@
 //! # Ok::<(), ringloom::Error>(())
 //! ```
 
+mod encoding;
 mod encrypted_network;
 mod gates;
 mod ggsw;

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use ringloom_ntt::poly::IntMatrix;
 
 use super::{
+    encoding::{Encoding, Space, sums},
     look_up::LookUpTable,
-    lwe::{Encoding, LweBatch, Space, sums},
+    lwe::LweBatch,
     params::TfheParams,
     server_keys::TfheKeys,
     session::TfheSession,

@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use ringloom_ntt::poly::{Domain, LimbSet};
 
 use super::{
-    lwe::{Encoding, LweBatch, Space},
+    encoding::{Encoding, Space},
+    lwe::LweBatch,
     params::TfheParams,
     server_keys::SeededTfheKeys,
     session::TfheSession,
