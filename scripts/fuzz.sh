@@ -18,7 +18,8 @@ for option in "${coverage[@]}"; do flags+=("-Cllvm-args=-sanitizer-coverage-$opt
 RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" \
     --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 
-# Seeds: every fixture as a frame (mode byte 0) and as a body (mode byte 1).
+# Seeds: every fixture as a frame (mode byte 0) and as a body (mode byte 1); those of TFHE in the
+# same target with 2 and 3.
 data=core/tests/data/serial-v1
 fuzz_one() {
     local target=$1 failed=0 file
@@ -28,6 +29,11 @@ fuzz_one() {
         [ -e "$file" ] || continue
         { printf '\0'; cat "$file"; } >"$seeds/frame"
         { printf '\1'; tail -c +89 "$file" | head -c -32; } >"$seeds/body"
+    done
+    for file in "$data/tfhe_$target".*; do
+        [ -e "$file" ] || continue
+        { printf '\2'; cat "$file"; } >"$seeds/tfhe_frame"
+        { printf '\3'; tail -c +89 "$file" | head -c -32; } >"$seeds/tfhe_body"
     done
     if [ "$target" = header ]; then cp "$data"/* "$seeds"; fi
     "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \

@@ -22,7 +22,7 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 17] = [
+const OPS: [Op; 19] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
     Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
@@ -38,6 +38,8 @@ const OPS: [Op; 17] = [
     Op { name: "matrix/conv2d", params: &["32x32x16_k3s1"], build: arrays::conv2d },
     Op { name: "matrix/pc_mm", params: &["1024", "1024x8192", "4096"], build: products::pc_mm },
     Op { name: "model/digits", params: &["one", "one_encrypted_weights", "batch"], build: model::digits },
+    Op { name: "model/digits_quantised", params: &["one"], build: tfhe::digits_quantised },
+    Op { name: "model/digits_quantised_encrypted_weights", params: &["one"], build: tfhe::digits_quantised_encrypted_weights },
     Op { name: "tfhe/pbs", params: &["m2c2"], build: tfhe::pbs },
     Op { name: "tfhe/ks_pbs_batch256", params: &["m2c2"], build: tfhe::ks_pbs_batch256 },
 ];

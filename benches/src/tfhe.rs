@@ -1,15 +1,17 @@
-//! Look-ups on encrypted integers.
+//! Look-ups on encrypted integers, and a network of them.
 
 use std::{ops::ControlFlow, rc::Rc};
 
 use ringloom::{
-    open_device,
+    no_progress, open_device,
     rlwe::SecureRandom,
     tfhe::{
-        LookUpTable, LweBatch, SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey,
-        TfheSession,
+        IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch, SeededTfheKeys, TfheKeys,
+        TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
     },
 };
+
+use serde::Deserialize;
 
 use crate::{
     Result,
@@ -90,7 +92,7 @@ impl Scene {
                  {:.1} MB at rest",
                 params.lwe_dimension(),
                 noise.log2_failure(),
-                self.seeded.packed_bytes() as f64 / 1e6
+                params.key_bytes() as f64 / 1e6
             )),
             ..Facts::default()
         }
@@ -138,4 +140,132 @@ pub fn ks_pbs_batch256(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let check = scene.clone().check()?;
     let call = move || Ok(scene.keys.look_up(&scene.input, &table)?);
     Ok(Timed::boxed(facts, &ring, call, check))
+}
+
+/// The network of small integers as `benches/data/digits_quantised.json` holds it.
+#[derive(Deserialize)]
+struct Digits {
+    clip: (i64, i64),
+    w1: Vec<Vec<i64>>,
+    b1: Vec<i64>,
+    w2: Vec<Vec<i64>>,
+    b2: Vec<i64>,
+    held_out: Vec<Vec<i64>>,
+}
+
+/// What the hidden layer looks up; `Digits::clip` says the same.
+const CLIP: (i64, i64) = (-1, 2);
+
+impl Digits {
+    fn network(self, params: &TfheParams) -> Result<IntNetwork> {
+        if self.clip != CLIP {
+            return Err(format!("a network clipped to {:?}, not to {CLIP:?}", self.clip).into());
+        }
+        let layer = |name: &str, w: Vec<Vec<i64>>, bias, activation| -> Result<IntLayer> {
+            let shape = (w.len(), w.first().map_or(0, Vec::len));
+            let weights = IntMatrix::new(shape, 1 << 8, w.concat())?;
+            let name = name.into();
+            Ok(IntLayer {
+                name,
+                weights,
+                bias,
+                activation,
+            })
+        };
+        let clip: fn(i64) -> i64 = |v| v.clamp(CLIP.0, CLIP.1);
+        let layers = vec![
+            layer("hidden", self.w1, self.b1, Some(clip))?,
+            layer("scores", self.w2, self.b2, None)?,
+        ];
+        Ok(IntNetwork::compile(params, 0..=1, layers)?)
+    }
+}
+
+/// The digit network on one image, on a device: the server's part.
+type Classify = Box<dyn Fn() -> Result<LweBatch>>;
+
+/// What both variants share: the network, an image, and how to compare.
+struct Classifier {
+    scene: Scene,
+    network: IntNetwork,
+    image: Vec<i64>,
+    random: SecureRandom,
+}
+
+impl Classifier {
+    fn new(ctx: &Context) -> Result<Self> {
+        let data: Digits = serde_json::from_str(include_str!("../data/digits_quantised.json"))?;
+        let scene = Scene::new(ctx, "m2c2", 1)?;
+        let image = data.held_out[0].clone();
+        Ok(Self {
+            network: data.network(scene.session.params())?,
+            scene,
+            image,
+            random: SecureRandom::insecure_from_seed([9; 32]),
+        })
+    }
+
+    /// A case from what makes the server's part for a session and its keys. The bits of the result
+    /// are compared with those of another device: an error too small for a wrong value counts as 1.
+    fn case(
+        self,
+        note: &str,
+        classify: impl Fn(&TfheSession, Rc<TfheKeys>) -> Result<Classify>,
+    ) -> Result<Box<dyn Case>> {
+        let scene = self.scene;
+        let mut facts = scene.facts(note);
+        facts.items = None;
+        let want = self.network.run_clear(&self.image)?;
+        let device = open_device("cpu", None)?;
+        let other = TfheSession::new(scene.session.params(), &*device)?;
+        let keys = Rc::new(TfheKeys::load(&other, &scene.seeded)?);
+        let phases = (scene.secret).phases(&classify(&other, keys)?()?)?;
+        let call = classify(&scene.session, Rc::new(scene.keys))?;
+        let secret = scene.secret;
+        let check = move |y: &LweBatch| {
+            let same = secret.decrypt(y)? == want && secret.phases(y)? == phases;
+            Ok(if same { 0.0 } else { 1.0 })
+        };
+        Ok(Timed::boxed(facts, scene.session.ring(), call, check))
+    }
+}
+
+/// `model/digits_quantised`: the 64-32-10 network of small integers on one encrypted image. The
+/// server's part only.
+///
+/// # Errors
+/// Device failures.
+pub fn digits_quantised(ctx: &Context, _name: &str) -> Result<Box<dyn Case>> {
+    let mut own = Classifier::new(ctx)?;
+    let input = (own.scene.secret).encrypt_with(&own.image, 0..=1, &mut own.random)?;
+    let network = own.network.clone();
+    own.case(
+        "64-32-10, weights of 1 and 2 bits, 32 look-ups",
+        |session, keys| {
+            let (server, x) = (network.load(session)?, input.to_session(session)?);
+            Ok(Box::new(move || {
+                Ok(server.run(&keys, &x, &mut no_progress)?)
+            }))
+        },
+    )
+}
+
+/// `model/digits_quantised_encrypted_weights`: the same with weights and biases encrypted.
+///
+/// # Errors
+/// Device failures.
+pub fn digits_quantised_encrypted_weights(ctx: &Context, _name: &str) -> Result<Box<dyn Case>> {
+    let mut own = Classifier::new(ctx)?;
+    let network = (own.scene.secret).encrypt_network_with(&own.network, &mut own.random)?;
+    let images = [own.image.clone()];
+    let input = (own.scene.secret).encrypt_vectors_with(&network, &images, &mut own.random)?;
+    own.case(
+        "64-32-10, all weights GGSW ciphertexts, 32 look-ups",
+        |session, keys| {
+            let (server, x) = (network.load(session)?, input.to_session(session)?);
+            Ok(Box::new(move || {
+                Ok(server.run(&keys, &x, &mut no_progress)?)
+            }))
+        },
+    )
 }

@@ -47,6 +47,45 @@ pub fn reals(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Reals> {
     })
 }
 
+/// Integers with their numpy shape, in C order. They may be a client's, so that they are wiped on
+/// drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Integers {
+    pub shape: Vec<usize>,
+    pub values: Vec<i64>,
+    /// Whether numpy's type has no sign.
+    pub unsigned: bool,
+}
+
+/// Anything `numpy.asarray` takes, as integers.
+pub fn integers(op: &'static str, x: &Bound<'_, PyAny>) -> Result<Integers> {
+    let array = x.py().import("numpy")?.call_method1("asarray", (x,))?;
+    let dtype = array.getattr("dtype")?;
+    let kind: String = dtype.getattr("kind")?.extract()?;
+    if !"biu".contains(&kind) {
+        let message = format!(
+            "{op}: not integers, expected an array of an integer type, got {dtype}; round it first"
+        );
+        return Err(Failure::type_error(message));
+    }
+    let array = array.call_method1("astype", ("int64",))?;
+    let array: PyReadonlyArrayDyn<'_, i64> = array
+        .cast::<PyArrayDyn<i64>>()
+        .map_err(PyErr::from)?
+        .readonly();
+    let view = array.as_array();
+    Ok(Integers {
+        shape: view.shape().to_vec(),
+        values: view.iter().copied().collect(),
+        unsigned: kind != "i",
+    })
+}
+
+/// `numpy.dtype('int64')`.
+pub fn int64(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("numpy")?.call_method1("dtype", ("int64",))
+}
+
 impl Reals {
     /// One vector, or the rows of a matrix.
     pub fn into_vectors(mut self, op: &'static str) -> Result<Vectors> {

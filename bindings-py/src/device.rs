@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use ringloom::tfhe::{TfheParams, TfheSession};
 use ringloom_fpga::{device_names, open_device};
 use ringloom_ntt::device::Device;
 
@@ -82,6 +83,15 @@ pub fn devices(py: Python<'_>) -> Result<Vec<DeviceInfo>> {
         };
         device_names().into_iter().map(info).collect()
     })
+}
+
+/// A session of encrypted integers on a named device.
+pub fn open_integers(
+    params: &TfheParams,
+    device: &str,
+    threads: Option<usize>,
+) -> ringloom::Result<TfheSession> {
+    TfheSession::new(params, &*open_device(device, threads)?)
 }
 
 /// A session of parameters on a named device.

@@ -94,6 +94,7 @@ fn class_of(error: &Error) -> &'static str {
         Error::TooManyValues { .. } => "TooManyValuesError",
         Error::ValueOutOfRange { .. } => "ValueRangeError",
         Error::NotFinite { .. } => "NotFiniteError",
+        Error::MessageRange { .. } => "MessageRangeError",
         Error::Shape { .. } => "ShapeError",
         Error::PackingMismatch { .. } => "PackingError",
         Error::Precision { .. } => "PrecisionError",

@@ -11,6 +11,7 @@
 //! | `client` | what holds a secret |
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
 //! | `matrix` | matrices in coefficients |
+//! | `int_client`, `int_tensor` | encrypted integers: keys and ciphertexts, look-ups |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
@@ -22,6 +23,8 @@ mod encrypted_program;
 mod encryptor;
 mod errors;
 mod image;
+mod int_client;
+mod int_tensor;
 mod keys;
 mod matrix;
 mod model;
@@ -47,6 +50,8 @@ mod _native {
         encrypted_program::EncryptedProgram,
         encryptor::Encryptor,
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
+        int_client::{IntCiphertext, IntClient, IntKeys, IntParams},
+        int_tensor::{IntSession, IntTensor, lut, relu},
         keys::{EvaluationKeys, PublicKey},
         matrix::{MatrixCiphertext, MatrixTensor},
         model::{ModelServer, StepReport},

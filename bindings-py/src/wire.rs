@@ -198,3 +198,60 @@ fn field<const K: usize>(bytes: &[u8], at: usize) -> [u8; K] {
         .try_into()
         .expect("the fields lie within the envelope")
 }
+
+const SHAPED: &[u8; 8] = b"RLINTEGR";
+
+/// One frame with the shape of its values, little-endian: `RLINTEGR`, version (4 bytes), axes (4),
+/// for each axis its size (8), the frame.
+pub fn shaped_bytes(shape: &[usize], frame: &[u8]) -> Vec<u8> {
+    let axes = u32::try_from(shape.len()).expect("axes are few");
+    let mut out = Vec::with_capacity(16 + 8 * shape.len() + frame.len());
+    out.extend_from_slice(SHAPED);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&axes.to_le_bytes());
+    for &size in shape {
+        out.extend_from_slice(&(size as u64).to_le_bytes());
+    }
+    out.extend_from_slice(frame);
+    out
+}
+
+/// Shape and frame of [`shaped_bytes`], one or two axes. The frame is not read.
+pub fn shaped<'d>(op: &'static str, data: &'d [u8]) -> ringloom::Result<(Vec<usize>, &'d [u8])> {
+    let Some((head, rest)) = data.split_at_checked(16) else {
+        let expected = "at least 16 bytes";
+        return Err(refuse(op, expected, format!("{} bytes", data.len())));
+    };
+    if head[..8] != SHAPED[..] {
+        return Err(refuse(op, "bytes that start with RLINTEGR", "other bytes"));
+    }
+    let word = |at| u32::from_le_bytes(field(head, at));
+    let (version, axes) = (word(8), word(12));
+    if version != VERSION || !matches!(axes, 1 | 2) {
+        let expected = format!("version {VERSION} with one or two axes");
+        let got = format!("version {version} with {axes}");
+        return Err(refuse(op, expected, got));
+    }
+    let Some((sizes, frame)) = rest.split_at_checked(8 * axes as usize) else {
+        return Err(refuse(op, "the sizes of the axes", "the end of the bytes"));
+    };
+    let (sizes, _) = sizes.as_chunks::<8>();
+    let sizes = sizes.iter().map(|s| u64::from_le_bytes(*s));
+    // Values take more than a byte each, so that the product cannot overflow.
+    let most = data.len() as u64;
+    let shape: Vec<usize> = sizes
+        .filter(|&size| (1..=most).contains(&size))
+        .map(|size| size as usize)
+        .collect();
+    let count = shape
+        .iter()
+        .try_fold(1usize, |n, &size| n.checked_mul(size));
+    if shape.len() == axes as usize && count.is_some_and(|n| n as u64 <= most) {
+        return Ok((shape, frame));
+    }
+    Err(refuse(
+        op,
+        "a shape with as many values as the frame",
+        "another shape",
+    ))
+}

@@ -210,8 +210,8 @@ pub enum Error {
     Precision {
         /// Operation that failed.
         op: &'static str,
-        /// Which error.
-        what: &'static str,
+        /// Which error, and of which part.
+        what: String,
         /// Largest allowed.
         limit: f64,
         /// Predicted.

@@ -10,6 +10,7 @@ use ringloom::{
     matrix::EncryptedVectors,
     model::{Program, PublicProgram},
     serial::{Decode, Encode, Header, Security},
+    tfhe::{LweBatch, TfheKeys, TfheParams},
 };
 
 const LIMIT: u64 = 1 << 20;
@@ -176,6 +177,41 @@ fn foreign_keys() {
     let parts = vec![ct.try_clone().unwrap(), ours.encrypt_at(&[1.0], 2).unwrap()];
     let batch = EncryptedVectors::from_parts(long, 1, parts).unwrap();
     assert!(matches!(batch.to_bytes(), Err(Error::KeyMismatch { .. })));
+}
+
+#[test]
+fn integers_are_checked() {
+    let (world, other) = (World::new(1), World::new(2));
+    let frame = reader(&world, "tfhe_ciphertext.rlc");
+    // Count, least, largest (8 each), bits (4), flag, variance (8), masks, bodies.
+    let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
+    expect_serialization(patch(0, &0u64.to_le_bytes()), "at least one ciphertext");
+    expect_serialization(patch(0, &4u64.to_le_bytes()), "in the body");
+    expect_serialization(patch(0, &(1u64 << 24).to_le_bytes()), "in the body");
+    expect_serialization(patch(0, &u64::MAX.to_le_bytes()), "of at most 16777216");
+    expect_serialization(patch(8, &(-2i64).to_le_bytes()), "a range of values");
+    expect_serialization(patch(16, &(-2i64).to_le_bytes()), "a range of values");
+    expect_serialization(patch(24, &1u32.to_le_bytes()), "2 to 32 bits");
+    expect_serialization(patch(24, &33u32.to_le_bytes()), "2 to 32 bits");
+    expect_serialization(patch(28, &[2]), "0 or 1");
+    expect_serialization(patch(29, &f64::NAN.to_le_bytes()), "a number");
+    expect_serialization(patch(29, &(-1f64).to_le_bytes()), "a variance");
+    expect_serialization(patch(37, &[0xff; 7]), "residues below");
+    let body = frame.bytes.len() - BODY - 32 - 8;
+    expect_serialization(patch(body, &[0xff; 8]), "residues below");
+    // The identity stays with the value.
+    let theirs = other.tfhe.integers.to_bytes().unwrap();
+    let batch = LweBatch::from_bytes(&theirs, &world.tfhe.session, LIMIT).unwrap();
+    let error = world.tfhe.secret.decrypt(&batch).unwrap_err();
+    assert!(matches!(error, Error::KeyMismatch { .. }), "{error}");
+    let keys = TfheKeys::load(&world.tfhe.session, &world.tfhe.keys).unwrap();
+    let error = keys.key_switch(&batch).unwrap_err();
+    assert!(matches!(error, Error::KeyMismatch { .. }), "{error}");
+    // Keys of the set that others call m2c2: what a server is sent.
+    let bytes = TfheParams::named("p4").unwrap().key_bytes();
+    assert!(bytes <= 32_000_000, "{bytes}");
+    let keys = reader(&world, "tfhe_seeded_keys.rlk").bytes.len() as u64;
+    assert_eq!(keys, world.tfhe.session.params().key_bytes());
 }
 
 #[test]

@@ -7,13 +7,14 @@ mod frames;
 
 use std::{fs, path::PathBuf};
 
-use frames::{VALUES, VECTORS, World, folder, reader};
+use frames::{INTEGERS, Tfhe, VALUES, VECTORS, World, folder, reader};
 use ringloom::{
     Ciphertext, Decryptor, Encryptor, EvaluationKeys, Evaluator, Params, PublicKey, SecretKey,
     SeededKeys, Session,
     matrix::EncryptedVectors,
     model::{Program, PublicProgram},
     serial::{Decode, Header, Security},
+    tfhe::{LweBatch, SeededTfheKeys, TfheKeys},
 };
 use ringloom_ntt::reference::ReferenceDevice;
 
@@ -90,6 +91,16 @@ fn version_1() {
         &program.clear(&VECTORS[0]).unwrap(),
         &today.clear(&VECTORS[0]).unwrap(),
     );
+
+    let tfhe = Tfhe::new(1);
+    let (toy, device) = (tfhe.session.params(), &tfhe.session);
+    let batch = LweBatch::load(&path("tfhe_ciphertext.rlc"), device, LIMIT).unwrap();
+    assert_eq!((batch.key_id(), batch.range()), (tfhe.secret.id(), -1..=2));
+    assert_eq!(tfhe.secret.decrypt(&batch).unwrap(), INTEGERS);
+    let keys = SeededTfheKeys::load(&path("tfhe_seeded_keys.rlk"), toy, LIMIT).unwrap();
+    let keys = TfheKeys::load(device, &keys).unwrap();
+    let small = keys.key_switch(&batch).unwrap();
+    assert_eq!(tfhe.secret.decrypt_small(&small).unwrap(), INTEGERS);
 
     // As long as version 1 is what is written, the bytes come back.
     let world = World::with(&params, 1);

@@ -11,6 +11,7 @@ use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, sync::Once
 use ringloom::{
     Params, SecretKey, Session,
     serial::{Decode, Encode, Kind, Security},
+    tfhe::{TfheLiteral, TfheParams, TfheSession},
 };
 
 const HEADER: usize = 88;
@@ -34,6 +35,33 @@ pub fn session() -> &'static Session {
     })
 }
 
+/// A session of look-ups for the fixtures.
+pub fn tfhe() -> &'static TfheSession {
+    static TFHE: OnceLock<TfheSession> = OnceLock::new();
+    TFHE.get_or_init(|| {
+        let literal = TfheLiteral {
+            message_bits: 2,
+            norm: 1,
+            lwe_dimension: 2,
+            lwe_noise_log: 4,
+            masks: 2,
+            log_n: 4,
+            mask_digits: (24, 1),
+            body_digits: (24, 1),
+            switch_digits: (6, 2),
+        };
+        let params = TfheParams::insecure_toy(&literal).expect("the fixture's set is good");
+        let device = ringloom_ntt::reference::ReferenceDevice::new();
+        TfheSession::new(&params, &device).expect("the reference takes any ring")
+    })
+}
+
+/// Whether an input of a target for two kinds is meant for the one of TFHE: the second bit of its
+/// first byte.
+pub fn is_tfhe(input: &[u8]) -> bool {
+    input.first().is_some_and(|mode| mode & 2 != 0)
+}
+
 /// The frame that an input stands for.
 fn frame(kind: Kind, input: &[u8]) -> Option<Vec<u8>> {
     let (mode, rest) = input.split_first()?;
@@ -46,7 +74,11 @@ fn frame(kind: Kind, input: &[u8]) -> Option<Vec<u8>> {
     frame.extend_from_slice(if secret { b"RLSECRET" } else { b"RINGLOOM" });
     frame.extend_from_slice(&kind.code().to_le_bytes());
     frame.extend_from_slice(&kind.version().to_le_bytes());
-    frame.extend_from_slice(params().id().as_bytes());
+    let id = match kind {
+        Kind::TfheKeys | Kind::LweBatch => tfhe().params().id(),
+        _ => params().id(),
+    };
+    frame.extend_from_slice(id.as_bytes());
     frame.extend_from_slice(&[u8::from(keyed); 32]);
     frame.extend_from_slice(&(rest.len() as u64).to_le_bytes());
     frame.extend_from_slice(rest);

@@ -7,6 +7,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `Weights`, `ModelServer` |
+| exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor`; `lut`, `relu` |
 | the model's owner | `Sequential` and its layers, `from_sklearn`, `Program` |
 """
 
@@ -26,6 +27,12 @@ from ringloom._native import (
     EvaluationKeys,
     FitReport,
     Flatten,
+    IntCiphertext,
+    IntClient,
+    IntKeys,
+    IntParams,
+    IntSession,
+    IntTensor,
     KeyRequest,
     Linear,
     MatrixCiphertext,
@@ -46,7 +53,9 @@ from ringloom._native import (
     Weights,
     align_levels,
     devices,
+    lut,
     matvec_plan,
+    relu,
 )
 from ringloom.errors import RingloomError
 from ringloom.sklearn import from_sklearn
@@ -64,6 +73,12 @@ __all__ = [
     "EvaluationKeys",
     "FitReport",
     "Flatten",
+    "IntCiphertext",
+    "IntClient",
+    "IntKeys",
+    "IntParams",
+    "IntSession",
+    "IntTensor",
     "KeyRequest",
     "Linear",
     "MatVecPlan",
@@ -87,5 +102,7 @@ __all__ = [
     "devices",
     "errors",
     "from_sklearn",
+    "lut",
     "matvec_plan",
+    "relu",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ringloom import MatVecPlan, Params
+    from ringloom import IntParams, MatVecPlan, Params
 
 
 def restore(name: str, data: bytes, secure: bool) -> object:
@@ -23,6 +23,14 @@ def plan(
     import ringloom
 
     return ringloom.matvec_plan(params, shape, level=level, widest=widest, single=single)
+
+
+def int_params(name: str | None, bits: int) -> IntParams:
+    """The set of this name; without one the toy set."""
+    import ringloom
+
+    params = ringloom.IntParams
+    return params.insecure_toy(bits) if name is None else params.named(name)
 
 
 def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:

@@ -95,6 +95,10 @@ class ValueRangeError(RingloomError, ValueError):
     """A value too large for the modulus."""
 
 
+class MessageRangeError(ValueRangeError):
+    """Integers beyond the message space of the parameters."""
+
+
 class NotFiniteError(ValueRangeError):
     """A NaN or an infinity."""
 

@@ -99,7 +99,7 @@ impl Sequential {
             if value.is_nan() || value > limit {
                 return Err(Error::Precision {
                     op,
-                    what,
+                    what: what.into(),
                     limit,
                     predicted: value,
                 });

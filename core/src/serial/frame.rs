@@ -41,10 +41,14 @@ pub enum Kind {
     SecretKey,
     /// [`EncryptedProgram`](crate::model::EncryptedProgram), weights encrypted.
     EncryptedProgram,
+    /// [`SeededTfheKeys`](crate::tfhe::SeededTfheKeys).
+    TfheKeys,
+    /// [`LweBatch`](crate::tfhe::LweBatch).
+    LweBatch,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
@@ -55,6 +59,8 @@ impl Kind {
         Self::PublicProgram,
         Self::SecretKey,
         Self::EncryptedProgram,
+        Self::TfheKeys,
+        Self::LweBatch,
     ];
 
     /// Its number in the file.
@@ -70,6 +76,8 @@ impl Kind {
             Self::SecretKey => 8,
             Self::CoeffMatrix => 9,
             Self::EncryptedProgram => 10,
+            Self::TfheKeys => 11,
+            Self::LweBatch => 12,
         }
     }
 
@@ -81,8 +89,8 @@ impl Kind {
     /// The usual end of a file name.
     pub const fn extension(self) -> &'static str {
         match self {
-            Self::PublicKey | Self::SeededKeys => "rlk",
-            Self::Ciphertext | Self::EncryptedVectors | Self::CoeffMatrix => "rlc",
+            Self::PublicKey | Self::SeededKeys | Self::TfheKeys => "rlk",
+            Self::Ciphertext | Self::EncryptedVectors | Self::CoeffMatrix | Self::LweBatch => "rlc",
             Self::Params | Self::Program | Self::PublicProgram | Self::EncryptedProgram => "rlp",
             Self::SecretKey => "rls",
         }
@@ -111,6 +119,8 @@ impl Kind {
             Self::PublicProgram => "PublicProgram::read_from",
             Self::SecretKey => "SecretKey::import_secret",
             Self::EncryptedProgram => "EncryptedProgram::read_from",
+            Self::TfheKeys => "SeededTfheKeys::read_from",
+            Self::LweBatch => "LweBatch::read_from",
         }
     }
 
@@ -126,6 +136,8 @@ impl Kind {
             Self::PublicProgram => "PublicProgram::write_to",
             Self::SecretKey => "SecretKey::export_secret",
             Self::EncryptedProgram => "EncryptedProgram::write_to",
+            Self::TfheKeys => "SeededTfheKeys::write_to",
+            Self::LweBatch => "LweBatch::write_to",
         }
     }
 }
@@ -143,6 +155,8 @@ impl fmt::Display for Kind {
             Self::PublicProgram => "a public program",
             Self::SecretKey => "a secret key",
             Self::EncryptedProgram => "an encrypted program",
+            Self::TfheKeys => "keys of look-ups",
+            Self::LweBatch => "encrypted integers",
         })
     }
 }

@@ -10,8 +10,9 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp};
 use zeroize::Zeroizing;
 
 use super::{
+    encoding::{Encoding, Space},
     look_up::LookUpTable,
-    lwe::{Encoding, LweBatch},
+    lwe::LweBatch,
     params::TfheParams,
     secret::TfheSecretKey,
     server_keys::TfheKeys,
@@ -118,7 +119,7 @@ impl EncryptedBits {
         })?;
         let variance = words.encoding.variance * (factor as f64).powi(2);
         Ok(Self {
-            words: words.with_buf(buf, encoding(variance)),
+            words: words.with_buf(buf, encoding(params, variance)),
         })
     }
 
@@ -144,16 +145,16 @@ impl EncryptedBits {
         })?;
         let variance = (a.encoding.variance.sqrt() + b.encoding.variance.sqrt()).powi(2);
         Ok(Self {
-            words: a.with_buf(buf, encoding(variance)),
+            words: a.with_buf(buf, encoding(a.session.params(), variance)),
         })
     }
 }
 
-fn encoding(variance: f64) -> Encoding {
+fn encoding(params: &TfheParams, variance: f64) -> Encoding {
     Encoding {
         range: (0, 1),
         variance,
-        unpadded: false,
+        space: Space::padded(params),
     }
 }
 
@@ -183,7 +184,7 @@ impl TfheSecretKey {
         for (poly, &bit) in words.chunks_exact_mut(params.n()).zip(bits) {
             poly[0] = m.mul(one, m.from_i64(2 * i64::from(bit) - 1));
         }
-        let encoding = encoding(params.noise().fresh());
+        let encoding = encoding(params, params.noise().fresh());
         Ok(EncryptedBits {
             words: self.encrypt_words(words, encoding, random)?.extract(0)?,
         })
@@ -233,7 +234,7 @@ impl TfheKeys {
     fn sign(&self, bits: &EncryptedBits) -> Result<EncryptedBits> {
         let params = self.session().params();
         let body = vec![eighth(params); params.n()];
-        let table = LookUpTable::from_body(self.session(), &body, (0, 1), (0, 1))?;
+        let table = LookUpTable::from_body(self.session(), &body, (0, 1), encoding(params, 0.0))?;
         // The margin is an eighth of a turn or more, which no set's half box exceeds: the check of
         // the look-up is on the safe side.
         Ok(EncryptedBits {

@@ -74,28 +74,56 @@ impl<'k> GgswEncryptor<'k> {
         bits: &[u8],
         random: &mut SecureRandom,
     ) -> Result<Vec<u64>> {
-        let (session, ring) = (self.secret.session(), self.secret.session().ring());
-        let (params, rows) = (session.params(), self.factors.shape().batch);
-        let masks = params.masks();
-        let mut a = ring.alloc(session.shape(bits.len() * rows * masks), Domain::Eval)?;
-        for i in 0..bits.len() {
-            let dst = a.view_mut().polys(i * rows * masks, rows * masks, 1)?;
-            expand_masks(session, dst, self.seed, first + i)?;
-        }
-        let mut body = (self.secret).errors(random, Purpose::KeyError, bits.len() * rows)?;
-        let of_mask = (0..masks).map(|c| a.view().polys(c, bits.len() * rows, masks));
-        let of_mask = of_mask.collect::<ringloom_ntt::Result<Vec<_>>>()?;
-        self.secret.add_products(&mut body, &of_mask)?;
+        let params = self.secret.session().params();
         // The bits as constant polynomials.
         let words = bits.iter().flat_map(|&b| vec![u64::from(b); params.n()]);
         let words = Zeroizing::new(words.collect::<Vec<_>>());
-        let bits = ring.upload_secret(session.shape(bits.len()), Domain::Eval, &words)?;
-        let count = bits.shape().batch;
+        let (session, ring) = (self.secret.session(), self.secret.session().ring());
+        let shape = session.shape(bits.len());
+        self.bodies_of(
+            first,
+            &ring.upload_secret(shape, Domain::Eval, &words)?,
+            random,
+        )
+    }
+
+    /// The same for polynomials of residues, `N` words each, in coefficients.
+    pub(super) fn bodies_of_polys(
+        &self,
+        first: usize,
+        words: &[u64],
+        random: &mut SecureRandom,
+    ) -> Result<Vec<u64>> {
+        let (session, ring) = (self.secret.session(), self.secret.session().ring());
+        let shape = session.shape(words.len() / session.params().n());
+        let mut messages = ring.upload_secret(shape, Domain::Coeff, words)?;
+        ring.ntt(&mut messages)?;
+        self.bodies_of(first, &messages, random)
+    }
+
+    fn bodies_of(
+        &self,
+        first: usize,
+        messages: &PolyBuf,
+        random: &mut SecureRandom,
+    ) -> Result<Vec<u64>> {
+        let (session, ring) = (self.secret.session(), self.secret.session().ring());
+        let (params, rows) = (session.params(), self.factors.shape().batch);
+        let (masks, count) = (params.masks(), messages.shape().batch);
+        let mut a = ring.alloc(session.shape(count * rows * masks), Domain::Eval)?;
+        for i in 0..count {
+            let dst = a.view_mut().polys(i * rows * masks, rows * masks, 1)?;
+            expand_masks(session, dst, self.seed, first + i)?;
+        }
+        let mut body = (self.secret).errors(random, Purpose::KeyError, count * rows)?;
+        let of_mask = (0..masks).map(|c| a.view().polys(c, count * rows, masks));
+        let of_mask = of_mask.collect::<ringloom_ntt::Result<Vec<_>>>()?;
+        self.secret.add_products(&mut body, &of_mask)?;
         for row in 0..rows {
             ring.submit(Cmd::Elementwise {
                 op: ElementwiseOp::MulAcc,
                 dst: body.view_mut().polys(row, count, rows)?,
-                a: Some(bits.view()),
+                a: Some(messages.view()),
                 b: Some(self.factors.poly(row)?),
             })?;
         }

@@ -6,7 +6,8 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Power, SeedLayout}
 use zeroize::Zeroizing;
 
 use super::{
-    lwe::{Encoding, LweBatch},
+    encoding::{Encoding, Space},
+    lwe::LweBatch,
     secret::TfheSecretKey,
     session::TfheSession,
 };
@@ -38,6 +39,20 @@ impl GlweBatch {
     /// Identity of the key.
     pub fn key_id(&self) -> KeyId {
         self.key_id
+    }
+
+    /// Moves the batch to a session of the same parameters on another device.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn to_session(&self, session: &TfheSession) -> Result<Self> {
+        session.check_params("GlweBatch::to_session", self.session.params())?;
+        Ok(Self {
+            session: session.clone(),
+            key_id: self.key_id,
+            buf: self.buf.to_ring(self.session.ring(), session.ring())?,
+            encoding: self.encoding,
+        })
     }
 
     /// The LWE ciphertexts of coefficient `index` of every phase, under the coefficients of the
@@ -109,8 +124,9 @@ impl TfheSecretKey {
             );
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, range, false)?;
-        let words = values.iter().map(|&v| params.encode(v)).collect();
+        let space = Space::padded(params);
+        let encoding = Encoding::fresh(op, params, values, range, space)?;
+        let words = values.iter().map(|&v| space.encode(params, v)).collect();
         self.encrypt_words(Zeroizing::new(words), encoding, random)
     }
 

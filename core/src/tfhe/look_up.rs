@@ -5,12 +5,21 @@ use std::{fmt, ops::RangeInclusive};
 use ringloom_ntt::poly::{Cmd, Domain, PolyBuf};
 
 use super::{
+    encoding::{Encoding, Space},
     glwe::GlweBatch,
-    lwe::{Encoding, LweBatch, SmallLweBatch},
+    lwe::{LweBatch, SmallLweBatch},
+    params::TfheParams,
     server_keys::TfheKeys,
     session::TfheSession,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    progress::{Progress, report},
+};
+
+/// Ciphertexts of a long batch between two reports: enough that reading the key once for them
+/// costs little.
+const AT_ONCE: usize = 64;
 
 /// A function on the integers of a range, as the accumulator of a blind rotation.
 pub struct LookUpTable {
@@ -18,7 +27,8 @@ pub struct LookUpTable {
     /// A GLWE ciphertext without masks: the table is public.
     buf: PolyBuf,
     inputs: (i64, i64),
-    outputs: (i64, i64),
+    /// Of the results; their variance is that of a look-up.
+    outputs: Encoding,
 }
 
 impl LookUpTable {
@@ -34,19 +44,62 @@ impl LookUpTable {
         inputs: RangeInclusive<i64>,
         f: impl Fn(i64) -> i64,
     ) -> Result<Self> {
-        let (op, params) = ("LookUpTable::new", session.params());
+        let space = Space::padded(session.params());
+        Self::into_space("LookUpTable::new", session, inputs, space, f)
+    }
+
+    /// The same with results that lie closer together, as messages of `output_bits` bits do: wider
+    /// sums of them fit, with less room for noise. Such sums are decrypted; the next look-up takes
+    /// values of the parameters' bits only.
+    ///
+    /// # Errors
+    /// As [`LookUpTable::new`]; [`Error::InvalidParams`] for more than 32 bits or fewer than the
+    /// parameters have.
+    pub fn with_output_bits(
+        session: &TfheSession,
+        inputs: RangeInclusive<i64>,
+        output_bits: u32,
+        f: impl Fn(i64) -> i64,
+    ) -> Result<Self> {
+        let op = "LookUpTable::with_output_bits";
+        let least = session.params().message_bits();
+        if !(least..=Space::MAX_BITS).contains(&output_bits) {
+            return Err(Error::InvalidParams {
+                op,
+                what: "results lie too far apart or too close together",
+                expected: format!("{least} to {} bits", Space::MAX_BITS),
+                got: output_bits.to_string(),
+                remedy: "choose bits of this range",
+            });
+        }
+        let space = Space {
+            bits: output_bits,
+            unpadded: false,
+        };
+        Self::into_space(op, session, inputs, space, f)
+    }
+
+    pub(super) fn into_space(
+        op: &'static str,
+        session: &TfheSession,
+        inputs: RangeInclusive<i64>,
+        space: Space,
+        f: impl Fn(i64) -> i64,
+    ) -> Result<Self> {
+        let params = session.params();
         let (low, high) = (*inputs.start(), *inputs.end());
         let ends = (i128::from(low), i128::from(high));
-        Encoding::new(op, "the range of inputs", params, ends, 0.0, false)?;
+        let padded = Space::padded(params);
+        Encoding::new(op, "the range of inputs", padded, ends, 0.0)?;
         let results: Vec<i64> = inputs.map(f).collect();
         let ends = (results.iter().min(), results.iter().max());
         let ends = (
             ends.0.map_or(0, |&v| i128::from(v)),
             ends.1.map_or(0, |&v| i128::from(v)),
         );
-        let outputs = Encoding::new(op, "the range of results", params, ends, 0.0, false)?.range;
+        let outputs = Encoding::new(op, "the range of results", space, ends, 0.0)?;
         let mut body = vec![0; params.n()];
-        fill(session, &results, low, &mut body);
+        fill(session, &results, low, space, &mut body);
         Self::from_body(session, &body, (low, high), outputs)
     }
 
@@ -71,10 +124,15 @@ impl LookUpTable {
         }
         let most = results.iter().map(|v| i128::from(*v).abs()).max();
         let most = most.unwrap_or(0);
-        let outputs = Encoding::new(op, "the range of results", params, (-most, most), 0.0, true)?;
+        let padded = Space::padded(params);
+        let space = Space {
+            unpadded: 2 * most >= padded.values(),
+            ..padded
+        };
+        let outputs = Encoding::new(op, "the range of results", space, (-most, most), 0.0)?;
         let mut body = vec![0; params.n()];
-        fill(session, &results, 0, &mut body);
-        Self::from_body(session, &body, (-half, half - 1), outputs.range)
+        fill(session, &results, 0, space, &mut body);
+        Self::from_body(session, &body, (-half, half - 1), outputs)
     }
 
     /// A table from the body of its accumulator.
@@ -82,7 +140,7 @@ impl LookUpTable {
         session: &TfheSession,
         body: &[u64],
         inputs: (i64, i64),
-        outputs: (i64, i64),
+        outputs: Encoding,
     ) -> Result<Self> {
         let params = session.params();
         let mut words = vec![0; params.masks() * params.n()];
@@ -103,29 +161,37 @@ impl LookUpTable {
 
     /// The range of the results.
     pub fn outputs(&self) -> RangeInclusive<i64> {
-        self.outputs.0..=self.outputs.1
+        self.outputs.range.0..=self.outputs.range.1
     }
 }
 
 /// The coefficients of a table of results for the inputs from `low` on.
-fn fill(session: &TfheSession, results: &[i64], low: i64, words: &mut [u64]) {
+fn fill(session: &TfheSession, results: &[i64], low: i64, space: Space, words: &mut [u64]) {
     let params = session.params();
-    let (n, m) = (params.n() as i64, params.ring_spec().modulus(0));
+    for (word, value) in words.iter_mut().zip(places(params, results, low)) {
+        *word = space.encode(params, value);
+    }
+}
+
+/// The same as integers: zero where no input leads.
+pub(super) fn places(params: &TfheParams, results: &[i64], low: i64) -> Vec<i64> {
+    let n = params.n() as i64;
+    let mut values = vec![0; params.n()];
     let run = n >> params.message_bits();
     for (i, &result) in results.iter().enumerate() {
-        let encoded = params.encode(result);
         // Coefficient `run * v` of the table meets value `v`; X^N = -1.
         let first = (low + i as i64) * run - run / 2;
         for place in first..first + run {
             let place = place.rem_euclid(2 * n);
-            let (at, word) = if place < n {
-                (place, encoded)
+            let (at, value) = if place < n {
+                (place, result)
             } else {
-                (place - n, m.neg(encoded))
+                (place - n, -result)
             };
-            words[at as usize] = word;
+            values[at as usize] = value;
         }
     }
+    values
 }
 
 impl TfheKeys {
@@ -141,6 +207,27 @@ impl TfheKeys {
     /// \[CGGI20\] section 4; the key-switch first, as in \[CJP21\].
     pub fn look_up(&self, batch: &LweBatch, table: &LookUpTable) -> Result<LweBatch> {
         self.bootstrap(&self.key_switch(batch)?, table)
+    }
+
+    /// The same for long batches: `progress` is called with the number of ciphertexts that are
+    /// done, and can stop the work.
+    ///
+    /// # Errors
+    /// As [`TfheKeys::look_up`]; [`Error::Cancelled`].
+    pub fn look_up_with(
+        &self,
+        batch: &LweBatch,
+        table: &LookUpTable,
+        progress: &mut Progress<'_>,
+    ) -> Result<LweBatch> {
+        let (op, total) = ("TfheKeys::look_up", batch.len());
+        let mut parts = Vec::with_capacity(total.div_ceil(AT_ONCE));
+        for first in (0..total).step_by(AT_ONCE) {
+            let count = AT_ONCE.min(total - first);
+            parts.push(self.look_up(&batch.slice(first, count)?, table)?);
+            report(op, progress, first + count, total)?;
+        }
+        LweBatch::concat(&parts.iter().collect::<Vec<_>>())
     }
 
     /// From the ring secret to the small one and to words modulo `2^32`.
@@ -210,9 +297,8 @@ impl TfheKeys {
             key_id: batch.key_id,
             buf: acc,
             encoding: Encoding {
-                range: table.outputs,
                 variance: params.noise().look_up(),
-                unpadded: table.outputs.1 - table.outputs.0 >= 1 << params.message_bits(),
+                ..table.outputs
             },
         })
     }
@@ -228,6 +314,14 @@ impl TfheKeys {
             });
         }
         let (params, noise) = (self.session().params(), self.session().params().noise());
+        if input.space.bits != params.message_bits() {
+            return Err(Error::MessageRange {
+                op,
+                what: "values that lie closer together than inputs of a look-up are",
+                expected: format!("{} bits", params.message_bits()),
+                got: format!("{} bits", input.space.bits),
+            });
+        }
         // The key-switch is in the variance already.
         let predicted = noise.log2_failure_of(input.variance - noise.key_switch());
         if predicted <= params.failure().log2() {
@@ -235,7 +329,7 @@ impl TfheKeys {
         }
         Err(Error::Precision {
             op,
-            what: "failure probability of a look-up",
+            what: "failure probability of a look-up".into(),
             limit: params.failure().log2().exp2(),
             predicted: predicted.exp2(),
         })
@@ -252,7 +346,7 @@ impl TfheKeys {
 
 impl fmt::Debug for LookUpTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ((low, high), (least, most)) = (self.inputs, self.outputs);
+        let ((low, high), (least, most)) = (self.inputs, self.outputs.range);
         write!(f, "LookUpTable({low}..={high} to {least}..={most})")
     }
 }

@@ -2,130 +2,18 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, IntMatrix, LWE_WORD_BITS, PolyBuf};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, IntMatrix, PolyBuf};
 use zeroize::Zeroizing;
 
-use super::{params::TfheParams, secret::TfheSecretKey, session::TfheSession};
+use super::{
+    encoding::{Encoding, Space, sums},
+    secret::TfheSecretKey,
+    session::TfheSession,
+};
 use crate::{
     error::{Error, Result},
     rlwe::{KeyId, SecureRandom},
 };
-
-/// How integers lie on the torus: a value `v` as `v / 2^(message_bits + 1)`, all of one batch in
-/// one range of at most `2^message_bits` values, so that half of the torus is padding; or of twice
-/// as many, without padding.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Encoding {
-    /// Least and largest value.
-    pub(super) range: (i64, i64),
-    /// Variance of the phase on the torus, as predicted.
-    pub(super) variance: f64,
-    /// Whether the range may take the whole torus.
-    pub(super) unpadded: bool,
-}
-
-impl Encoding {
-    /// Checks a range and a variance against the parameters.
-    pub(super) fn new(
-        op: &'static str,
-        what: &'static str,
-        params: &TfheParams,
-        (low, high): (i128, i128),
-        variance: f64,
-        unpadded: bool,
-    ) -> Result<Self> {
-        let most = (1i128 << (params.message_bits() + u32::from(unpadded))) - 1;
-        let fits = low <= high && high - low <= most;
-        match (i64::try_from(low), i64::try_from(high)) {
-            // Far from the ends of words, so that sums of a few do not wrap.
-            (Ok(l), Ok(h)) if fits && l.unsigned_abs().max(h.unsigned_abs()) < 1 << 40 => {
-                Ok(Self {
-                    range: (l, h),
-                    variance,
-                    unpadded,
-                })
-            }
-            _ => Err(Error::MessageRange {
-                op,
-                what,
-                expected: format!("a range of at most {} values", most + 1),
-                got: format!("{low} to {high}"),
-            }),
-        }
-    }
-
-    /// The encoding of fresh ciphertexts of values in a range.
-    pub(super) fn fresh(
-        op: &'static str,
-        params: &TfheParams,
-        values: &[i64],
-        range: RangeInclusive<i64>,
-        unpadded: bool,
-    ) -> Result<Self> {
-        let ends = (i128::from(*range.start()), i128::from(*range.end()));
-        let encoding = Self::new(op, "range", params, ends, params.noise().fresh(), unpadded)?;
-        match values.iter().find(|v| !range.contains(v)) {
-            None => Ok(encoding),
-            Some(_) => Err(Error::MessageRange {
-                op,
-                what: "a value",
-                expected: format!("{} to {}", range.start(), range.end()),
-                got: "one outside".into(),
-            }),
-        }
-    }
-
-    /// The nearest values of phases modulo `q`.
-    pub(super) fn decode(&self, params: &TfheParams, phases: &[u64]) -> Vec<i64> {
-        let q = u128::from(params.ring_spec().modulus(0).value());
-        let bits = params.message_bits() + 1;
-        let nearest = |x: u64| ((u128::from(x) << (bits + 1)) + q) / (2 * q);
-        phases
-            .iter()
-            .map(|&x| self.place(bits, nearest(x)))
-            .collect()
-    }
-
-    /// The nearest values of phases modulo `2^32`.
-    fn decode_small(&self, params: &TfheParams, phases: &[u32]) -> Vec<i64> {
-        let bits = params.message_bits() + 1;
-        let half = 1u64 << (LWE_WORD_BITS - bits - 1);
-        let nearest = |x: u32| (u64::from(x) + half) >> (LWE_WORD_BITS - bits);
-        let values = phases.iter().map(|&x| self.place(bits, nearest(x).into()));
-        values.collect()
-    }
-
-    /// The value whose residue modulo `2^bits` this is, with the range in the middle of those
-    /// that can be told apart.
-    fn place(&self, bits: u32, residue: u128) -> i64 {
-        let ((low, high), turn) = (self.range, 1i64 << bits);
-        let first = low - (turn - (high - low + 1)) / 2;
-        first + (residue as i64 - first).rem_euclid(turn)
-    }
-}
-
-/// The range of `matrix * x + offsets` for values `x` of a range, over all rows, and the largest
-/// squared 2-norm of a row.
-pub(super) fn sums(
-    matrix: &IntMatrix,
-    offsets: &[i64],
-    (low, high): (i64, i64),
-) -> ((i128, i128), f64) {
-    let (mut ends, mut norm) = ((i128::MAX, i128::MIN), 0f64);
-    for (row, &offset) in offsets.iter().enumerate() {
-        let (mut least, mut most) = (i128::from(offset), i128::from(offset));
-        let mut squares = 0f64;
-        for &w in matrix.row(row) {
-            let ends = [low, high].map(|v| i128::from(w) * i128::from(v));
-            least += ends[0].min(ends[1]);
-            most += ends[0].max(ends[1]);
-            squares += (w as f64).powi(2);
-        }
-        ends = (ends.0.min(least), ends.1.max(most));
-        norm = norm.max(squares);
-    }
-    (ends, norm)
-}
 
 /// LWE ciphertexts of integers on a device, modulo `q`, under the coefficients of the ring secret:
 /// what a client encrypts, what look-ups give, what linear algebra takes.
@@ -206,6 +94,63 @@ impl LweBatch {
         Ok(self.with_buf(self.session.ring().copy(&view)?, self.encoding))
     }
 
+    /// The ciphertexts of all batches, one batch after the other. The range is that of all.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for none; [`Error::KeyMismatch`], [`Error::ParamsMismatch`],
+    /// [`Error::MessageRange`] for batches that do not fit together; device failures.
+    pub fn concat(batches: &[&Self]) -> Result<Self> {
+        let op = "LweBatch::concat";
+        let Some((&first, rest)) = batches.split_first() else {
+            let (expected, got) = ("at least one batch".into(), "none".into());
+            return Err(Error::Shape { op, expected, got });
+        };
+        let mut encoding = first.encoding;
+        for &batch in rest {
+            first.check_fits(op, batch)?;
+            let (a, b) = (encoding, batch.encoding);
+            let (low, high) = (a.range.0.min(b.range.0), a.range.1.max(b.range.1));
+            let space = Space {
+                unpadded: a.space.unpadded && b.space.unpadded,
+                ..a.space
+            };
+            let ends = (low.into(), high.into());
+            let variance = a.variance.max(b.variance);
+            encoding = Encoding::new(op, "the range of all", space, ends, variance)?;
+        }
+        let (ring, lanes) = (first.session.ring(), first.session.params().lanes());
+        let total: usize = batches.iter().map(|batch| batch.len()).sum();
+        let mut buf = ring.alloc(first.session.shape(total * lanes), Domain::Coeff)?;
+        let mut at = 0;
+        for batch in batches {
+            let polys = batch.len() * lanes;
+            let dst = buf.view_mut().polys(at, polys, 1)?;
+            let src = batch.buf.view();
+            ring.submit(Cmd::Copy { dst, src })?;
+            at += polys;
+        }
+        Ok(first.with_buf(buf, encoding))
+    }
+
+    /// Whether another batch has this one's parameters, key and places of values.
+    fn check_fits(&self, op: &'static str, other: &Self) -> Result<()> {
+        self.session.check_params(op, other.session.params())?;
+        if other.key_id != self.key_id {
+            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
+            return Err(Error::KeyMismatch { op, expected, got });
+        }
+        let (a, b) = (self.encoding.space.bits, other.encoding.space.bits);
+        if a == b {
+            return Ok(());
+        }
+        Err(Error::MessageRange {
+            op,
+            what: "values that lie closer together",
+            expected: format!("{a} bits in both"),
+            got: format!("{b} bits"),
+        })
+    }
+
     /// `matrix * self`: one ciphertext for each row, from a batch with one for each column. The
     /// range follows from the entries and the range of the batch; the variance takes its
     /// ciphertexts for independent, as look-ups and fresh ciphertexts are.
@@ -214,7 +159,7 @@ impl LweBatch {
     /// [`Error::Shape`]; [`Error::MessageRange`] when a sum may leave the message space; device
     /// failures.
     pub fn mat_mul(&self, matrix: &IntMatrix) -> Result<Self> {
-        self.affine_as("LweBatch::mat_mul", matrix, &vec![0; matrix.rows()])
+        self.affine_as("LweBatch::mat_mul", matrix, &vec![0; matrix.rows()], 1)
     }
 
     /// `matrix * self + offsets`, with an offset for each row. As [`LweBatch::mat_mul`].
@@ -222,13 +167,30 @@ impl LweBatch {
     /// # Errors
     /// As [`LweBatch::mat_mul`].
     pub fn affine(&self, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
-        self.affine_as("LweBatch::affine", matrix, offsets)
+        self.affine_as("LweBatch::affine", matrix, offsets, 1)
     }
 
-    fn affine_as(&self, op: &'static str, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
-        if matrix.columns() != self.len() || matrix.rows() != offsets.len() {
+    /// `matrix * x + offsets` for every vector `x` of a batch that holds several, one after the
+    /// other: as many as its length says. As [`LweBatch::affine`].
+    ///
+    /// # Errors
+    /// As [`LweBatch::mat_mul`].
+    pub fn affine_each(&self, matrix: &IntMatrix, offsets: &[i64]) -> Result<Self> {
+        let count = (self.len() / matrix.columns()).max(1);
+        self.affine_as("LweBatch::affine_each", matrix, offsets, count)
+    }
+
+    fn affine_as(
+        &self,
+        op: &'static str,
+        matrix: &IntMatrix,
+        offsets: &[i64],
+        count: usize,
+    ) -> Result<Self> {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        if columns * count != self.len() || rows != offsets.len() {
             let (expected, got) = (
-                format!("{} columns, {} rows", self.len(), offsets.len()),
+                format!("{} columns, {} rows", self.len() / count, offsets.len()),
                 format!("{matrix:?}"),
             );
             return Err(Error::Shape { op, expected, got });
@@ -236,24 +198,29 @@ impl LweBatch {
         let (session, params) = (&self.session, self.session.params());
         let (ends, norm) = sums(matrix, offsets, self.encoding.range);
         let variance = norm * self.encoding.variance;
-        let encoding = Encoding::new(op, "a sum", params, ends, variance, self.encoding.unpadded)?;
+        let encoding = Encoding::new(op, "a sum", self.encoding.space, ends, variance)?;
         let (ring, lanes) = (session.ring(), params.lanes());
-        let mut buf = ring.alloc(session.shape(matrix.rows() * lanes), Domain::Coeff)?;
-        ring.submit(Cmd::ModMatMul {
-            dst: buf.view_mut(),
-            left: matrix.clone().into(),
-            src: self.buf.view(),
-            lanes,
-        })?;
+        let mut buf = ring.alloc(session.shape(count * rows * lanes), Domain::Coeff)?;
+        for i in 0..count {
+            let (width, height) = (columns * lanes, rows * lanes);
+            ring.submit(Cmd::ModMatMul {
+                dst: buf.view_mut().polys(i * height, height, 1)?,
+                left: matrix.clone().into(),
+                src: self.buf.view().polys(i * width, width, 1)?,
+                lanes,
+            })?;
+        }
         for (row, &offset) in offsets
             .iter()
             .enumerate()
             .filter(|(_, offset)| **offset != 0)
         {
             ring.submit(Cmd::OffsetLimbs {
-                dst: buf.view_mut().polys(row * lanes + lanes - 1, 1, 1)?,
+                dst: buf
+                    .view_mut()
+                    .polys(row * lanes + lanes - 1, count, rows * lanes)?,
                 src: None,
-                consts: [params.encode(offset)].into(),
+                consts: [encoding.space.encode(params, offset)].into(),
             })?;
         }
         Ok(self.with_buf(buf, encoding))
@@ -284,10 +251,7 @@ impl LweBatch {
         other: &Self,
         negate: bool,
     ) -> Result<Self> {
-        if other.key_id != self.key_id {
-            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
-            return Err(Error::KeyMismatch { op, expected, got });
-        }
+        self.check_fits(op, other)?;
         if other.len() != self.len() {
             let (expected, got) = (
                 format!("{} ciphertexts", self.len()),
@@ -306,8 +270,11 @@ impl LweBatch {
             i128::from(a.range.1) + i128::from(high),
         );
         let variance = (a.variance.sqrt() + b.variance.sqrt()).powi(2);
-        let unpadded = a.unpadded && b.unpadded;
-        let encoding = Encoding::new(op, "a sum", self.session.params(), ends, variance, unpadded)?;
+        let space = Space {
+            unpadded: a.space.unpadded && b.space.unpadded,
+            ..a.space
+        };
+        let encoding = Encoding::new(op, "a sum", space, ends, variance)?;
         let ring = self.session.ring();
         let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
         ring.submit(Cmd::Elementwise {
@@ -330,10 +297,9 @@ impl LweBatch {
         let encoding = Encoding::new(
             "LweBatch::scale",
             "a product",
-            params,
+            self.encoding.space,
             (ends[0].min(ends[1]), ends[0].max(ends[1])),
             self.encoding.variance * (factor as f64).powi(2),
-            self.encoding.unpadded,
         )?;
         let mut buf = ring.alloc(self.buf.shape(), Domain::Coeff)?;
         ring.submit(Cmd::ScaleLimbs {
@@ -341,6 +307,42 @@ impl LweBatch {
             src: Some(self.buf.view()),
             consts: [params.ring_spec().modulus(0).from_i64(factor)].into(),
         })?;
+        Ok(self.with_buf(buf, encoding))
+    }
+
+    /// `self + offsets`, with a number for each ciphertext.
+    ///
+    /// # Errors
+    /// [`Error::Shape`]; [`Error::MessageRange`]; device failures.
+    pub fn offset_each(&self, offsets: &[i64]) -> Result<Self> {
+        let (op, ring, params) = (
+            "LweBatch::offset_each",
+            self.session.ring(),
+            self.session.params(),
+        );
+        let ends = (offsets.iter().min(), offsets.iter().max());
+        let (Some(&least), Some(&most), true) = (ends.0, ends.1, offsets.len() == self.len())
+        else {
+            let expected = format!("{} offsets", self.len());
+            let got = offsets.len().to_string();
+            return Err(Error::Shape { op, expected, got });
+        };
+        let (low, high) = self.encoding.range;
+        let ends = (
+            i128::from(low) + i128::from(least),
+            i128::from(high) + i128::from(most),
+        );
+        let (space, variance) = (self.encoding.space, self.encoding.variance);
+        let encoding = Encoding::new(op, "a sum", space, ends, variance)?;
+        let mut buf = ring.copy(&self.buf.view())?;
+        let lanes = params.lanes();
+        for (i, &offset) in offsets.iter().enumerate().filter(|(_, o)| **o != 0) {
+            ring.submit(Cmd::OffsetLimbs {
+                dst: buf.view_mut().polys(i * lanes + lanes - 1, 1, 1)?,
+                src: None,
+                consts: [space.encode(params, offset)].into(),
+            })?;
+        }
         Ok(self.with_buf(buf, encoding))
     }
 
@@ -355,10 +357,9 @@ impl LweBatch {
         let encoding = Encoding::new(
             "LweBatch::offset",
             "a sum",
-            params,
+            self.encoding.space,
             (ends[0], ends[1]),
             self.encoding.variance,
-            self.encoding.unpadded,
         )?;
         let mut buf = ring.copy(&self.buf.view())?;
         // On all words of the body polynomial: those after the body have no meaning.
@@ -366,7 +367,7 @@ impl LweBatch {
         ring.submit(Cmd::OffsetLimbs {
             dst: buf.view_mut().polys(lanes - 1, count, lanes)?,
             src: None,
-            consts: [params.encode(constant)].into(),
+            consts: [encoding.space.encode(params, constant)].into(),
         })?;
         Ok(self.with_buf(buf, encoding))
     }
@@ -424,7 +425,7 @@ impl TfheSecretKey {
             let (expected, got) = ("at least one value".into(), "none".into());
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, range, false)?;
+        let encoding = Encoding::fresh(op, params, values, range, Space::padded(params))?;
         self.encrypt_encoded(values, encoding, random)
     }
 
@@ -444,7 +445,11 @@ impl TfheSecretKey {
             let (expected, got) = ("at least one value".into(), "none".into());
             return Err(Error::Shape { op, expected, got });
         }
-        let encoding = Encoding::fresh(op, params, values, -end..=end - 1, true)?;
+        let space = Space {
+            unpadded: true,
+            ..Space::padded(params)
+        };
+        let encoding = Encoding::fresh(op, params, values, -end..=end - 1, space)?;
         self.encrypt_encoded(values, encoding, random)
     }
 
@@ -457,7 +462,7 @@ impl TfheSecretKey {
         let params = self.session().params();
         let mut words = Zeroizing::new(vec![0; values.len() * params.n()]);
         for (poly, &value) in words.chunks_exact_mut(params.n()).zip(values) {
-            poly[0] = params.encode(value);
+            poly[0] = encoding.space.encode(params, value);
         }
         self.encrypt_words(words, encoding, random)?.extract(0)
     }
@@ -478,8 +483,7 @@ impl TfheSecretKey {
     /// As [`TfheSecretKey::decrypt`].
     pub fn decrypt_small(&self, batch: &SmallLweBatch) -> Result<Vec<i64>> {
         let phases = self.small_phases(batch)?;
-        let params = self.session().params();
-        Ok(batch.encoding.decode_small(params, &phases))
+        Ok(batch.encoding.decode_small(&phases))
     }
 
     /// The phases: messages with their noise. They depend on the secret.

@@ -10,8 +10,9 @@
 //! | [`LweBatch`] | encrypted integers, one ciphertext each: linear algebra |
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
-//! | [`LookUpTable`] | a function of small integers |
-//! | [`IntLayer`], [`IntNetwork`] | networks of small integers |
+//! | [`LookUpTable`], [`LookUpTables`] | a function of small integers; several, looked up together |
+//! | [`IntLayer`], [`IntNetwork`], [`IntServer`] | networks of small integers |
+//! | [`EncryptedIntNetwork`], [`EncryptedIntServer`] | the same with encrypted weights |
 //! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
 //!
 //! ```
@@ -40,11 +41,14 @@
 //! # Ok::<(), ringloom::Error>(())
 //! ```
 
+mod encoding;
+mod encrypted_network;
 mod gates;
 mod ggsw;
 mod glwe;
 mod look_up;
 mod lwe;
+mod many;
 #[cfg(test)]
 mod monte_carlo;
 mod network;
@@ -54,12 +58,15 @@ mod secret;
 mod server_keys;
 mod session;
 mod table;
+mod wire;
 
+pub use encrypted_network::{EncryptedIntNetwork, EncryptedIntServer};
 pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;
 pub use lwe::{LweBatch, SmallLweBatch};
-pub use network::{IntLayer, IntNetwork};
+pub use many::LookUpTables;
+pub use network::{IntLayer, IntNetwork, IntServer};
 pub use noise::NoiseModel;
 pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
 pub use ringloom_ntt::poly::IntMatrix;

@@ -5,15 +5,16 @@ use std::ops::RangeInclusive;
 use ringloom_ntt::poly::IntMatrix;
 
 use super::{
+    encoding::{Encoding, Space, sums},
     look_up::LookUpTable,
-    lwe::{Encoding, LweBatch, sums},
+    lwe::LweBatch,
     params::TfheParams,
     server_keys::TfheKeys,
     session::TfheSession,
 };
 use crate::{
     error::{Error, Result},
-    progress::{Progress, report},
+    progress::Progress,
 };
 
 /// `f(weights * x + bias)` on integers.
@@ -31,18 +32,66 @@ pub struct IntLayer {
 
 /// Layers whose sums are known to fit the message space, and whose look-ups are known to fail no
 /// more often than the parameters say.
-#[derive(Debug)]
+///
+/// Sums of the last layer need not fit what a look-up takes: the look-ups before it give values
+/// that lie closer together on the torus, as many more bits as these sums need.
+#[derive(Clone, Debug)]
 pub struct IntNetwork {
     params: TfheParams,
     inputs: (i64, i64),
     layers: Vec<Compiled>,
 }
 
-#[derive(Debug)]
-struct Compiled {
-    layer: IntLayer,
+#[derive(Clone, Debug)]
+pub(super) struct Compiled {
+    pub(super) layer: IntLayer,
     /// The range of the sums.
-    sums: (i64, i64),
+    pub(super) sums: (i64, i64),
+    /// Where the results of the look-up lie, or the sums without one.
+    pub(super) space: Space,
+}
+
+impl IntLayer {
+    /// The largest squared 2-norm of a row of weights.
+    pub(super) fn weights_norm(&self) -> f64 {
+        sums(&self.weights, &self.bias, (0, 0)).1
+    }
+}
+
+impl Compiled {
+    /// Where the sums lie.
+    pub(super) fn sum_space(&self, params: &TfheParams) -> Space {
+        match self.layer.activation {
+            Some(_) => Space::padded(params),
+            None => self.space,
+        }
+    }
+
+    /// Whether sums of this variance are looked up, or decrypted, without failing too often.
+    pub(super) fn check_noise(
+        &self,
+        op: &'static str,
+        params: &TfheParams,
+        variance: f64,
+    ) -> Result<()> {
+        let (noise, limit) = (params.noise(), params.failure().log2());
+        let (what, predicted) = match self.layer.activation {
+            Some(_) => ("a look-up", noise.log2_failure_of(variance)),
+            None => {
+                let predicted = noise.log2_decryption_failure(variance, self.space.bits);
+                ("decrypting a sum", predicted)
+            }
+        };
+        if predicted <= limit {
+            return Ok(());
+        }
+        Err(Error::Precision {
+            op,
+            what: format!("failure probability of {what} in layer {}", self.layer.name),
+            limit: limit.exp2(),
+            predicted: predicted.exp2(),
+        })
+    }
 }
 
 impl IntNetwork {
@@ -51,7 +100,7 @@ impl IntNetwork {
     /// # Errors
     /// [`Error::MessageRange`] for a layer whose sums or results may leave the message space,
     /// [`Error::Shape`] for layers that do not fit together, both with the layer's name;
-    /// [`Error::Precision`] for weights with too large a norm.
+    /// [`Error::Precision`] for weights with too large a norm, with the layer's name too.
     pub fn compile(
         params: &TfheParams,
         inputs: RangeInclusive<i64>,
@@ -59,10 +108,12 @@ impl IntNetwork {
     ) -> Result<Self> {
         let op = "IntNetwork::compile";
         let (noise, inputs) = (params.noise(), (*inputs.start(), *inputs.end()));
-        let (mut range, mut variance) = (inputs, noise.fresh());
+        let padded = Space::padded(params);
+        let (mut range, mut variance, mut space) = (inputs, noise.fresh(), padded);
         let mut width = None;
         let mut compiled = Vec::with_capacity(layers.len());
-        for layer in layers {
+        let mut layers = layers.into_iter().peekable();
+        while let Some(layer) = layers.next() {
             let (rows, columns) = (layer.weights.rows(), layer.weights.columns());
             let before = width.replace(rows).unwrap_or(columns);
             if columns != before || layer.bias.len() != rows {
@@ -76,19 +127,16 @@ impl IntNetwork {
             variance *= norm;
             let named = |error| within(error, &layer.name);
             let what = "a layer's sum";
-            let encoding = Encoding::new(op, what, params, ends, variance, false);
+            let encoding = Encoding::new(op, what, space, ends, variance);
             let sums = encoding.map_err(named)?.range;
             range = sums;
+            let mut done = Compiled {
+                layer: layer.clone(),
+                sums,
+                space,
+            };
+            done.check_noise(op, params, variance)?;
             if let Some(f) = layer.activation {
-                let predicted = noise.log2_failure_of(variance);
-                if predicted > params.failure().log2() {
-                    return Err(Error::Precision {
-                        op,
-                        what: "failure probability of a look-up",
-                        limit: params.failure().log2().exp2(),
-                        predicted: predicted.exp2(),
-                    });
-                }
                 let results: Vec<i128> = (sums.0..=sums.1).map(|v| f(v).into()).collect();
                 let ends = results
                     .iter()
@@ -96,16 +144,33 @@ impl IntNetwork {
                         (low.min(v), high.max(v))
                     });
                 let what = "a layer's result";
-                let encoding = Encoding::new(op, what, params, ends, 0.0, false);
+                let encoding = Encoding::new(op, what, padded, ends, 0.0);
                 (range, variance) = (encoding.map_err(named)?.range, noise.look_up());
+                let next = layers.peek();
+                let last = next.filter(|next| next.activation.is_none());
+                space = last.map_or(padded, |next| closer(padded, next, range));
+                done.space = space;
             }
-            compiled.push(Compiled { layer, sums });
+            compiled.push(done);
         }
         Ok(Self {
             params: params.clone(),
             inputs,
             layers: compiled,
         })
+    }
+
+    pub(super) fn params(&self) -> &TfheParams {
+        &self.params
+    }
+
+    /// Least and largest input.
+    pub(super) fn inputs(&self) -> (i64, i64) {
+        self.inputs
+    }
+
+    pub(super) fn layers(&self) -> &[Compiled] {
+        &self.layers
     }
 
     /// Look-ups of one input.
@@ -149,23 +214,83 @@ impl IntNetwork {
         Ok(x)
     }
 
-    /// The network on encrypted numbers: equal to [`IntNetwork::run_clear`], value for value.
-    /// `progress` is called after every layer.
+    /// Brings the tables to a device.
     ///
     /// # Errors
-    /// [`Error::ParamsMismatch`], [`Error::KeyMismatch`], [`Error::Shape`];
-    /// [`Error::MessageRange`] for a batch of a wider range than was compiled for;
-    /// [`Error::Cancelled`]; device failures.
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn load(&self, session: &TfheSession) -> Result<IntServer> {
+        let op = "IntNetwork::load";
+        session.check_params(op, &self.params)?;
+        let table = |compiled: &Compiled| {
+            let (low, high) = compiled.sums;
+            let table = |f| LookUpTable::into_space(op, session, low..=high, compiled.space, f);
+            compiled.layer.activation.map(table).transpose()
+        };
+        Ok(IntServer {
+            network: self.clone(),
+            tables: self.layers.iter().map(table).collect::<Result<_>>()?,
+        })
+    }
+
+    fn check_width(&self, op: &'static str, got: usize) -> Result<()> {
+        let columns = self.columns().unwrap_or(got);
+        if columns == got {
+            return Ok(());
+        }
+        let (expected, got) = (format!("{columns} inputs"), got.to_string());
+        Err(Error::Shape { op, expected, got })
+    }
+
+    /// Inputs of the first layer.
+    pub(super) fn columns(&self) -> Option<usize> {
+        self.layers
+            .first()
+            .map(|first| first.layer.weights.columns())
+    }
+}
+
+/// A network with its tables on a device.
+#[derive(Debug)]
+pub struct IntServer {
+    network: IntNetwork,
+    /// A table for every layer that has a look-up.
+    tables: Vec<Option<LookUpTable>>,
+}
+
+impl IntServer {
+    /// The network.
+    pub fn network(&self) -> &IntNetwork {
+        &self.network
+    }
+
+    /// The network on encrypted numbers: equal to [`IntNetwork::run_clear`], value for value. The
+    /// batch holds one input vector or several, one after the other; so do the results. All
+    /// vectors go through a layer together, and nothing moves to the device or from it.
+    ///
+    /// `progress` is called with the number of look-ups that are done, after some of them.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`], [`Error::KeyMismatch`]; [`Error::Shape`] for a batch that does
+    /// not hold whole vectors; [`Error::MessageRange`] for a batch of a wider range than was
+    /// compiled for; [`Error::Cancelled`]; device failures.
     pub fn run(
         &self,
         keys: &TfheKeys,
         x: &LweBatch,
         progress: &mut Progress<'_>,
     ) -> Result<LweBatch> {
-        let (op, session) = ("IntNetwork::run", keys.session());
-        session.check_params(op, &self.params)?;
-        self.check_width(op, x.len())?;
-        let ((low, high), range) = (self.inputs, x.range());
+        let (op, network) = ("IntServer::run", &self.network);
+        keys.session().check_params(op, &network.params)?;
+        let columns = network.columns().unwrap_or(x.len());
+        let count = x.len() / columns;
+        if count * columns != x.len() {
+            let (expected, got) = (
+                format!("a positive multiple of {columns} inputs"),
+                x.len().to_string(),
+            );
+            return Err(Error::Shape { op, expected, got });
+        }
+        let ((low, high), range) = (network.inputs, x.range());
         if *range.start() < low || *range.end() > high {
             return Err(Error::MessageRange {
                 op,
@@ -174,39 +299,38 @@ impl IntNetwork {
                 got: format!("{} to {}", range.start(), range.end()),
             });
         }
-        let mut x = x.slice(0, x.len())?;
-        for (i, compiled) in self.layers.iter().enumerate() {
-            x = compiled.run(session, keys, &x)?;
-            report(op, progress, i + 1, self.layers.len())?;
-        }
-        Ok(x)
-    }
-
-    fn check_width(&self, op: &'static str, got: usize) -> Result<()> {
-        match self.layers.first() {
-            Some(first) if first.layer.weights.columns() != got => {
-                let (expected, got) = (
-                    format!("{} inputs", first.layer.weights.columns()),
-                    got.to_string(),
-                );
-                Err(Error::Shape { op, expected, got })
+        let (mut before, total) = (0, network.look_ups() * count);
+        let mut result = None;
+        for (Compiled { layer, .. }, table) in network.layers.iter().zip(&self.tables) {
+            let x = result.as_ref().unwrap_or(x);
+            let mut y = x.affine_each(&layer.weights, &layer.bias)?;
+            if let Some(table) = table {
+                y = keys.look_up_with(&y, table, &mut |done, _| progress(before + done, total))?;
+                before += y.len();
             }
-            _ => Ok(()),
+            result = Some(y);
         }
+        // A network without layers is the identity.
+        result.map_or_else(|| x.slice(0, x.len()), Ok)
     }
 }
 
-impl Compiled {
-    fn run(&self, session: &TfheSession, keys: &TfheKeys, x: &LweBatch) -> Result<LweBatch> {
-        let sums = x.affine(&self.layer.weights, &self.layer.bias)?;
-        let Some(f) = self.layer.activation else {
-            return Ok(sums);
-        };
-        keys.look_up(
-            &sums,
-            &LookUpTable::new(session, self.sums.0..=self.sums.1, f)?,
-        )
+/// The space of values of `range` whose sums in `layer` are decrypted: that of look-ups if the sums
+/// fit it, otherwise with as few bits as they need on the whole torus.
+fn closer(padded: Space, layer: &IntLayer, range: (i64, i64)) -> Space {
+    if layer.bias.len() != layer.weights.rows() {
+        return padded; // refused when its turn comes
     }
+    let (ends, _) = sums(&layer.weights, &layer.bias, range);
+    let fits = |space: &Space| ends.1 - ends.0 < space.values();
+    if fits(&padded) {
+        return padded;
+    }
+    let spaces = (padded.bits..=Space::MAX_BITS).map(|bits| Space {
+        bits,
+        unpadded: true,
+    });
+    spaces.into_iter().find(fits).unwrap_or(padded)
 }
 
 /// An error that says which layer.

@@ -100,7 +100,13 @@ impl NoiseModel {
         log2_two_tails(half_box / self.decision(input).sqrt())
     }
 
-    /// The same for a linear combination of look-ups whose weights have the set's 2-norm.
+    /// Logarithm of the probability that a value whose phase has variance `variance` decrypts to
+    /// another, when values lie `2^-(bits + 1)` of a turn apart.
+    pub fn log2_decryption_failure(&self, variance: f64, bits: u32) -> f64 {
+        log2_two_tails((-f64::from(bits) - 2.0).exp2() / variance.sqrt())
+    }
+
+    /// [`NoiseModel::log2_failure_of`] for a linear combination of look-ups whose weights have the set's 2-norm.
     pub fn log2_failure(&self) -> f64 {
         let norm = f64::from(self.params.literal().norm);
         self.log2_failure_of(square(norm) * self.look_up())

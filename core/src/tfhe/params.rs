@@ -5,7 +5,13 @@ use std::{fmt, sync::Arc};
 use ringloom_ntt::poly::{DigitPlan, RingSpec, RotationPlan, lwe_width};
 
 use super::{noise::NoiseModel, table::TABLE};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    params::ParamsId,
+    serial::OVERHEAD,
+};
+
+const ID_CONTEXT: &str = "ringloom 2026 parameters: tfhe";
 
 /// The prime of every ring: `2^50 - 23 * 2^17 + 1`, the largest below `2^50` that is 1 modulo
 /// `2^17`.
@@ -245,6 +251,46 @@ impl TfheParams {
         lwe_width(self.lwe_dimension(), self.log_n())
     }
 
+    /// Identity of the numbers: what files are made for.
+    pub fn id(&self) -> ParamsId {
+        let (l, mut hash) = (&self.0.literal, blake3::Hasher::new_derive_key(ID_CONTEXT));
+        let digits = [l.mask_digits, l.body_digits, l.switch_digits];
+        let numbers = [
+            u64::from(l.message_bits),
+            u64::from(l.norm),
+            l.lwe_dimension as u64,
+            u64::from(l.lwe_noise_log),
+            l.masks as u64,
+            u64::from(l.log_n),
+            TFHE_PRIME,
+            self.0.failure as u64,
+        ];
+        let digits = digits
+            .iter()
+            .flat_map(|&(base, levels)| [base.into(), levels.into()]);
+        for number in numbers.into_iter().chain(digits) {
+            hash.update(&number.to_le_bytes());
+        }
+        ParamsId(*hash.finalize().as_bytes())
+    }
+
+    /// Bytes of a server's keys at rest, in their file.
+    pub fn key_bytes(&self) -> u64 {
+        let bits = u64::from(self.ring_spec().modulus(0).bits());
+        let bootstrap = (self.bootstrap_polys() * self.n()) as u64 * bits / 8;
+        bootstrap + 4 * self.switch_words() as u64 + 32 + OVERHEAD
+    }
+
+    /// Polynomials of a bootstrap key at rest: the rows' bodies.
+    pub(super) fn bootstrap_polys(&self) -> usize {
+        self.lwe_dimension() * self.rotation().row_count()
+    }
+
+    /// Words of a key-switch key at rest: the rows' bodies.
+    pub(super) fn switch_words(&self) -> usize {
+        self.big_dimension() * self.switch_digits().levels() as usize
+    }
+
     /// Shape of the blind rotation.
     pub fn rotation(&self) -> RotationPlan {
         self.0.rotation
@@ -258,14 +304,6 @@ impl TfheParams {
     /// Variances and failure probabilities.
     pub fn noise(&self) -> NoiseModel {
         NoiseModel::new(self)
-    }
-
-    /// The residue of `value * q / 2^(message_bits + 1)`, rounded: a message on the torus.
-    pub(crate) fn encode(&self, value: i64) -> u64 {
-        let m = self.0.ring_spec.modulus(0);
-        let steps = 1i128 << (self.message_bits() + 1);
-        let wide = 2 * i128::from(value) * i128::from(m.value()) + steps;
-        m.from_i128(wide.div_euclid(2 * steps))
     }
 }
 

@@ -46,10 +46,24 @@ impl SeededTfheKeys {
         self.key_id
     }
 
-    /// Size in bytes, with words of the ring packed to the width of the prime.
-    pub fn packed_bytes(&self) -> u64 {
-        let bits = u64::from(self.params.ring_spec().modulus(0).bits());
-        (self.bootstrap.len() as u64 * bits).div_ceil(8) + self.switch.len() as u64 * 4 + 32
+    /// Seed, bodies of the bootstrap key, bodies of the key-switch key.
+    pub(super) fn parts(&self) -> (&[u8; 32], &[u64], &[u32]) {
+        (&self.seed, &self.bootstrap, &self.switch)
+    }
+
+    /// Keys from [`SeededTfheKeys::parts`], whose lengths are those of the parameters.
+    pub(super) fn from_parts(
+        params: &TfheParams,
+        key_id: KeyId,
+        (seed, bootstrap, switch): ([u8; 32], Vec<u64>, Vec<u32>),
+    ) -> Self {
+        Self {
+            params: params.clone(),
+            key_id,
+            seed,
+            bootstrap,
+            switch,
+        }
     }
 
     /// The switch key's rows: masks from the seed, bodies.
@@ -87,8 +101,7 @@ impl TfheSecretKey {
         let (op, params) = ("TfheSecretKey::server_keys", self.session().params());
         let seed = random.bytes(Purpose::PublicSeed);
         let ggsw = GgswEncryptor::new(self, seed)?;
-        let words = params.lwe_dimension() * params.rotation().row_count() * params.n();
-        let mut bootstrap = Vec::with_capacity(words);
+        let mut bootstrap = Vec::with_capacity(params.bootstrap_polys() * params.n());
         for first in (0..params.lwe_dimension()).step_by(AT_ONCE) {
             let last = (first + AT_ONCE).min(params.lwe_dimension());
             let bits = &self.small_bits()[first..last];
@@ -109,8 +122,7 @@ impl TfheSecretKey {
     fn switch_bodies(&self, seed: [u8; 32], random: &mut SecureRandom) -> Vec<u32> {
         let params = self.session().params();
         let (digits, t) = (params.switch_digits(), params.literal().lwe_noise_log);
-        let count = params.big_dimension() * digits.levels() as usize;
-        let errors = random.uniform_errors(Purpose::KeyError, t, count);
+        let errors = random.uniform_errors(Purpose::KeyError, t, params.switch_words());
         let mut masks = SwitchMasks::new(seed, params.lwe_dimension());
         let factor = |level| 1u32 << DigitPlan::factor_log(digits, LWE_WORD_BITS, level);
         let rows = (self.ring_coeffs().iter())

@@ -7,6 +7,7 @@ use ringloom::{
     model::{Activation, CompileOptions, Linear, Program, Sequential},
     rlwe::SecureRandom,
     serial::{Decode, Encode, Security},
+    tfhe::{LweBatch, SeededTfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession},
 };
 use ringloom_ntt::reference::ReferenceDevice;
 
@@ -24,6 +25,48 @@ pub struct World {
     pub ciphertext: Ciphertext,
     pub vectors: EncryptedVectors,
     pub program: Program,
+    pub tfhe: Tfhe,
+}
+
+/// Encrypted integers and the keys to look them up. No security.
+pub struct Tfhe {
+    pub session: TfheSession,
+    pub secret: TfheSecretKey,
+    pub keys: SeededTfheKeys,
+    pub integers: LweBatch,
+}
+
+/// Integers that the golden batch holds, of a range of its own.
+pub const INTEGERS: [i64; 3] = [-1, 2, 0];
+
+impl Tfhe {
+    pub fn new(seed: u8) -> Self {
+        let literal = TfheLiteral {
+            message_bits: 2,
+            norm: 1,
+            lwe_dimension: 2,
+            lwe_noise_log: 4,
+            masks: 2,
+            log_n: 4,
+            mask_digits: (24, 1),
+            body_digits: (24, 1),
+            switch_digits: (6, 2),
+        };
+        let params = TfheParams::insecure_toy(&literal).unwrap();
+        let session = TfheSession::new(&params, &ReferenceDevice::new()).unwrap();
+        let mut random = SecureRandom::insecure_from_seed([seed; 32]);
+        let secret = TfheSecretKey::generate_with(&session, &mut random).unwrap();
+        let keys = secret
+            .server_keys_with(&mut random, &mut ringloom::no_progress)
+            .unwrap();
+        let integers = secret.encrypt_with(&INTEGERS, -1..=2, &mut random).unwrap();
+        Self {
+            session,
+            secret,
+            keys,
+            integers,
+        }
+    }
 }
 
 /// Decodes under a limit and encodes again.
@@ -104,6 +147,7 @@ impl World {
             ciphertext,
             vectors,
             program,
+            tfhe: Tfhe::new(seed),
         }
     }
 
@@ -117,6 +161,16 @@ impl World {
             frame("vectors.rlc", &self.vectors, session),
             frame("program.rlp", &self.program, any),
             frame("public_program.rlp", self.program.public(), any),
+            frame(
+                "tfhe_seeded_keys.rlk",
+                &self.tfhe.keys,
+                self.tfhe.session.params(),
+            ),
+            frame(
+                "tfhe_ciphertext.rlc",
+                &self.tfhe.integers,
+                &self.tfhe.session,
+            ),
         ]
     }
 }

@@ -1,12 +1,14 @@
 //! Encrypted integers: look-ups, linear algebra, gates, and what is refused.
 
+mod networks;
+
 use std::ops::ControlFlow;
 
 use ringloom::{
     Error, open_device,
     rlwe::SecureRandom,
     tfhe::{
-        EncryptedBits, Failure, Gate, IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch,
+        EncryptedBits, Failure, Gate, IntMatrix, LookUpTable, LookUpTables, LweBatch,
         SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
     },
 };
@@ -22,6 +24,13 @@ const TOY: TfheLiteral = TfheLiteral {
     mask_digits: (24, 1),
     body_digits: (24, 1),
     switch_digits: (4, 4),
+};
+
+/// Messages of 4 bits; no security.
+const TOY_FOUR: TfheLiteral = TfheLiteral {
+    message_bits: 4,
+    log_n: 9,
+    ..TOY
 };
 
 /// Two masks, two digits, one for the body.
@@ -96,12 +105,13 @@ fn every_value(params: &TfheParams) {
 
 #[test]
 fn toy_sets_look_up_every_value() {
-    for literal in [TOY, TOY_TWO] {
+    for literal in [TOY, TOY_TWO, TOY_FOUR] {
         every_value(&TfheParams::insecure_toy(&literal).unwrap());
     }
 }
 
 #[test]
+#[ignore = "full size; make test-long"]
 fn sets_of_2_to_4_bits_look_up_every_value() {
     for bits in 2..=4 {
         every_value(&TfheParams::new(bits, Failure::Below128).unwrap());
@@ -128,8 +138,7 @@ fn sets_of_5_and_6_bits_look_up_values() {
 
 #[test]
 fn linear_algebra_between_look_ups() {
-    let params = TfheParams::new(4, Failure::Below128).unwrap();
-    let mut party = Party::new(&params, 4);
+    let mut party = Party::toy(&TOY_FOUR);
     let x = party.encrypt(&[-2, 1, 0, 2], -2..=2);
     let relu = LookUpTable::new(&party.session, -8..=7, |v| v.clamp(0, 3)).unwrap();
     let weights = matrix(2, 4, vec![1, -1, 1, 0, 0, 2, -1, 0]);
@@ -329,15 +338,16 @@ fn foreign_keys_and_parameters_are_refused() {
 /// The noise of what goes in counts: too large a norm is refused before it can fail.
 #[test]
 fn norms_that_would_fail_are_refused() {
-    let params = TfheParams::new(4, Failure::Below128).unwrap();
-    let mut party = Party::new(&params, 5);
+    let mut party = Party::toy(&TOY_FOUR);
     let x = party.encrypt(&[0, 0], 0..=0);
     let zero = LookUpTable::new(&party.session, 0..=1, |_| 0).unwrap();
     let y = party.keys.look_up(&x, &zero).unwrap();
-    for (weight, fits) in [(7, true), (8, false)] {
-        // The norm is the weight times the root of two; the set's limit is 10.0.
-        let sum = y.mat_mul(&matrix(1, 2, vec![weight; 2])).unwrap();
-        let got = party.keys.look_up(&sum, &zero);
+    // The norm is the weight times the root of two.
+    let largest = party.session.params().noise().largest_norm();
+    let weight = (largest / 2f64.sqrt()) as i64;
+    for (weight, fits) in [(weight, true), (weight + 1, false)] {
+        let weights = IntMatrix::new((1, 2), 1 << 20, vec![weight; 2]).unwrap();
+        let got = party.keys.look_up(&y.mat_mul(&weights).unwrap(), &zero);
         match (fits, got) {
             (true, Ok(got)) => assert_eq!(party.secret.decrypt(&got).unwrap(), [0]),
             (false, Err(Error::Precision { .. })) => {}
@@ -358,39 +368,42 @@ fn secrets_are_not_printed() {
 
 #[test]
 fn gates_follow_their_truth_tables() {
-    let gates = TfheParams::new(1, Failure::Below128).unwrap();
-    for params in [gates, TfheParams::insecure_toy(&TOY).unwrap()] {
-        let mut party = Party::new(&params, 6);
-        let (a, b) = ([false, false, true, true], [false, true, false, true]);
-        let mut encrypt = |bits| {
-            (party.secret)
-                .encrypt_bits_with(bits, &mut party.random)
-                .unwrap()
-        };
-        let (x, y) = (encrypt(&a), encrypt(&b));
-        assert_eq!(
-            party.secret.decrypt_bits(&x.not().unwrap()).unwrap(),
-            a.map(|a| !a)
-        );
-        let secure = party.session.params().name() == "p1";
-        for gate in Gate::ALL {
-            if secure && !matches!(gate, Gate::And | Gate::Xor) {
-                continue;
-            }
-            let got = party.keys.gate(gate, &x, &y).unwrap();
-            let want: Vec<bool> = a.iter().zip(&b).map(|(&a, &b)| gate.clear(a, b)).collect();
-            assert_eq!(party.secret.decrypt_bits(&got).unwrap(), want, "{gate:?}");
-        }
-        let other = party.keys.gate(Gate::Xor, &x, &y).unwrap();
-        let got = party.keys.mux(&other, &x, &y).unwrap();
-        assert_eq!(
-            party.secret.decrypt_bits(&got).unwrap(),
-            [false, false, true, true]
-        );
-        let three = encrypt_three(&mut party);
-        let refused = party.keys.gate(Gate::And, &x, &three);
-        assert!(matches!(refused, Err(Error::Shape { .. })));
+    truth_tables(&TfheParams::insecure_toy(&TOY).unwrap());
+}
+
+#[test]
+#[ignore = "full size; make test-long"]
+fn gates_of_the_set_for_them_follow_their_truth_tables() {
+    truth_tables(&TfheParams::new(1, Failure::Below128).unwrap());
+}
+
+fn truth_tables(params: &TfheParams) {
+    let mut party = Party::new(params, 6);
+    let (a, b) = ([false, false, true, true], [false, true, false, true]);
+    let mut encrypt = |bits| {
+        (party.secret)
+            .encrypt_bits_with(bits, &mut party.random)
+            .unwrap()
+    };
+    let (x, y) = (encrypt(&a), encrypt(&b));
+    assert_eq!(
+        party.secret.decrypt_bits(&x.not().unwrap()).unwrap(),
+        a.map(|a| !a)
+    );
+    for gate in Gate::ALL {
+        let got = party.keys.gate(gate, &x, &y).unwrap();
+        let want: Vec<bool> = a.iter().zip(&b).map(|(&a, &b)| gate.clear(a, b)).collect();
+        assert_eq!(party.secret.decrypt_bits(&got).unwrap(), want, "{gate:?}");
     }
+    let other = party.keys.gate(Gate::Xor, &x, &y).unwrap();
+    let got = party.keys.mux(&other, &x, &y).unwrap();
+    assert_eq!(
+        party.secret.decrypt_bits(&got).unwrap(),
+        [false, false, true, true]
+    );
+    let three = encrypt_three(&mut party);
+    let refused = party.keys.gate(Gate::And, &x, &three);
+    assert!(matches!(refused, Err(Error::Shape { .. })));
 }
 
 fn encrypt_three(party: &mut Party) -> EncryptedBits {
@@ -422,93 +435,67 @@ fn tables_without_padding_are_negacyclic() {
     assert!(matches!(beyond, Err(Error::MessageRange { .. })));
 }
 
-/// Two layers of 4-bit numbers with ternary weights: a hidden ReLU, and sums.
-fn layers() -> Vec<IntLayer> {
-    let entries = |count: usize, step: usize| -> Vec<i64> {
-        let entry = |i: usize| [1, 0, -1, 1, 0, 0, -1, 1][(i * step + i / 7) % 8];
-        (0..count).map(entry).collect()
-    };
-    vec![
-        IntLayer {
-            name: "hidden".into(),
-            weights: matrix(4, 10, entries(40, 3)),
-            bias: vec![0, 1, -1, 1],
-            activation: Some(|v| v.clamp(0, 3)),
-        },
-        IntLayer {
-            name: "scores".into(),
-            weights: matrix(3, 4, vec![1, -1, 0, 1, 0, 1, 1, -1, -1, 0, 1, 0]),
-            bias: vec![0, 2, 0],
-            activation: None,
-        },
-    ]
-}
-
 #[test]
-fn networks_equal_the_clear_ones_value_for_value() {
-    let params = TfheParams::new(4, Failure::Below128).unwrap();
-    let mut party = Party::new(&params, 7);
-    let network = IntNetwork::compile(&params, 0..=1, layers()).unwrap();
-    assert_eq!(network.look_ups(), 4);
-    assert_eq!(network.log2_failure(), -126.0);
-    let mut seen = Vec::new();
-    for image in [0b11_0101_0011u32, 0b00_1111_0000, 0b11_1111_1111] {
-        let pixels: Vec<i64> = (0..10).map(|i| i64::from(image >> i & 1)).collect();
-        let x = party.encrypt(&pixels, 0..=1);
-        let (before, mut steps) = (party.session.ring().stats(), 0);
-        let y = network.run(&party.keys, &x, &mut |done, total| {
-            steps += 1;
-            assert_eq!((done, total), (steps, 2));
-            ControlFlow::Continue(())
-        });
-        // Nothing but the table goes to the device, nothing comes back.
+fn several_tables_from_one_rotation() {
+    for literal in [TOY, TOY_TWO] {
+        let mut party = Party::toy(&literal);
+        let values: Vec<i64> = (-4..=3).collect();
+        let x = party.encrypt(&values, -4..=3);
+        let functions: [&dyn Fn(i64) -> i64; 4] =
+            [&|v| v.max(0), &|v| (v * v * 5 + 1) % 8, &|_| 3, &|v| {
+                i64::from(v < 0) - 1
+            }];
+        let tables = LookUpTables::new(&party.session, -4..=3, &functions).unwrap();
+        let before = party.session.ring().stats();
+        let got = party.keys.look_up_many(&x, &tables).unwrap();
         let after = party.session.ring().stats();
-        assert_eq!(after.bytes_d2h, before.bytes_d2h);
-        let table = params.lanes() * params.n() * 8;
-        assert_eq!(after.bytes_h2d, before.bytes_h2d + table as u64);
-        let want = network.run_clear(&pixels).unwrap();
-        assert_eq!(party.secret.decrypt(&y.unwrap()).unwrap(), want);
-        seen.push(want);
+        assert_eq!(after.bytes_h2d, before.bytes_h2d);
+        assert_eq!((got.len(), tables.len()), (4, 4));
+        let mut ranges = Vec::new();
+        for (f, got) in functions.iter().zip(&got) {
+            let want: Vec<i64> = values.iter().map(|&v| f(v)).collect();
+            assert_eq!(party.secret.decrypt(got).unwrap(), want);
+            ranges.push(got.range());
+        }
+        assert_eq!(ranges[0], 0..=3);
+        // The noise follows the steps of the table, and may be looked up again.
+        let noise = party.session.params().noise().look_up();
+        assert!(got[0].variance() > 3.0 * noise && got[0].variance() < 30.0 * noise);
+        let relu = LookUpTable::new(&party.session, 0..=3, |v| 3 - v).unwrap();
+        let again = party.keys.look_up(&got[0], &relu).unwrap();
+        let want: Vec<i64> = values.iter().map(|&v| 3 - v.max(0)).collect();
+        assert_eq!(party.secret.decrypt(&again).unwrap(), want);
     }
-    seen.dedup();
-    assert_eq!(seen.len(), 3, "different images, different scores");
-    let x = party.encrypt(&[0; 10], 0..=1);
-    let stopped = network.run(&party.keys, &x, &mut |_, _| ControlFlow::Break(()));
-    assert!(matches!(stopped, Err(Error::Cancelled { .. })));
-    let narrow = party.encrypt(&[0; 9], 0..=1);
-    let refused = network.run(&party.keys, &narrow, &mut |_, _| ControlFlow::Continue(()));
-    assert!(matches!(refused, Err(Error::Shape { .. })));
-    let wide = party.encrypt(&[0; 10], 0..=2);
-    let refused = network.run(&party.keys, &wide, &mut |_, _| ControlFlow::Continue(()));
-    assert!(matches!(refused, Err(Error::MessageRange { .. })));
-    assert!(network.run_clear(&[2; 10]).is_err());
+    let party = Party::toy(&TOY);
+    let tables = |range, f: &dyn Fn(i64) -> i64| LookUpTables::new(&party.session, range, &[f]);
+    let none = LookUpTables::new(&party.session, 0..=7, &[]);
+    assert!(matches!(none, Err(Error::Shape { .. })));
+    for refused in [tables(0..=8, &|v| v), tables(0..=7, &|v| 2 * v)] {
+        assert!(matches!(refused, Err(Error::MessageRange { .. })));
+    }
+    // A step of the padded torus is larger than what a table far from zero needs.
+    let far = tables(0..=7, &|v| v + (1 << 20));
+    assert!(matches!(far, Err(Error::Precision { .. })), "{far:?}");
 }
 
+/// Results that lie closer together have room for wider sums.
 #[test]
-fn networks_that_overflow_are_refused_with_the_layer() {
-    let params = TfheParams::new(4, Failure::Below128).unwrap();
-    let refused = |range, layers| {
-        let error = IntNetwork::compile(&params, range, layers).expect_err("refused");
-        error.to_string()
-    };
-    let text = refused(0..=3, layers());
-    assert!(
-        text.contains("layer hidden") && text.contains("a layer's sum"),
-        "{text}"
-    );
-    let mut wide = layers();
-    wide[0].activation = Some(|v| 5 * v);
-    let text = refused(0..=1, wide);
-    assert!(
-        text.contains("layer hidden") && text.contains("a layer's result"),
-        "{text}"
-    );
-    let mut wide = layers();
-    wide[1].weights = matrix(3, 4, vec![16; 12]);
-    assert!(refused(0..=1, wide).contains("layer scores"));
-    let mut loud = layers();
-    loud[1].weights = matrix(3, 4, vec![0; 12]);
-    loud.remove(0);
-    loud[0].bias.pop();
-    assert!(refused(0..=1, loud).contains("layer scores"));
+fn tables_give_more_bits_than_they_take() {
+    let mut party = Party::toy(&TOY);
+    let x = party.encrypt(&[0, 3, 7], 0..=7);
+    let wide = LookUpTable::with_output_bits(&party.session, 0..=7, 6, |v| 9 * v - 63).unwrap();
+    let y = party.keys.look_up(&x, &wide).unwrap();
+    assert_eq!(party.secret.decrypt(&y).unwrap(), [-63, -36, 0]);
+    let y = y.offset(40).unwrap();
+    assert_eq!(party.secret.decrypt(&y).unwrap(), [-23, 4, 40]);
+    let table = |bits| LookUpTable::with_output_bits(&party.session, 0..=7, bits, |v| v);
+    for bits in [2, 33] {
+        assert!(matches!(table(bits), Err(Error::InvalidParams { .. })));
+    }
+    for result in [x.add(&y), LweBatch::concat(&[&x, &y])] {
+        assert!(matches!(result, Err(Error::MessageRange { .. })));
+    }
+    assert!(matches!(LweBatch::concat(&[]), Err(Error::Shape { .. })));
+    let both = LweBatch::concat(&[&x, &x.slice(1, 1).unwrap()]).unwrap();
+    assert_eq!(party.secret.decrypt(&both).unwrap(), [0, 3, 7, 3]);
 }
