@@ -9,12 +9,19 @@ fn main() {
     rtl();
 }
 
-/// One library with the kernels for every number of butterflies; names carry the number.
+/// Kernels that are built: name, width of words, butterflies.
 #[cfg(feature = "csim")]
 fn csim() {
     println!("cargo::rerun-if-changed=hls");
     println!("cargo::rerun-if-changed=vitis/tops.cpp");
-    for p in [4, 8, 16, 32] {
+    let all = [
+        ("p4", 50, 4),
+        ("p8", 50, 8),
+        ("p16", 50, 16),
+        ("p32", 50, 32),
+        ("w32p8", 32, 8),
+    ];
+    for (id, bits, p) in all {
         let mut build = cc::Build::new();
         build
             .cpp(true)
@@ -26,14 +33,16 @@ fn csim() {
             .opt_level(3)
             .define("NDEBUG", None)
             .define("RINGLOOM_P", p.to_string().as_str())
-            .define("ringloom", format!("ringloom_p{p}").as_str())
+            .define("RINGLOOM_WORD_BITS", bits.to_string().as_str())
+            .define("RINGLOOM_ID", id)
+            .define("ringloom", format!("ringloom_{id}").as_str())
             .include("hls/include")
             .include("hls/shim")
             .file("hls/csim/csim.cpp");
-        if p == 8 {
+        if id == "p8" {
             build.file("vitis/tops.cpp"); // nobody calls them here; they must compile
         }
-        build.compile(&format!("ringloom_csim_p{p}"));
+        build.compile(&format!("ringloom_csim_{id}"));
     }
 }
 
@@ -42,7 +51,11 @@ fn csim() {
 #[cfg(feature = "rtl")]
 fn rtl() {
     use std::process::Command;
-    println!("cargo::rerun-if-changed=rtl");
+    const SOURCES: [&str; 3] = ["mulmod", "butterfly", "core"];
+    println!("cargo::rerun-if-changed=rtl/sim.cpp");
+    for file in SOURCES {
+        println!("cargo::rerun-if-changed=rtl/ringloom_{file}.sv");
+    }
     let getenv = ["--getenv", "VERILATOR_ROOT"];
     let Ok(root) = Command::new("verilator").args(getenv).output() else {
         println!("cargo::warning=verilator is not installed: fpga-rtl is left out");
@@ -51,11 +64,14 @@ fn rtl() {
     let root = String::from_utf8_lossy(&root.stdout).trim().to_owned();
     let out = std::env::var("OUT_DIR").expect("cargo sets it");
     // The last one does not wait for its pipeline between stages: tests expect to find out.
-    let models: [(&str, &[&str]); 4] = [
-        ("p4", &["-GP=4"]),
-        ("p8", &["-GP=8"]),
-        ("p16", &["-GP=16"]),
-        ("faulty", &["-GP=16", "-GDRAIN=1"]),
+    let narrow: &[&str] = &["-GP=8", "-GW=32", "-GSTEP=16", "-GROUNDS=2"];
+    let models: [(&str, u32, &[&str]); 6] = [
+        ("p4", 50, &["-GP=4"]),
+        ("p8", 50, &["-GP=8"]),
+        ("p16", 50, &["-GP=16"]),
+        ("p32", 50, &["-GP=32"]),
+        ("w32p8", 32, narrow),
+        ("faulty", 50, &["-GP=16", "-GDRAIN=1"]),
     ];
     let include = format!("{root}/include");
     let mut runtime = cc::Build::new();
@@ -63,7 +79,7 @@ fn rtl() {
     runtime
         .include(&include)
         .include(format!("{include}/vltstd"));
-    for (id, parameters) in models {
+    for (id, bits, parameters) in models {
         let (class, folder) = (format!("Vcore_{id}"), format!("{out}/rtl_{id}"));
         let _ = std::fs::remove_dir_all(&folder);
         let mut verilator = Command::new("verilator");
@@ -73,7 +89,7 @@ fn rtl() {
             .args(["--top-module", "ringloom_core", "--prefix", &class])
             .args(["--Mdir", &folder])
             .args(parameters);
-        for file in ["mulmod", "butterfly", "core"] {
+        for file in SOURCES {
             verilator.arg(format!("rtl/ringloom_{file}.sv"));
         }
         let status = verilator.status();
@@ -85,6 +101,7 @@ fn rtl() {
         build
             .include(&folder)
             .define("RINGLOOM_ID", id)
+            .define("RINGLOOM_WORD_BITS", bits.to_string().as_str())
             .define("RINGLOOM_MODEL", class.as_str())
             .define("RINGLOOM_MODEL_HEADER", format!("\"{class}.h\"").as_str())
             .file("rtl/sim.cpp");

@@ -11,6 +11,7 @@ python=.venv/bin/python
 "$python" scripts/check_imports.py
 "$python" scripts/test_check_references.py --quiet
 "$python" scripts/check_references.py
+"$python" fpga/vitis/test_collect.py --quiet
 # Known answers are what their generator writes.
 answers=$(mktemp -d)
 trap 'rm -rf "$answers"' EXIT

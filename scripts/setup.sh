@@ -55,6 +55,10 @@ done
 libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p)
 [[ $libraries == *libOpenCL.so.1* ]] || missing+=(ocl-icd-libopencl1)
 [[ $libraries == *libpocl.so* ]] || missing+=(pocl-opencl-icd)
+# AMD's driver, for a test without a card. Only Debian and its relatives have a package; the test says so elsewhere.
+if [[ $libraries != *libxrt_coreutil.so.2* ]] && apt-cache show libxrt1 >/dev/null 2>&1; then
+    missing+=(libxrt1)
+fi
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 
 # 4. Python packages: the names from pyproject.toml, the versions from constraints.txt.

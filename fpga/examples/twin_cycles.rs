@@ -3,7 +3,7 @@
 
 use ringloom_fpga::{
     FpgaDevice,
-    layout::{MAX_LOG_N, MIN_LOG_N},
+    layout::{MAX_LOG_N, MIN_LOG_N, Words},
     schedule::cycle_model,
 };
 use ringloom_ntt::{
@@ -15,7 +15,7 @@ use ringloom_ntt::{
 #[allow(clippy::print_stdout)] // its purpose
 fn main() -> Result<()> {
     let spec = RingSpec::new(MAX_LOG_N, &primes_below(50, 1 << 17, 1)?)?;
-    for butterflies in [4, 8, 16] {
+    for butterflies in [4, 8, 16, 32] {
         let device = FpgaDevice::builder().butterflies(butterflies).rtl()?;
         let ring = Ring::new(&device, &spec)?;
         for log_n in MIN_LOG_N..=MAX_LOG_N {
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
             let mut buf = ring.upload(shape, Domain::Coeff, &vec![1; shape.words()])?;
             ring.ntt(&mut buf)?;
             let cycles = device.counters().cycles - before;
-            assert_eq!(cycles, cycle_model(log_n, butterflies));
+            assert_eq!(cycles, cycle_model(log_n, butterflies, Words::WIDE));
             println!(r#"{{"log_n": {log_n}, "P": {butterflies}, "cycles": {cycles}}}"#);
         }
     }

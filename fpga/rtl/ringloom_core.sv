@@ -51,6 +51,15 @@ module ringloom_core #(
         end
     endfunction
 
+    // v mod B, as a table: no divider.
+    function [2:0] mod_b(input [4:0] v);
+        integer k;
+        begin
+            mod_b = 0;
+            for (k = 0; k < 32; k = k + 1) if (v == k) mod_b = k % B;
+        end
+    endfunction
+
     wire [LOG_MAX:0] n = 1 << log_n;
     wire [LOG_MAX-1:0] last_cycle = (n >> B) - 1'b1, last_beat = (n >> 3) - 1'b1;
     wire last_stage = inverse ? stage + 1'b1 == log_n : stage == 0;
@@ -73,7 +82,7 @@ module ringloom_core #(
                     count <= 0;
                     drain <= 0;
                     stage <= inverse ? 0 : log_n - 1'b1;
-                    digit <= inverse ? 0 : (log_n - 1) % B;
+                    digit <= inverse ? 0 : mod_b(log_n - 1'b1);
                     if (op == 2) cycles <= 0;
                 end
                 TWIDDLES, LOAD:
@@ -261,13 +270,25 @@ module ringloom_core #(
     generate
         for (g = 0; g < P; g = g + 1) begin : butterflies
             reg [W-1:0] x, y, w, w_1;
-            wire [B-1:0] low = ((g >> lane_bit[3]) << (lane_bit[3] + 1)) | (g & ((1 << lane_bit[3]) - 1));
-            wire [B-1:0] high = low | (1 << lane_bit[3]);
             wire [B-2:0] choice = first[2] | (spread_by[2] == 31 ? 0 : g >> spread_by[2]);
+            wire [W-1:0] chosen;
+            ringloom_select #(
+                .W(W),
+                .LOG(B - 1)
+            ) select (
+                .words(twiddles),
+                .index(choice),
+                .word(chosen)
+            );
+            // For each place of the bit, lanes are fixed: a multiplexer of B words, no offsets.
+            integer at;
             always @(posedge clk) begin
-                x <= lanes[W*low+:W];
-                y <= lanes[W*high+:W];
-                w_1 <= twiddles[W*choice+:W];
+                for (at = 0; at < B; at = at + 1)
+                    if (lane_bit[3] == at) begin
+                        x <= lanes[W*(((g>>at)<<(at+1))|(g&((1<<at)-1)))+:W];
+                        y <= lanes[W*((((g>>at)*2+1)<<at)|(g&((1<<at)-1)))+:W];
+                    end
+                w_1 <= chosen;
                 w <= w_1;
             end
             ringloom_butterfly #(
@@ -293,10 +314,14 @@ module ringloom_core #(
     generate
         for (g = 0; g < L; g = g + 1) begin : back
             // Lane g is result 2u (+ 1) with u = g without its bit `lane_bit`, which says which.
-            wire [2:0] at = lane_bit[OUT];
-            wire [B-1:0] from = ((g >> (at + 1)) << (at + 1)) | ((g & ((1 << at) - 1)) << 1) | (g >> at & 1);
-            always @(posedge clk)
-                done[W*g+:W] <= state == LOAD ? in_data[W*(g%8)+:W] : results[W*from+:W];
+            integer at;
+            always @(posedge clk) begin
+                for (at = 0; at < B; at = at + 1)
+                    if (lane_bit[OUT] == at)
+                        done[W*g+:W] <=
+                            results[W*(((g>>(at+1))<<(at+1))|((g&((1<<at)-1))<<1)|(g>>at&1))+:W];
+                if (state == LOAD) done[W*g+:W] <= in_data[W*(g%8)+:W];
+            end
         end
     endgenerate
     wire [B-1:0] back_shift = loaded ? load_shift : shift[OUT+1];
@@ -320,7 +345,15 @@ module ringloom_core #(
     wire [8*W-1:0] shown_beat;
     generate
         if (GROUPS == 1) assign shown_beat = lanes;
-        else assign shown_beat = lanes[8*W*group[3]+:8*W];
+        else
+            ringloom_select #(
+                .W(8 * W),
+                .LOG(GB)
+            ) select (
+                .words(lanes),
+                .index(group[3]),
+                .word(shown_beat)
+            );
     endgenerate
     wire taken = out_valid && out_ready;
     assign store_room = reserved < 8;
@@ -343,6 +376,30 @@ module ringloom_core #(
             reserved <= 0;
         end
     end
+endmodule
+
+// One of 2^LOG words: a tree of multiplexers. (A part-select at a variable offset becomes a
+// multiplication and a wide shift in yosys.)
+module ringloom_select #(
+    parameter W = 50,
+    parameter LOG = 2
+) (
+    input wire [W*(1<<LOG)-1:0] words,
+    input wire [LOG-1:0] index,
+    output wire [W-1:0] word
+);
+    wire [W*(1<<LOG)-1:0] level[0:LOG] /* verilator split_var */;
+    assign level[0] = words;
+    genvar d, k;
+    generate
+        for (d = 0; d < LOG; d = d + 1) begin : halve
+            for (k = 0; k < 1 << (LOG - 1 - d); k = k + 1) begin : pair
+                assign level[d+1][W*k+:W] =
+                    index[d] ? level[d][W*(2*k+1)+:W] : level[d][W*(2*k)+:W];
+            end
+        end
+    endgenerate
+    assign word = level[LOG][W-1:0];
 endmodule
 
 // One read and one write per cycle; a word read is there two edges later.

@@ -1,5 +1,6 @@
 // The host's way into the simulated core: one operation at a time, words in and out. One object
-// file for each model (RINGLOOM_MODEL is its class, RINGLOOM_ID the part of the names).
+// file for each model (RINGLOOM_MODEL is its class, RINGLOOM_ID the part of the names,
+// RINGLOOM_WORD_BITS its width).
 #include <cstdint>
 #include <memory>
 
@@ -11,7 +12,7 @@
 
 namespace {
 
-constexpr unsigned W = 50, BEAT = 8;
+constexpr unsigned W = RINGLOOM_WORD_BITS, BEAT = 8;
 
 struct Simulation {
     VerilatedContext context;

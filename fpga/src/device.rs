@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,18 +15,18 @@ use ringloom_ntt::{
 };
 
 use crate::{
-    layout::{
-        BUTTERFLIES, Identity, Kernel, MAX_LOG_N, MIN_LOG_N, REDUCTION_BITS, VERSION, WORD_BITS,
-    },
+    layout::{BUTTERFLIES, Identity, Kernel, MAX_LOG_N, MIN_LOG_N, VERSION, Words},
     memory::lock,
     ring::{FpgaRing, failed},
-    transport::{self, Call, Fault, Transport},
+    transport::{self, Transport},
 };
 
 /// Options of an [`FpgaDevice`].
 #[derive(Clone, Debug)]
 pub struct FpgaDeviceBuilder {
+    words: Words,
     butterflies: usize,
+    card: u32,
     memory_bytes: u64,
     time_limit: Duration,
     threads: Option<usize>,
@@ -35,7 +36,9 @@ pub struct FpgaDeviceBuilder {
 impl Default for FpgaDeviceBuilder {
     fn default() -> Self {
         Self {
+            words: Words::WIDE,
             butterflies: BUTTERFLIES,
+            card: 0,
             memory_bytes: 8 << 30,
             time_limit: Duration::from_secs(60),
             threads: None,
@@ -45,7 +48,23 @@ impl Default for FpgaDeviceBuilder {
 }
 
 impl FpgaDeviceBuilder {
-    /// Chooses the kernels with this many butterflies per cycle: 4, 8, 16 or 32. Default 8.
+    /// Chooses the kernels for words of this width. Default [`Words::WIDE`]; those of
+    /// [`Words::NARROW`] are built with 8 butterflies. A card says what it has.
+    #[must_use]
+    pub fn words(mut self, words: Words) -> Self {
+        self.words = words;
+        self
+    }
+
+    /// Chooses the card with this number, as `xbutil examine` counts them. Default 0.
+    #[must_use]
+    pub fn card(mut self, card: u32) -> Self {
+        self.card = card;
+        self
+    }
+
+    /// Chooses the kernels with this many butterflies per cycle: 4, 8, 16 or 32. Default 8. A card
+    /// says how many it has.
     #[must_use]
     pub fn butterflies(mut self, butterflies: usize) -> Self {
         self.butterflies = butterflies;
@@ -87,32 +106,71 @@ impl FpgaDeviceBuilder {
     /// [`Error::Unavailable`] for kernels that were not built, in a build without the cargo feature
     /// `csim`, or for kernels of another layout.
     pub fn csim(self) -> Result<FpgaDevice> {
-        self.connected("fpga-csim", csim)
+        let (words, butterflies) = (self.words, self.butterflies);
+        let expected = Some((words, butterflies));
+        self.connected("fpga-csim", expected, move |_| csim(words, butterflies))
     }
 
     /// Opens the simulation of the RTL twin: transforms run on the SystemVerilog core and count its
-    /// cycles, the other kernels are those of [`FpgaDeviceBuilder::csim`]. 4, 8 or 16 butterflies.
+    /// cycles, the other kernels are those of [`FpgaDeviceBuilder::csim`].
     ///
     /// # Errors
     /// As [`FpgaDeviceBuilder::csim`], with the cargo feature `rtl`; Verilator must have been there
     /// when the crate was built.
     pub fn rtl(self) -> Result<FpgaDevice> {
-        self.connected("fpga-rtl", rtl)
+        let (words, butterflies) = (self.words, self.butterflies);
+        let expected = Some((words, butterflies));
+        self.connected("fpga-rtl", expected, move |_| rtl(words, butterflies))
     }
 
-    pub(crate) fn connected(self, name: &str, connect: Connect) -> Result<FpgaDevice> {
-        let device = FpgaDevice(Arc::new(Shared {
+    /// Loads a bitstream on a card, through AMD's XRT, and asks its kernels what they are: width of
+    /// words and butterflies are theirs. Every ring has a buffer of its own on the card; the first
+    /// memory group that the kernels reach holds it.
+    ///
+    /// The host's side was run against XRT 2.13 without a card; no card was at hand.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] for a file that is no bitstream, without XRT or the card, and for
+    /// kernels that are missing, have other arguments, or say that they are others;
+    /// [`Error::DeviceFailed`] when they do not answer in time.
+    pub fn xrt(self, bitstream: &Path) -> Result<FpgaDevice> {
+        #[cfg(unix)]
+        {
+            let (path, card) = (bitstream.to_owned(), self.card);
+            self.connected("fpga-xrt", None, move |op| {
+                Ok(Box::new(transport::xrt::Xrt::open(op, &path, card)?))
+            })
+        }
+        #[cfg(not(unix))]
+        Err(Error::Unavailable {
+            op: OPEN,
+            what: format!("fpga-xrt with {}", bitstream.display()),
+            expected: "Linux, where AMD's XRT is".into(),
+        })
+    }
+
+    /// Opens a device whose kernels are `expected`, or anything that this crate can drive.
+    pub(crate) fn connected<C>(
+        self,
+        name: &str,
+        expected: Option<(Words, usize)>,
+        connect: C,
+    ) -> Result<FpgaDevice>
+    where
+        C: Fn(&'static str) -> Result<Box<dyn Transport>> + Send + Sync + 'static,
+    {
+        let (_, (words, butterflies)) = introduced(name, &connect, expected, self.time_limit)?;
+        Ok(FpgaDevice(Arc::new(Shared {
             name: name.into(),
-            butterflies: self.butterflies,
+            words,
+            butterflies,
             memory_bytes: self.memory_bytes,
             time_limit: self.time_limit,
             any_ring: self.any_ring,
             host: open_device("cpu", self.threads)?,
-            connect,
+            connect: Box::new(connect),
             counters: Mutex::default(),
-        }));
-        device.connect()?;
-        Ok(device)
+        })))
     }
 }
 
@@ -125,13 +183,14 @@ pub struct FpgaDevice(Arc<Shared>);
 /// What the device and its rings share.
 pub(crate) struct Shared {
     pub(crate) name: String,
+    pub(crate) words: Words,
     pub(crate) butterflies: usize,
     pub(crate) memory_bytes: u64,
     pub(crate) time_limit: Duration,
     pub(crate) counters: Mutex<Counters>,
     any_ring: bool,
     host: Arc<dyn Device>,
-    connect: Connect,
+    connect: Box<Connect>,
 }
 
 /// What the kernels of a device have done since it was opened, over all rings.
@@ -145,8 +204,8 @@ pub struct Counters {
     pub cycles: u64,
 }
 
-/// Reaches the kernels with this many butterflies per cycle.
-pub(crate) type Connect = fn(usize) -> Result<Box<dyn Transport>>;
+/// Reaches the kernels, for the operation with this name.
+type Connect = dyn Fn(&'static str) -> Result<Box<dyn Transport>> + Send + Sync;
 
 impl FpgaDevice {
     /// Options for opening a device.
@@ -159,45 +218,51 @@ impl FpgaDevice {
         *lock(&self.0.counters)
     }
 
-    /// A transport whose kernels have said that this crate can drive them.
+    /// A transport to the kernels that the device was opened with.
     fn connect(&self) -> Result<Box<dyn Transport>> {
-        let mut card = (self.0.connect)(self.0.butterflies)?;
-        for kernel in Kernel::ALL {
-            let identity = identify(&mut *card, kernel, self.0.time_limit);
-            let identity = identity.map_err(|fault| failed(OPEN, &self.0.name, &fault))?;
-            if !identity.fits() || identity.butterflies != self.0.butterflies {
-                return Err(Error::Unavailable {
-                    op: OPEN,
-                    what: format!("a {} kernel with {identity:?}", kernel.top()),
-                    expected: format!(
-                        "layout version {VERSION}, words of {WORD_BITS} bits, degrees up to \
-                         2^{MAX_LOG_N}, {} butterflies",
-                        self.0.butterflies
-                    ),
-                });
-            }
-        }
+        let expected = Some((self.0.words, self.0.butterflies));
+        let (card, _) = introduced(&self.0.name, &*self.0.connect, expected, self.0.time_limit)?;
         Ok(card)
     }
 }
 
 const OPEN: &str = "FpgaDevice::open";
 
-/// What a kernel says it is: a call without jobs.
-fn identify(
-    card: &mut dyn Transport,
-    kernel: Kernel,
+/// A transport whose kernels have all said that they are what is expected, and what that is.
+fn introduced(
+    device: &str,
+    connect: &Connect,
+    mut expected: Option<(Words, usize)>,
     limit: Duration,
-) -> std::result::Result<Identity, Fault> {
-    let call = Call {
-        kernel,
-        jobs: 0,
-        job_count: 0,
-        log_n: MIN_LOG_N,
-        table_log_n: MIN_LOG_N,
-        flags: 0,
-    };
-    transport::run(card, call, limit)
+) -> Result<(Box<dyn Transport>, (Words, usize))> {
+    let mut card = connect(OPEN)?;
+    for kernel in Kernel::ALL {
+        let identity = transport::identify(&mut *card, kernel, limit);
+        let identity = identity.map_err(|fault| failed(OPEN, device, &fault))?;
+        let have = identity.and_then(known);
+        if have.is_none() || expected.is_some_and(|expected| have != Some(expected)) {
+            let what = identity.map_or("said nothing about itself".into(), |i| format!("is {i:?}"));
+            let words = match expected {
+                Some((words, p)) => format!("words of {} bits, {p} butterflies", words.bits),
+                None => "words of 50 or 32 bits".into(),
+            };
+            return Err(Error::Unavailable {
+                op: OPEN,
+                what: format!("a kernel {} that {what}", kernel.top()),
+                expected: format!("layout version {VERSION}, degrees up to 2^{MAX_LOG_N}, {words}"),
+            });
+        }
+        // All kernels of a card are one kind.
+        expected = have;
+    }
+    Ok((card, expected.expect("there are kernels")))
+}
+
+/// The configuration of a kernel that this crate can drive.
+fn known(identity: Identity) -> Option<(Words, usize)> {
+    let butterflies = usize::try_from(identity.butterflies).ok()?;
+    crate::schedule::Banks::new(butterflies)?;
+    Some((identity.words()?, butterflies))
 }
 
 impl Device for FpgaDevice {
@@ -210,8 +275,14 @@ impl Device for FpgaDevice {
             host_cpu: false,
             parallelism: self.0.butterflies,
             flavour: format!(
-                "simulated kernels, {} butterflies, words of {WORD_BITS} bits",
-                self.0.butterflies
+                "{} kernels, {} butterflies, words of {} bits",
+                if self.0.name == "fpga-xrt" {
+                    "loaded"
+                } else {
+                    "simulated"
+                },
+                self.0.butterflies,
+                self.0.words.bits
             ),
             memory_bytes: Some(self.0.memory_bytes),
         }
@@ -219,7 +290,7 @@ impl Device for FpgaDevice {
 
     fn open_ring(&self, spec: &RingSpec) -> Result<Arc<dyn RingBackend>> {
         if !self.0.any_ring {
-            check(spec)?;
+            check(spec, self.0.words)?;
         }
         let card = self.connect()?;
         let ring = FpgaRing::new(self.0.clone(), card, &*self.0.host, spec)?;
@@ -237,7 +308,7 @@ impl fmt::Debug for FpgaDevice {
 }
 
 /// Refuses rings that the kernels cannot take.
-fn check(spec: &RingSpec) -> Result<()> {
+fn check(spec: &RingSpec, words: Words) -> Result<()> {
     let op = OPEN;
     if !fits_degree(spec.log_n()) {
         return Err(Error::InvalidDegree {
@@ -249,11 +320,11 @@ fn check(spec: &RingSpec) -> Result<()> {
     }
     for m in spec.moduli() {
         let value = m.value();
-        if !fits_modulus(value) {
-            let reason = if value >> WORD_BITS != 0 {
-                "the kernels take primes below 2^50"
-            } else {
-                "the kernels take primes that are 1 modulo 2^17"
+        if !words.take(value) {
+            let reason = match (value >> words.bits, words) {
+                (0, _) => "the kernels take primes that are 1 modulo 2^17",
+                (_, Words::NARROW) => "the kernels take primes below 2^32",
+                _ => "the kernels take primes below 2^50",
             };
             return Err(Error::InvalidModulus { op, value, reason });
         }
@@ -265,25 +336,26 @@ pub(crate) const fn fits_degree(log_n: u32) -> bool {
     MIN_LOG_N <= log_n && log_n <= MAX_LOG_N
 }
 
-pub(crate) const fn fits_modulus(q: u64) -> bool {
-    q >> WORD_BITS == 0 && q % (1 << REDUCTION_BITS) == 1
+/// A configuration that is not among the simulations.
+#[cfg(any(feature = "csim", rtl_built))]
+fn not_built(words: Words, butterflies: usize) -> Error {
+    Error::Unavailable {
+        op: OPEN,
+        what: format!("words of {} bits, {butterflies} butterflies", words.bits),
+        expected: "50 bits with 4, 8, 16 or 32 butterflies, or 32 bits with 8".into(),
+    }
 }
 
 #[cfg(feature = "csim")]
-fn csim(butterflies: usize) -> Result<Box<dyn Transport>> {
-    let missing = |what: String| Error::Unavailable {
-        op: OPEN,
-        what,
-        expected: "4, 8, 16 or 32 butterflies".into(),
-    };
-    let opened = transport::csim::Csim::new(butterflies)
-        .ok_or_else(|| missing(format!("{butterflies} butterflies")))?;
+fn csim(words: Words, butterflies: usize) -> Result<Box<dyn Transport>> {
+    let opened = transport::csim::Csim::new(words, butterflies);
+    let opened = opened.ok_or_else(|| not_built(words, butterflies))?;
     let card = opened.map_err(|fault| failed(OPEN, "fpga-csim", &fault))?;
     Ok(Box::new(card))
 }
 
 #[cfg(not(feature = "csim"))]
-fn csim(_butterflies: usize) -> Result<Box<dyn Transport>> {
+fn csim(_words: Words, _butterflies: usize) -> Result<Box<dyn Transport>> {
     Err(Error::Unavailable {
         op: OPEN,
         what: "fpga-csim".into(),
@@ -292,18 +364,15 @@ fn csim(_butterflies: usize) -> Result<Box<dyn Transport>> {
 }
 
 #[cfg(rtl_built)]
-fn rtl(butterflies: usize) -> Result<Box<dyn Transport>> {
-    let opened = transport::rtl::Rtl::new(butterflies, 0).ok_or_else(|| Error::Unavailable {
-        op: OPEN,
-        what: format!("{butterflies} butterflies"),
-        expected: "4, 8 or 16 butterflies".into(),
-    })?;
+fn rtl(words: Words, butterflies: usize) -> Result<Box<dyn Transport>> {
+    let opened = transport::rtl::Rtl::new(words, butterflies, 0);
+    let opened = opened.ok_or_else(|| not_built(words, butterflies))?;
     let card = opened.map_err(|fault| failed(OPEN, "fpga-rtl", &fault))?;
     Ok(Box::new(card))
 }
 
 #[cfg(not(rtl_built))]
-fn rtl(_butterflies: usize) -> Result<Box<dyn Transport>> {
+fn rtl(_words: Words, _butterflies: usize) -> Result<Box<dyn Transport>> {
     Err(Error::Unavailable {
         op: OPEN,
         what: "fpga-rtl".into(),

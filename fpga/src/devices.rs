@@ -1,6 +1,6 @@
 //! Devices by name, those of `ringloom-ntt` and those of this crate.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use ringloom_ntt::{Error, Result, device::Device};
 
@@ -12,7 +12,7 @@ use crate::FpgaDevice;
 /// |---|---|
 /// | `fpga-csim` | the HLS kernels, compiled for the host (cargo feature `csim`) |
 /// | `fpga-rtl` | the same with transforms on the simulated RTL twin (cargo feature `rtl`) |
-/// | `fpga-xrt` | not built here: an error says so |
+/// | `fpga-xrt:<path>` | a card with the bitstream at this path (needs AMD's XRT) |
 /// | any other | see [`ringloom_ntt::open_device`] |
 ///
 /// `threads` is the number of CPU threads, also for the commands that have no kernel.
@@ -37,10 +37,16 @@ pub fn open_device(name: &str, threads: Option<usize>) -> Result<Arc<dyn Device>
         }
         "fpga-xrt" => Err(Error::Unavailable {
             op,
-            what: name.into(),
-            expected: "a device of this build (docs/notes/fpga.md says what is not there yet)"
-                .into(),
+            what: "fpga-xrt without a bitstream".into(),
+            expected: "fpga-xrt:<path of an .xclbin>, built by fpga/vitis/build.sh".into(),
         }),
+        _ if name.starts_with(XRT) => {
+            let mut builder = FpgaDevice::builder();
+            if let Some(threads) = threads {
+                builder = builder.threads(threads);
+            }
+            Ok(Arc::new(builder.xrt(Path::new(&name[XRT.len()..]))?))
+        }
         _ => ringloom_ntt::open_device(name, threads).map_err(|error| match error {
             Error::UnknownDevice { op, got, .. } => Error::UnknownDevice {
                 op,
@@ -52,7 +58,11 @@ pub fn open_device(name: &str, threads: Option<usize>) -> Result<Arc<dyn Device>
     }
 }
 
-/// The names that [`open_device`] can open on this machine.
+/// What comes before the path of a bitstream.
+const XRT: &str = "fpga-xrt:";
+
+/// The names that [`open_device`] can open on this machine. Cards are not among them: they need a
+/// bitstream.
 pub fn device_names() -> Vec<&'static str> {
     let mut names = ringloom_ntt::device_names();
     if cfg!(feature = "csim") {
@@ -81,11 +91,16 @@ mod tests {
 
     #[test]
     fn what_is_not_there_says_so() {
-        let error = open_device("fpga-xrt", None).err();
-        assert!(
-            matches!(error, Some(Error::Unavailable { .. })),
-            "{error:?}"
-        );
+        for (name, why) in [
+            ("fpga-xrt", "fpga-xrt:<path"),
+            ("fpga-xrt:none.xclbin", "none.xclbin"),
+        ] {
+            let error = open_device(name, None).err();
+            assert!(
+                matches!(&error, Some(e @ Error::Unavailable { .. }) if e.to_string().contains(why)),
+                "{error:?}"
+            );
+        }
         if !cfg!(rtl_built) {
             let error = open_device("fpga-rtl", None).err().map(|e| e.to_string());
             assert!(error.is_some_and(|e| e.contains("verilator")));

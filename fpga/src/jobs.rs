@@ -12,7 +12,6 @@ use crate::{
     },
     memory::Buffer,
     ring::{FpgaRing, rows},
-    tables::montgomery,
     transport::Transport,
 };
 
@@ -250,7 +249,7 @@ fn gadget(
                     ("source", Buffer::beat(src, 0, limb)),
                     ("target", scaled(limb)),
                     ("table", ring.table(limb)),
-                    ("scale", m.mul(lift.inv_hats()[i].value, montgomery(m))),
+                    ("scale", m.mul(lift.inv_hats()[i].value, ring.montgomery(m))),
                     ("offset", lift.halves()[i]),
                 ],
             );
@@ -274,7 +273,7 @@ fn gadget(
                 keys,
                 row: NONE,
                 sources: factors
-                    .map(|(limb, &hat)| (scaled(limb), m.mul(hat, montgomery(m))))
+                    .map(|(limb, &hat)| (scaled(limb), m.mul(hat, ring.montgomery(m))))
                     .collect(),
                 offset: lift.offsets()[target],
             }

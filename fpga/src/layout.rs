@@ -6,14 +6,44 @@
 
 use std::fmt::Write;
 
-/// Width of a residue: primes are below `2^WORD_BITS`.
-pub const WORD_BITS: u32 = 50;
-/// Bits that one round of the reduction removes. Primes are 1 modulo `2^REDUCTION_BITS`.
-pub const REDUCTION_BITS: u32 = 17;
-/// Rounds of the reduction.
-pub const ROUNDS: u32 = 3;
-/// Logarithm of the Montgomery factor `R`.
-pub const LOG_R: u32 = REDUCTION_BITS * ROUNDS;
+/// Residues of a configuration: their width, and how products are reduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// Primes are below `2^bits`.
+    pub bits: u32,
+    /// Bits that one round of the reduction removes. Primes are 1 modulo `2^step`.
+    pub step: u32,
+    /// Rounds of the reduction.
+    pub rounds: u32,
+}
+
+impl Words {
+    /// 50 bits, which the library's own primes fit: the default.
+    pub const WIDE: Self = Self {
+        bits: 50,
+        step: 17,
+        rounds: 3,
+    };
+    /// 32 bits: half the multipliers.
+    pub const NARROW: Self = Self {
+        bits: 32,
+        step: 16,
+        rounds: 2,
+    };
+    /// Every configuration.
+    pub const ALL: [Self; 2] = [Self::WIDE, Self::NARROW];
+
+    /// Logarithm of the Montgomery factor `R`.
+    pub const fn log_r(self) -> u32 {
+        self.step * self.rounds
+    }
+
+    /// Whether the kernels take this prime: width, and a root of unity for every degree.
+    pub const fn take(self, q: u64) -> bool {
+        q >> self.bits == 0 && q % (2 << MAX_LOG_N) == 1
+    }
+}
+
 /// Smallest degree of the kernels, as a logarithm.
 pub const MIN_LOG_N: u32 = 10;
 /// Largest degree of the kernels, as a logarithm.
@@ -21,7 +51,7 @@ pub const MAX_LOG_N: u32 = 16;
 /// Words in a beat.
 pub const BEAT_WORDS: usize = 8;
 /// Version of everything in this file. Kernels report it; other versions are refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u64 = 2;
 /// Butterflies per cycle of the kernels that `fpga-csim` runs.
 pub const BUTTERFLIES: usize = 8;
 
@@ -64,7 +94,7 @@ pub struct Register {
 }
 
 /// The registers, equal for all kernels.
-pub const REGISTERS: [Register; 7] = [
+pub const REGISTERS: [Register; 8] = [
     register(
         "control",
         0x00,
@@ -81,16 +111,32 @@ pub const REGISTERS: [Register; 7] = [
         "logarithm of the words in each twiddle table",
     ),
     register("flags", 0x34, 32, "bit 0: inverse, or accumulate"),
-    register(
-        "identity",
-        0x3c,
-        64,
-        "out: version, word bits, log2 of butterflies, largest log_n",
-    ),
+    register("source", 0x3c, 64, "address of beat 0, for reading"),
+    register("target", 0x48, 64, "address of beat 0, for writing"),
 ];
 
+/// The arguments of a kernel's function, in their order.
+pub const ARGUMENTS: [&str; 7] = [
+    "source",
+    "target",
+    "jobs",
+    "job_count",
+    "log_n",
+    "table_log_n",
+    "flags",
+];
+
+/// A register by its name.
+///
+/// # Panics
+/// When there is none: names are constants of this crate.
+pub(crate) fn register_named(name: &str) -> Register {
+    let register = REGISTERS.iter().find(|r| r.name == name);
+    *register.expect("registers are named as in the layout")
+}
+
 /// Bytes of the register file.
-pub const REGISTER_BYTES: u32 = 0x48;
+pub const REGISTER_BYTES: u32 = 0x54;
 
 const fn register(name: &'static str, offset: u32, bits: u32, what: &'static str) -> Register {
     Register {
@@ -160,33 +206,63 @@ pub const LIFT_SOURCE: [(&str, &str); 2] = [
     ("factor", "what it is multiplied by, times R mod q"),
 ];
 
-/// What a kernel says about itself in its identity register.
+/// Words of the beat that a call without jobs writes to the beat `jobs`.
+pub const IDENTITY: [(&str, &str); 5] = [
+    ("magic", "MAGIC"),
+    ("version", "VERSION"),
+    ("word_bits", "width of a residue"),
+    ("butterflies", "per cycle"),
+    ("max_log_n", "largest degree"),
+];
+/// `RINGLOOM` in ASCII: a kernel has written its identity.
+pub const MAGIC: u64 = 0x5249_4e47_4c4f_4f4d;
+
+/// What a kernel says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// [`VERSION`] it was built with.
-    pub version: u32,
+    pub version: u64,
     /// Width of its words.
-    pub word_bits: u32,
+    pub word_bits: u64,
     /// Butterflies per cycle.
-    pub butterflies: usize,
+    pub butterflies: u64,
     /// Largest degree, as a logarithm.
-    pub max_log_n: u32,
+    pub max_log_n: u64,
 }
 
 impl Identity {
-    /// Reads the register.
-    pub const fn from_register(word: u64) -> Self {
-        Self {
-            version: (word & 0xff) as u32,
-            word_bits: (word >> 8 & 0xff) as u32,
-            butterflies: 1 << (word >> 16 & 0x1f),
-            max_log_n: (word >> 24 & 0xff) as u32,
+    /// The beat of a kernel of this version.
+    #[cfg(test)]
+    pub(crate) fn beat_of(words: Words, butterflies: u64) -> [u64; BEAT_WORDS] {
+        let mut beat = [0; BEAT_WORDS];
+        for (name, value) in [
+            ("magic", MAGIC),
+            ("version", VERSION),
+            ("word_bits", words.bits.into()),
+            ("butterflies", butterflies),
+            ("max_log_n", MAX_LOG_N.into()),
+        ] {
+            beat[field(&IDENTITY, name)] = value;
         }
+        beat
     }
 
-    /// Whether this crate can drive the kernel.
-    pub const fn fits(&self) -> bool {
-        self.version == VERSION && self.word_bits == WORD_BITS && self.max_log_n == MAX_LOG_N
+    /// Reads the beat; `None` where no kernel has written one.
+    pub fn from_beat(beat: &[u64; BEAT_WORDS]) -> Option<Self> {
+        let word = |name| beat[field(&IDENTITY, name)];
+        (word("magic") == MAGIC).then(|| Self {
+            version: word("version"),
+            word_bits: word("word_bits"),
+            butterflies: word("butterflies"),
+            max_log_n: word("max_log_n"),
+        })
+    }
+
+    /// The configuration, if this crate can drive the kernel.
+    pub fn words(&self) -> Option<Words> {
+        let fits = self.version == VERSION && self.max_log_n == u64::from(MAX_LOG_N);
+        let mut known = Words::ALL.into_iter().filter(|_| fits);
+        known.find(|words| u64::from(words.bits) == self.word_bits)
     }
 }
 
@@ -210,24 +286,29 @@ pub fn hls_header() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "constexpr unsigned {name} = {value};  // {what}");
     };
-    constant("VERSION", VERSION.into(), "of this layout");
-    constant(
-        "WORD_BITS",
-        WORD_BITS.into(),
-        "primes are below 2^WORD_BITS",
-    );
-    constant(
-        "REDUCTION_BITS",
-        REDUCTION_BITS.into(),
-        "per round; primes are 1 modulo 2^REDUCTION_BITS",
-    );
-    constant("ROUNDS", ROUNDS.into(), "of the reduction");
+    constant("VERSION", VERSION, "of this layout");
     constant("MIN_LOG_N", MIN_LOG_N.into(), "smallest degree");
     constant("MAX_LOG_N", MAX_LOG_N.into(), "largest degree");
     constant("BEAT_WORDS", BEAT_WORDS as u64, "words in 512 bits");
     constant("INVERSE", INVERSE.into(), "flag");
     constant("ACCUMULATE", ACCUMULATE.into(), "flag");
+    let _ = writeln!(out, "constexpr std::uint64_t MAGIC = {MAGIC:#x};");
     out.push_str("constexpr std::uint64_t NONE = ~std::uint64_t{0};  // no row\n");
+    out.push_str("\n// Residues: primes are below 2^WORD_BITS and 1 modulo 2^REDUCTION_BITS.\n");
+    let _ = writeln!(
+        out,
+        "#ifndef RINGLOOM_WORD_BITS\n#define RINGLOOM_WORD_BITS {}\n#endif",
+        Words::WIDE.bits
+    );
+    for (i, words) in Words::ALL.iter().enumerate() {
+        let (test, Words { bits, step, rounds }) = (if i == 0 { "if" } else { "elif" }, words);
+        let _ = writeln!(
+            out,
+            "#{test} RINGLOOM_WORD_BITS == {bits}\nconstexpr unsigned WORD_BITS = {bits}, \
+             REDUCTION_BITS = {step}, ROUNDS = {rounds};"
+        );
+    }
+    out.push_str("#else\n#error \"no such width of words\"\n#endif\n");
     out.push_str("\n// Registers: byte offsets.\n");
     for Register {
         name, offset, what, ..
@@ -243,7 +324,8 @@ pub fn hls_header() -> String {
         out,
         "constexpr unsigned REGISTER_BYTES = {REGISTER_BYTES:#04x};"
     );
-    let layouts: [(&str, &[(&str, &str)]); 6] = [
+    let layouts: [(&str, &[(&str, &str)]); 7] = [
+        ("IDENTITY", &IDENTITY),
         ("TABLE", &TABLE),
         ("NTT_JOB", &NTT_JOB),
         ("ELTWISE_JOB", &ELTWISE_JOB),
@@ -284,7 +366,12 @@ mod tests {
             assert_eq!(tops.matches(&pragma).count(), Kernel::ALL.len(), "{name}");
         }
         for kernel in Kernel::ALL {
-            assert!(tops.contains(&format!("void {}(", kernel.top())));
+            let (_, top) = tops.split_once(&format!("void {}(", kernel.top())).unwrap();
+            let (arguments, _) = top.split_once(')').unwrap();
+            let names: Vec<_> = (arguments.split(','))
+                .map(|argument| argument.rsplit([' ', '*']).next().unwrap())
+                .collect();
+            assert_eq!(names, ARGUMENTS);
         }
     }
 
@@ -297,6 +384,7 @@ mod tests {
         }
         assert!(end <= REGISTER_BYTES);
         for layout in [
+            IDENTITY.len(),
             TABLE.len(),
             NTT_JOB.len(),
             ELTWISE_JOB.len(),

@@ -8,12 +8,13 @@ use std::sync::{
 
 use ringloom_ntt::{
     Error, Result, Ring,
+    arith::Modulus,
     device::{Capabilities, Device, RingBackend},
     poly::{BufClass, Cmd, CmdKind, Domain, LimbSet, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
 
 use crate::{
-    device::{Shared, fits_degree, fits_modulus},
+    device::{Shared, fits_degree},
     jobs,
     layout::{BEAT_WORDS, Kernel},
     memory::{Allocator, Block, Buffer, Host, Place, beats, lock},
@@ -70,10 +71,10 @@ impl FpgaRing {
             fallbacks: AtomicU64::new(0),
         };
         let tables = spec.moduli().iter().map(|m| {
-            if !fits_degree(table_log_n) || !fits_modulus(m.value()) {
+            if !fits_degree(table_log_n) || !ring.shared.words.take(m.value()) {
                 return Ok(None);
             }
-            let words = tables::build(m, table_log_n)?;
+            let words = tables::build(m, table_log_n, ring.shared.words)?;
             ring.write_new(&words).map(Some)
         });
         ring.tables = tables.collect::<Result<_>>()?;
@@ -123,8 +124,9 @@ impl FpgaRing {
     /// Words in a new block.
     fn write_new(&self, words: &[u64]) -> Result<Block> {
         self.guard(|card| {
-            let block = self.take(card, "open_ring", (words.len() / BEAT_WORDS) as u64)?;
-            card.write(block.at, words);
+            let op = "open_ring";
+            let block = self.take(card, op, (words.len() / BEAT_WORDS) as u64)?;
+            self.checked(op, card.write(block.at, words))?;
             Ok(block)
         })
     }
@@ -153,7 +155,7 @@ impl FpgaRing {
     ) -> Result<()> {
         let op = kernel.top();
         let block = self.take(card, op, jobs.beats())?;
-        card.write(block.at, &jobs.words(block.at));
+        self.checked(op, card.write(block.at, &jobs.words(block.at)))?;
         let call = Call {
             kernel,
             jobs: block.at,
@@ -163,18 +165,24 @@ impl FpgaRing {
             flags,
         };
         let before = card.cycles();
-        let answer = transport::run(card, call, self.shared.time_limit);
+        let answer = transport::run(card, &call, self.shared.time_limit);
         {
             let mut counters = lock(&self.shared.counters);
             counters.calls += 1;
             counters.jobs += u64::from(jobs.count());
             counters.cycles += card.cycles() - before;
         }
-        answer.map(|_| ()).map_err(|fault| self.failed(op, &fault))
+        self.checked(op, answer)
     }
 
-    fn failed(&self, op: &'static str, fault: &Fault) -> Error {
-        failed(op, &self.shared.name, fault)
+    /// The answer of the card.
+    fn checked(&self, op: &'static str, answer: std::result::Result<(), Fault>) -> Result<()> {
+        answer.map_err(|fault| failed(op, &self.shared.name, &fault))
+    }
+
+    /// `R mod q`: times a residue, its Montgomery form.
+    pub(crate) fn montgomery(&self, m: &Modulus) -> u64 {
+        tables::montgomery(m, self.shared.words)
     }
 
     /// Sees to it that the words of a buffer are on the card.
@@ -188,7 +196,7 @@ impl FpgaRing {
         };
         let mut words = vec![0; buffer.shape.words()];
         self.host.download(&host.view(), &mut words)?;
-        card.write(buffer.block.at, &words);
+        self.checked("to_card", card.write(buffer.block.at, &words))?;
         place.on_card = true;
         Ok(())
     }
@@ -199,14 +207,14 @@ impl FpgaRing {
         let Place { on_host, host, .. } = &mut *place;
         let read = || {
             let mut words = vec![0; buffer.shape.words()];
-            card.read(buffer.block.at, &mut words);
-            words
+            self.checked("to_host", card.read(buffer.block.at, &mut words))?;
+            Ok::<_, Error>(words)
         };
         if host.is_none() {
             *host = Some(match buffer.role {
                 None => Host::Plain(self.host_ring.alloc(buffer.shape, Domain::Eval)?),
                 Some(role) => {
-                    let mut words = read();
+                    let mut words = read()?;
                     self.scale(buffer.shape, &mut words, Scale::FromMontgomery);
                     let plain = self.host_ring.upload(buffer.shape, Domain::Eval, &words)?;
                     *on_host = true;
@@ -217,7 +225,7 @@ impl FpgaRing {
         let raw = match host {
             Some(Host::Plain(plain)) => {
                 if !*on_host {
-                    self.host.upload(&plain.view_mut(), &read())?;
+                    self.host.upload(&plain.view_mut(), &read()?)?;
                 }
                 plain.view().raw().clone()
             }
@@ -269,7 +277,7 @@ impl FpgaRing {
         let limbs = (0..shape.batch).flat_map(|_| shape.limbs.iter());
         for (limb, row) in limbs.zip(words.chunks_exact_mut(shape.n())) {
             let m = self.spec.modulus(limb);
-            let r = tables::montgomery(m);
+            let r = self.montgomery(m);
             let factor = m.shoup(match scale {
                 Scale::ToMontgomery => r,
                 Scale::FromMontgomery => m.inv(r),
@@ -289,6 +297,7 @@ pub(crate) fn failed(op: &'static str, device: &str, fault: &Fault) -> Error {
     let cause = match fault {
         Fault::TimeOut(limit) => format!("no answer within {} ms", limit.as_millis()),
         Fault::Memory => "its memory cannot be had".into(),
+        Fault::Driver(cause) => cause.clone(),
     };
     let device = device.to_owned();
     Error::DeviceFailed { op, device, cause }
@@ -309,11 +318,13 @@ impl RingBackend for FpgaRing {
     fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()> {
         let buffer = Buffer::of(dst);
         self.guard(|card| {
-            if dst.shape() != buffer.shape {
+            if dst.shape() == buffer.shape {
+                self.checked("upload", card.write(buffer.block.at, host))?;
+            } else {
                 self.to_card(card, buffer)?;
-            }
-            for (row, (poly, limb)) in host.chunks_exact(dst.n()).zip(rows(dst)) {
-                card.write(Buffer::beat(dst, poly, limb), row);
+                for (row, (poly, limb)) in host.chunks_exact(dst.n()).zip(rows(dst)) {
+                    self.checked("upload", card.write(Buffer::beat(dst, poly, limb), row))?;
+                }
             }
             let mut place = buffer.place();
             (place.on_card, place.on_host) = (true, false);
@@ -323,9 +334,13 @@ impl RingBackend for FpgaRing {
 
     fn download(&self, src: &View, host: &mut [u64]) -> Result<()> {
         self.guard(|card| {
-            self.to_card(card, Buffer::of(src))?;
+            let buffer = Buffer::of(src);
+            self.to_card(card, buffer)?;
+            if src.shape() == buffer.shape {
+                return self.checked("download", card.read(buffer.block.at, host));
+            }
             for (row, (poly, limb)) in host.chunks_exact_mut(src.n()).zip(rows(src)) {
-                card.read(Buffer::beat(src, poly, limb), row);
+                self.checked("download", card.read(Buffer::beat(src, poly, limb), row))?;
             }
             Ok(())
         })
@@ -338,8 +353,9 @@ impl RingBackend for FpgaRing {
         self.download(src, &mut words)?;
         self.scale(shape, &mut words, Scale::ToMontgomery);
         let block = self.guard(|card| {
-            let block = self.take(card, "RingBackend::prepare", beats(shape))?;
-            card.write(block.at, &words);
+            let op = "RingBackend::prepare";
+            let block = self.take(card, op, beats(shape))?;
+            self.checked(op, card.write(block.at, &words))?;
             Ok(block)
         })?;
         Ok(Arc::new(Buffer::new(shape, block, Some(role))))

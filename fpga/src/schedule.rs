@@ -1,12 +1,17 @@
 //! The schedule that the HLS core and its SystemVerilog twin share, as arithmetic: which words a
 //! cycle takes, in which bank they lie, how many cycles a transform has.
 
-/// Cycles between two stages of the twin, in which its pipeline drains.
-pub const STAGE_LATENCY: u64 = 24;
+use crate::layout::Words;
 
-/// Cycles of a transform in the RTL twin: `log2(N) (N / 2P + D)`, exactly.
-pub const fn cycle_model(log_n: u32, butterflies: usize) -> u64 {
-    log_n as u64 * ((1 << log_n) / (2 * butterflies as u64) + STAGE_LATENCY)
+/// Cycles between two stages of the twin, in which its pipeline drains: 24 for words of 50 bits.
+pub const fn stage_latency(words: Words) -> u64 {
+    15 + 3 * words.rounds as u64
+}
+
+/// Cycles of a transform in the RTL twin: `log2(N) (N / 2P + D)`, exactly, with `D` from
+/// [`stage_latency`].
+pub const fn cycle_model(log_n: u32, butterflies: usize, words: Words) -> u64 {
+    log_n as u64 * ((1 << log_n) / (2 * butterflies as u64) + stage_latency(words))
 }
 
 /// The `2P` banks of a core with `P` butterflies.
@@ -126,7 +131,8 @@ mod tests {
 
     #[test]
     fn cycles_of_the_model() {
-        assert_eq!(cycle_model(16, 16), 16 * (2048 + STAGE_LATENCY));
-        assert_eq!(cycle_model(10, 4), 10 * (128 + STAGE_LATENCY));
+        assert_eq!(cycle_model(16, 16, Words::WIDE), 16 * (2048 + 24));
+        assert_eq!(cycle_model(10, 4, Words::NARROW), 10 * (128 + 21));
+        assert!(Words::ALL.iter().all(|&words| stage_latency(words) <= 32));
     }
 }

@@ -5,11 +5,11 @@ use ringloom_ntt::{
     arith::{Modulus, bit_reverse, root_of_unity},
 };
 
-use crate::layout::{BEAT_WORDS, LOG_R, TABLE, field};
+use crate::layout::{BEAT_WORDS, TABLE, Words, field};
 
 /// `R mod q`: times a residue, its Montgomery form.
-pub(crate) fn montgomery(m: &Modulus) -> u64 {
-    m.reduce(1 << LOG_R)
+pub(crate) fn montgomery(m: &Modulus, words: Words) -> u64 {
+    m.reduce(1 << words.log_r())
 }
 
 /// Words of a table: header, forward twiddles, inverse twiddles.
@@ -22,11 +22,11 @@ pub(crate) fn words(log_n: u32) -> usize {
 /// Forward twiddle `k` is `psi^bitrev(k)`, inverse twiddle `k` is `psi^-bitrev(k) / 2`, both times
 /// `R`; those of a smaller degree are the first ones. The inverse transform halves in every stage,
 /// which gives `1/N` without a product.
-pub(crate) fn build(m: &Modulus, log_n: u32) -> Result<Vec<u64>> {
+pub(crate) fn build(m: &Modulus, log_n: u32, kernels: Words) -> Result<Vec<u64>> {
     let n = 1usize << log_n;
     let psi = root_of_unity(m, log_n)?;
     let mut words = vec![0; words(log_n)];
-    let r = montgomery(m);
+    let r = montgomery(m, kernels);
     words[field(&TABLE, "q")] = m.value();
     words[field(&TABLE, "square")] = m.mul(r, r);
     let (forward, inverse) = words[BEAT_WORDS..].split_at_mut(n);

@@ -13,10 +13,16 @@ use ringloom_ntt::{
 
 use crate::{
     FpgaDevice,
-    device::Connect,
-    layout::{BEAT_WORDS, Kernel, MIN_LOG_N},
-    transport::{Fault, RegisterFile, Transport, csim::Csim},
+    layout::{BEAT_WORDS, BUTTERFLIES, IDENTITY, MIN_LOG_N, NTT_JOB, Words, field},
+    transport::{Call, Fault, Transport, csim::Csim},
 };
+
+/// Reaches kernels with this many butterflies.
+type Connect = fn(usize) -> Result<Box<dyn Transport>>;
+
+fn sound(butterflies: usize) -> Csim {
+    Csim::new(Words::WIDE, butterflies).unwrap().unwrap()
+}
 
 /// The simulation with one thing wrong.
 struct Wrong {
@@ -30,6 +36,10 @@ enum Wrongness {
     Stuck,
     /// The kernels were built for words of 32 bits.
     Narrow,
+    /// They do not say what they are.
+    Silent,
+    /// They are of an earlier version.
+    Older,
     /// One bit of one twiddle.
     Twiddle,
     /// Two words in each other's place, as in swapped banks.
@@ -40,15 +50,15 @@ enum Wrongness {
 
 impl Wrong {
     fn card(what: Wrongness, butterflies: usize) -> Result<Box<dyn Transport>> {
-        let inner = Csim::new(butterflies).unwrap().unwrap();
+        let inner = sound(butterflies);
         Ok(Box::new(Self { inner, what }))
     }
 
     /// First word of the row that the first job of a call writes.
-    fn target(&self, registers: &RegisterFile) -> u64 {
+    fn target(&self, call: &Call) -> std::result::Result<u64, Fault> {
         let mut job = [0; BEAT_WORDS];
-        self.inner.read(registers.get("jobs"), &mut job);
-        job[1]
+        self.inner.read(call.jobs, &mut job)?;
+        Ok(job[field(&NTT_JOB, "target")])
     }
 }
 
@@ -57,50 +67,63 @@ impl Transport for Wrong {
         self.inner.reserve(beats)
     }
 
-    fn write(&mut self, at: u64, words: &[u64]) {
+    fn write(&mut self, at: u64, words: &[u64]) -> std::result::Result<(), Fault> {
         let mut words = words.to_vec();
         // Nothing else of this size is written before the first command.
         if self.what == Wrongness::Twiddle && words.len() == BEAT_WORDS + (2 << MIN_LOG_N) {
             words[BEAT_WORDS + 5] ^= 1;
         }
-        self.inner.write(at, &words);
+        self.inner.write(at, &words)
     }
 
-    fn read(&self, at: u64, words: &mut [u64]) {
-        self.inner.read(at, words);
+    fn read(&self, at: u64, words: &mut [u64]) -> std::result::Result<(), Fault> {
+        self.inner.read(at, words)
     }
 
-    fn start(&mut self, kernel: Kernel, registers: &RegisterFile) {
-        let works = registers.get("job_count") > 0;
-        let mut registers = registers.clone();
+    fn start(&mut self, call: &Call) -> std::result::Result<(), Fault> {
+        let works = call.job_count > 0;
+        let mut call = *call;
         match self.what {
-            Wrongness::Stuck if works => registers.set("control", 0),
-            Wrongness::ShortStage if works => registers.set("log_n", u64::from(MIN_LOG_N) - 1),
+            Wrongness::Stuck if works => return Ok(()),
+            Wrongness::ShortStage if works => call.log_n = MIN_LOG_N - 1,
             _ => (),
         }
-        self.inner.start(kernel, &registers);
+        self.inner.start(&call)?;
         if self.what == Wrongness::Swapped && works {
-            let at = self.target(&registers);
+            let at = self.target(&call)?;
             let mut beat = [0; BEAT_WORDS];
-            self.inner.read(at, &mut beat);
+            self.inner.read(at, &mut beat)?;
             beat.swap(2, 3);
-            self.inner.write(at, &beat);
+            self.inner.write(at, &beat)?;
         }
+        let field = |name| field(&IDENTITY, name);
+        let (at, value) = match self.what {
+            Wrongness::Narrow => (field("word_bits"), 32),
+            Wrongness::Silent => (field("magic"), 0),
+            Wrongness::Older => (field("version"), 1),
+            _ => return Ok(()),
+        };
+        if !works {
+            let mut beat = [0; BEAT_WORDS];
+            self.inner.read(call.jobs, &mut beat)?;
+            beat[at] = value;
+            self.inner.write(call.jobs, &beat)?;
+        }
+        Ok(())
     }
 
-    fn registers(&self, kernel: Kernel) -> RegisterFile {
-        let mut registers = self.inner.registers(kernel);
-        if self.what == Wrongness::Narrow {
-            let identity = registers.get("identity") & !0xff00 | 32 << 8;
-            registers.set("identity", identity);
-        }
-        registers
+    fn wait(&mut self, limit: Duration) -> std::result::Result<(), Fault> {
+        self.inner.wait(limit)
     }
 }
 
 fn device(connect: Connect) -> Result<FpgaDevice> {
     let limit = Duration::from_millis(20);
-    (FpgaDevice::builder().time_limit(limit).threads(1)).connected("fpga-wrong", connect)
+    (FpgaDevice::builder().time_limit(limit).threads(1)).connected(
+        "fpga-wrong",
+        Some((Words::WIDE, BUTTERFLIES)),
+        move |_| connect(BUTTERFLIES),
+    )
 }
 
 fn spec() -> RingSpec {
@@ -142,6 +165,16 @@ fn kernels_of_other_parameters() {
     let error = device(|p| Wrong::card(Wrongness::Narrow, p)).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }));
     assert!(error.to_string().contains("word_bits: 32"), "{error}");
+    for (what, why) in [
+        (Wrongness::Silent, "said nothing about itself"),
+        (Wrongness::Older, "version: 1"),
+    ] {
+        let connect = move |_| Wrong::card(what, BUTTERFLIES);
+        let error = FpgaDevice::builder().connected("fpga-wrong", None, connect);
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }));
+        assert!(error.to_string().contains(why), "{error}");
+    }
     let fewer = device(|_| Wrong::card(Wrongness::Stuck, 4)).unwrap_err();
     assert!(fewer.to_string().contains("butterflies: 4"), "{fewer}");
 }
@@ -163,7 +196,7 @@ fn seeded_faults_are_caught() {
             "{what}: {error:?}"
         );
     }
-    let sound = device(|p| Ok(Box::new(Csim::new(p).unwrap().unwrap()))).unwrap();
+    let sound = device(|p| Ok(Box::new(sound(p)))).unwrap();
     let dual = Dual::new(Arc::new(ReferenceDevice::new()), Arc::new(sound));
     assert!(transform(&dual).is_ok());
 }
@@ -176,8 +209,8 @@ mod twin {
     /// A stage that begins before the last one has written reads old words.
     #[test]
     fn a_missing_drain_is_caught() {
-        let device = (FpgaDevice::builder().butterflies(16))
-            .connected("fpga-wrong", |_| Ok(Box::new(Rtl::faulty().unwrap())));
+        let device = FpgaDevice::builder()
+            .connected("fpga-wrong", None, |_| Ok(Box::new(Rtl::faulty().unwrap())));
         let dual = Dual::new(Arc::new(ReferenceDevice::new()), Arc::new(device.unwrap()));
         let error = transform(&dual).err();
         assert!(
@@ -189,17 +222,15 @@ mod twin {
     /// Streams that stall at random change neither words nor cycles.
     #[test]
     fn back_pressure() {
-        let connects: [(usize, Connect); 3] = [
-            (4, |p| Ok(Box::new(Rtl::new(p, 11).unwrap().unwrap()))),
-            (8, |p| Ok(Box::new(Rtl::new(p, 12).unwrap().unwrap()))),
-            (16, |p| Ok(Box::new(Rtl::new(p, 13).unwrap().unwrap()))),
-        ];
         let (_, want) = transform(&ReferenceDevice::new()).unwrap();
-        for (p, connect) in connects {
-            let device = (FpgaDevice::builder().butterflies(p)).connected("fpga-rtl", connect);
+        for (seed, p) in [4, 8, 16, 32].into_iter().enumerate() {
+            let device = FpgaDevice::builder().connected("fpga-rtl", None, move |_| {
+                let card = Rtl::new(Words::WIDE, p, 11 + seed as u32).unwrap();
+                Ok(Box::new(card.unwrap()))
+            });
             let device = device.unwrap();
             assert!(transform(&device).unwrap().1 == want, "P {p}");
-            let cycles = crate::schedule::cycle_model(MIN_LOG_N, p);
+            let cycles = crate::schedule::cycle_model(MIN_LOG_N, p, Words::WIDE);
             assert_eq!(device.counters().cycles, cycles);
         }
     }

@@ -1,10 +1,14 @@
 //! The kernels of `fpga-csim` against the reference device, and what the device refuses.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
+use ringloom::{
+    rlwe::SecureRandom,
+    tfhe::{LookUpTable, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession},
+};
 use ringloom_fpga::{
     FpgaDevice,
-    layout::{MAX_LOG_N, MIN_LOG_N},
+    layout::{MAX_LOG_N, MIN_LOG_N, Words},
     open_device,
 };
 use ringloom_ntt::{
@@ -91,6 +95,26 @@ fn the_largest_transform() {
 fn conformance_on_rings_of_the_kernels() {
     let report = conformance_on(&csim(8), &spec(11), &[9, 10, 11]);
     assert!(report.passed(), "{report}");
+}
+
+/// Kernels with words of 32 bits: every command, and what they refuse.
+#[test]
+fn narrow_words() {
+    let builder = FpgaDevice::builder().words(Words::NARROW).threads(1);
+    let device = builder.csim().unwrap();
+    let mut primes = vec![786_433];
+    for (bits, count) in [(25, 1), (31, 3), (32, 3)] {
+        primes.extend(primes_below(bits, 1 << 17, count).unwrap());
+    }
+    let spec = RingSpec::new(MIN_LOG_N, &primes).unwrap();
+    let report = conformance_on(&device, &spec, &[MIN_LOG_N]);
+    assert!(report.passed(), "{report}");
+    let wide = primes_below(33, 1 << 17, 1).unwrap();
+    let error = Ring::new(&device, &RingSpec::new(MIN_LOG_N, &wide).unwrap()).err();
+    assert!(
+        matches!(&error, Some(e @ Error::InvalidModulus { .. }) if e.to_string().contains("2^32")),
+        "{error:?}"
+    );
 }
 
 /// Other rings, where every command runs on the host.
@@ -236,4 +260,49 @@ fn devices_that_cannot_be_had() {
     // A lack of memory is not the end.
     let shape = Shape::new(1, spec.all_limbs(), 12);
     assert!(ring.alloc(shape, Domain::Eval).is_ok());
+}
+
+/// Small enough for simulated kernels; no security.
+const TOY: TfheLiteral = TfheLiteral {
+    message_bits: 3,
+    norm: 4,
+    lwe_dimension: 24,
+    lwe_noise_log: 4,
+    masks: 1,
+    log_n: MIN_LOG_N,
+    mask_digits: (24, 1),
+    body_digits: (24, 1),
+    switch_digits: (4, 4),
+};
+
+/// Encrypted look-ups, whose blind rotation is transforms and sums of products on the kernels: the
+/// same words as on the CPU, command by command, and the same phases.
+#[test]
+fn blind_rotation() {
+    let params = TfheParams::insecure_toy(&TOY).unwrap();
+    let mut random = SecureRandom::insecure_from_seed([7; 32]);
+    let cpu = open_device("cpu", Some(1)).unwrap();
+    let home = TfheSession::new(&params, &*cpu).unwrap();
+    let secret = TfheSecretKey::generate_with(&home, &mut random).unwrap();
+    let seeded = secret
+        .server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()))
+        .unwrap();
+    let values = [-4, -1, 0, 2, 3];
+    let batch = secret.encrypt_with(&values, -4..=3, &mut random).unwrap();
+    let look_up = |device: &dyn Device| {
+        let session = TfheSession::new(&params, device).unwrap();
+        let keys = TfheKeys::load(&session, &seeded).unwrap();
+        let table = LookUpTable::new(&session, -4..=3, |v| v.abs() - 1).unwrap();
+        let batch = batch.to_session(&session).unwrap();
+        let looked = keys.look_up(&batch, &table).unwrap();
+        let phases = secret.phases(&looked).unwrap().to_vec();
+        (secret.decrypt(&looked).unwrap(), phases)
+    };
+    let want = look_up(&*cpu);
+    assert_eq!(want.0, values.map(|v| v.abs() - 1));
+    let card = csim(8);
+    let dual = Dual::new(cpu.clone(), Arc::new(card.clone()));
+    assert!(look_up(&dual) == want);
+    // Of each of the 24 steps: digits forward, products with the key, back.
+    assert!(card.counters().jobs >= 24 * 5 * 3, "{:?}", card.counters());
 }

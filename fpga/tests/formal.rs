@@ -1,5 +1,5 @@
-//! What is proved of the RTL reducer, prime by prime, with yosys and z3 (rtl/formal/reduce.sv says
-//! what), and controls that must fail.
+//! What is proved of the RTL reducer, for every modulus at once, with yosys and z3
+//! (rtl/formal/reduce.sv says what), and controls that must fail.
 
 use std::{
     fs,
@@ -7,8 +7,7 @@ use std::{
     process::Command,
 };
 
-use ringloom_fpga::layout::{REDUCTION_BITS, ROUNDS, WORD_BITS};
-use ringloom_ntt::arith::primes_below;
+use ringloom_fpga::layout::Words;
 
 /// Sources, one of them perhaps with a fault, in a folder of their own.
 struct Sources {
@@ -70,70 +69,48 @@ impl Sources {
         )
     }
 
-    /// The round with number `round`, whose operands are below `bound`.
-    fn round(&self, q: u64, round: u32, bound: u128, narrower: u32) -> bool {
-        let left = 2 * WORD_BITS - REDUCTION_BITS * (round + 1);
-        let bits = left.max(WORD_BITS) + 1 - narrower;
-        let wide = 2 * WORD_BITS + 1;
+    /// The round with number `round`, in a word that is `narrower` by some bits.
+    fn round(&self, words: Words, round: u32, narrower: u32) -> bool {
+        let Words { bits, step, .. } = words;
+        let left = 2 * bits - step * (round + 1);
+        let next = left.max(bits) + 1 - narrower;
+        let bound = bounds(words)[round as usize];
         let parameters = [
-            ("Q", format!("{WORD_BITS}'d{q}")),
-            ("BITS", bits.to_string()),
-            ("BOUND", format!("{wide}'d{bound}")),
+            ("W", bits.to_string()),
+            ("STEP", step.to_string()),
+            ("BITS", next.to_string()),
+            ("BOUND", format!("{}'d{bound}", 2 * bits + 1)),
         ];
         self.proves("prove_round", &parameters)
     }
 
-    fn correct(&self, q: u64) -> bool {
-        let parameters = [("Q", format!("{WORD_BITS}'d{q}"))];
-        self.proves("prove_correct", &parameters)
+    fn correct(&self, words: Words) -> bool {
+        self.proves("prove_correct", &[("W", words.bits.to_string())])
     }
 }
 
-/// `V_0 .. V_ROUNDS` of rtl/formal/reduce.sv.
-fn bounds(q: u64) -> Vec<u128> {
-    let q = u128::from(q);
-    let next = |&v: &u128| Some(((v - 1 + ((1 << REDUCTION_BITS) - 1) * q) >> REDUCTION_BITS) + 1);
-    let all = std::iter::successors(Some(q << WORD_BITS), next);
-    all.take(ROUNDS as usize + 1).collect()
-}
-
-fn prove(q: u64) {
-    assert_eq!(q % (1 << REDUCTION_BITS), 1);
-    let (sources, bounds) = (Sources::sound(&format!("proof-{q}")), bounds(q));
-    assert!(bounds[ROUNDS as usize] <= 2 * u128::from(q));
-    for round in 0..ROUNDS {
-        let bound = bounds[round as usize];
-        assert!(sources.round(q, round, bound, 0), "{q}, round {round}");
-    }
-    assert!(sources.correct(q), "{q}, correction");
+/// `B_0 ..` of rtl/formal/reduce.sv.
+fn bounds(words: Words) -> Vec<u128> {
+    let next = |&b: &u128| Some(b.div_ceil(1 << words.step) + (1 << words.bits));
+    let all = std::iter::successors(Some(1u128 << (2 * words.bits)), next);
+    all.take(words.rounds as usize).collect()
 }
 
 #[test]
-fn the_reducer_is_right_for_small_primes() {
-    prove(786_433);
-    prove(primes_below(40, 1 << 17, 1).unwrap()[0]);
-}
-
-#[test]
-fn the_reducer_is_right_for_the_largest_prime() {
-    prove(primes_below(50, 1 << 17, 1).unwrap()[0]);
-}
-
-#[test]
-#[ignore = "long: minutes, run by `make test-long`"]
-fn the_reducer_is_right_for_a_chain() {
-    for bits in [30, 36, 40, 45, 49, 50] {
-        primes_below(bits, 1 << 17, 4)
-            .unwrap()
-            .into_iter()
-            .for_each(prove);
+fn the_reducer_is_right_for_every_modulus() {
+    for words in Words::ALL {
+        // What the rounds leave is below 2q.
+        assert!(words.bits <= words.log_r());
+        let sound = Sources::sound(&format!("proof-{}", words.bits));
+        for round in 0..words.rounds {
+            assert!(sound.round(words, round, 0), "{words:?}, round {round}");
+        }
+        assert!(sound.correct(words), "{words:?}, correction");
     }
 }
 
 #[test]
 fn faults_are_found() {
-    let q = primes_below(40, 1 << 17, 1).unwrap()[0];
-    let bound = bounds(q)[0];
     let faults = [
         ("carry", "some <= |t[STEP-1:0];", "some <= 1'b0;"),
         ("negation", "m <= -t[STEP-1:0];", "m <= t[STEP-1:0];"),
@@ -143,21 +120,15 @@ fn faults_are_found() {
             "sums[j] + ({{(2*W){1'b0}}, p} << (25 * j))",
         ),
     ];
+    let words = Words::WIDE;
     for (name, from, to) in faults {
         let wrong = Sources::new(&format!("fault-{name}"), from, to);
-        // For a prime whose h has more than one tile.
-        let wide = primes_below(50, 1 << 17, 1).unwrap()[0];
-        let (q, bound) = if name == "tile" {
-            (wide, bounds(wide)[0])
-        } else {
-            (q, bound)
-        };
-        assert!(!wrong.round(q, 0, bound, 0), "{name}");
+        for round in 0..words.rounds {
+            assert!(!wrong.round(words, round, 0), "{name}, round {round}");
+        }
     }
     let wrong = Sources::new("fault-correct", "t >= {1'b0, q}", "t > {1'b0, q}");
-    assert!(!wrong.correct(q));
-    // A word too narrow by one bit, for the largest prime.
-    let q = primes_below(50, 1 << 17, 1).unwrap()[0];
-    let sound = Sources::sound("fault-width");
-    assert!(!sound.round(q, 0, bounds(q)[0], 2));
+    assert!(!wrong.correct(words));
+    // A word too narrow by one bit.
+    assert!(!Sources::sound("fault-width").round(words, 0, 1));
 }

@@ -2,7 +2,7 @@
 
 use ringloom_fpga::{
     Counters, FpgaDevice,
-    layout::{MAX_LOG_N, MIN_LOG_N},
+    layout::{MAX_LOG_N, MIN_LOG_N, Words},
     schedule::cycle_model,
 };
 use ringloom_ntt::{
@@ -42,7 +42,7 @@ fn bits_and_cycles_of_every_degree() {
     for log_n in MIN_LOG_N..=12 {
         for input in [Input::Maximal, Input::LastWord, Input::Random(3)] {
             let want = there_and_back(&*cpu, &spec, log_n, input);
-            for p in [4, 8, 16] {
+            for p in [4, 8, 16, 32] {
                 let device = rtl(p);
                 assert!(
                     there_and_back(&device, &spec, log_n, input) == want,
@@ -51,7 +51,7 @@ fn bits_and_cycles_of_every_degree() {
                 let Counters { jobs, cycles, .. } = device.counters();
                 assert_eq!(
                     (jobs, cycles),
-                    (4, 4 * cycle_model(log_n, p)),
+                    (4, 4 * cycle_model(log_n, p, Words::WIDE)),
                     "P {p}, 2^{log_n}"
                 );
             }
@@ -67,7 +67,29 @@ fn the_largest_transform() {
     let input = Input::Random(5);
     let want = there_and_back(&*cpu, &spec, MAX_LOG_N, input);
     assert!(there_and_back(&device, &spec, MAX_LOG_N, input) == want);
-    assert_eq!(device.counters().cycles, 2 * cycle_model(MAX_LOG_N, 16));
+    assert_eq!(
+        device.counters().cycles,
+        2 * cycle_model(MAX_LOG_N, 16, Words::WIDE)
+    );
+}
+
+/// The core with words of 32 bits.
+#[test]
+fn narrow_words() {
+    let mut primes = vec![786_433];
+    primes.extend(primes_below(32, 1 << 17, 1).unwrap());
+    let spec = RingSpec::new(11, &primes).unwrap();
+    let cpu = open_device("cpu", Some(1)).unwrap();
+    for log_n in MIN_LOG_N..=11 {
+        for input in [Input::Maximal, Input::Random(4)] {
+            let device = FpgaDevice::builder().words(Words::NARROW).threads(1);
+            let device = device.rtl().unwrap();
+            let want = there_and_back(&*cpu, &spec, log_n, input);
+            assert!(there_and_back(&device, &spec, log_n, input) == want);
+            let cycles = device.counters().cycles;
+            assert_eq!(cycles, 4 * cycle_model(log_n, 8, Words::NARROW));
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ extern "C" {
 
 void ringloom_ntt(const ringloom::beat* source, ringloom::beat* target, std::uint64_t jobs,
                   std::uint32_t job_count, std::uint32_t log_n, std::uint32_t table_log_n,
-                  std::uint32_t flags, std::uint64_t* identity) {
+                  std::uint32_t flags) {
 #pragma HLS INTERFACE m_axi port = source bundle = gmem0 offset = slave
 #pragma HLS INTERFACE m_axi port = target bundle = gmem1 offset = slave
 #pragma HLS INTERFACE s_axilite port = jobs offset = 0x10
@@ -17,15 +17,15 @@ void ringloom_ntt(const ringloom::beat* source, ringloom::beat* target, std::uin
 #pragma HLS INTERFACE s_axilite port = log_n offset = 0x24
 #pragma HLS INTERFACE s_axilite port = table_log_n offset = 0x2c
 #pragma HLS INTERFACE s_axilite port = flags offset = 0x34
-#pragma HLS INTERFACE s_axilite port = identity offset = 0x3c
+#pragma HLS INTERFACE s_axilite port = source offset = 0x3c
+#pragma HLS INTERFACE s_axilite port = target offset = 0x48
     static ringloom::OnChip chip;
-    *identity = ringloom::identity();
     ringloom::ntt(chip, source, target, {jobs, job_count, log_n, table_log_n, flags});
 }
 
 void ringloom_eltwise(const ringloom::beat* source, ringloom::beat* target, std::uint64_t jobs,
                       std::uint32_t job_count, std::uint32_t log_n, std::uint32_t table_log_n,
-                      std::uint32_t flags, std::uint64_t* identity) {
+                      std::uint32_t flags) {
 #pragma HLS INTERFACE m_axi port = source bundle = gmem0 offset = slave
 #pragma HLS INTERFACE m_axi port = target bundle = gmem1 offset = slave
 #pragma HLS INTERFACE s_axilite port = jobs offset = 0x10
@@ -33,15 +33,15 @@ void ringloom_eltwise(const ringloom::beat* source, ringloom::beat* target, std:
 #pragma HLS INTERFACE s_axilite port = log_n offset = 0x24
 #pragma HLS INTERFACE s_axilite port = table_log_n offset = 0x2c
 #pragma HLS INTERFACE s_axilite port = flags offset = 0x34
-#pragma HLS INTERFACE s_axilite port = identity offset = 0x3c
+#pragma HLS INTERFACE s_axilite port = source offset = 0x3c
+#pragma HLS INTERFACE s_axilite port = target offset = 0x48
     static ringloom::OnChip chip;
-    *identity = ringloom::identity();
     ringloom::eltwise(chip, source, target, {jobs, job_count, log_n, table_log_n, flags});
 }
 
 void ringloom_gadget(const ringloom::beat* source, ringloom::beat* target, std::uint64_t jobs,
                      std::uint32_t job_count, std::uint32_t log_n, std::uint32_t table_log_n,
-                     std::uint32_t flags, std::uint64_t* identity) {
+                     std::uint32_t flags) {
 #pragma HLS INTERFACE m_axi port = source bundle = gmem0 offset = slave
 #pragma HLS INTERFACE m_axi port = target bundle = gmem1 offset = slave
 #pragma HLS INTERFACE s_axilite port = jobs offset = 0x10
@@ -49,9 +49,9 @@ void ringloom_gadget(const ringloom::beat* source, ringloom::beat* target, std::
 #pragma HLS INTERFACE s_axilite port = log_n offset = 0x24
 #pragma HLS INTERFACE s_axilite port = table_log_n offset = 0x2c
 #pragma HLS INTERFACE s_axilite port = flags offset = 0x34
-#pragma HLS INTERFACE s_axilite port = identity offset = 0x3c
+#pragma HLS INTERFACE s_axilite port = source offset = 0x3c
+#pragma HLS INTERFACE s_axilite port = target offset = 0x48
     static ringloom::OnChip chip;
-    *identity = ringloom::identity();
     ringloom::gadget(chip, source, target, {jobs, job_count, log_n, table_log_n, flags});
 }
 

@@ -1,14 +1,15 @@
 // The host's way in: a register file and a memory in, the kernel's work done. One object file for
-// each number of butterflies; the build renames the namespace (`-Dringloom=..`).
+// each configuration (RINGLOOM_ID is its part of the names); the build renames the namespace
+// (`-Dringloom=..`).
 #include <cstdlib>
 
 #include "../kernels/eltwise.cpp"
 #include "../kernels/gadget.cpp"
 #include "../kernels/ntt.cpp"
 
-#define RINGLOOM_JOIN(p, name) ringloom_csim_p##p##_##name
-#define RINGLOOM_NAME(p, name) RINGLOOM_JOIN(p, name)
-#define RINGLOOM_SYMBOL(name) RINGLOOM_NAME(RINGLOOM_P, name)
+#define RINGLOOM_JOIN(id, name) ringloom_csim_##id##_##name
+#define RINGLOOM_NAME(id, name) RINGLOOM_JOIN(id, name)
+#define RINGLOOM_SYMBOL(name) RINGLOOM_NAME(RINGLOOM_ID, name)
 
 namespace {
 
@@ -40,8 +41,6 @@ void RINGLOOM_SYMBOL(run)(void* chip_pointer, std::uint32_t kernel, std::uint32_
     const Registers r{wide(registers, REG_JOBS), registers[REG_JOB_COUNT / 4],
                       registers[REG_LOG_N / 4], registers[REG_TABLE_LOG_N / 4],
                       registers[REG_FLAGS / 4]};
-    registers[REG_IDENTITY / 4] = static_cast<std::uint32_t>(identity());
-    registers[REG_IDENTITY / 4 + 1] = static_cast<std::uint32_t>(identity() >> 32);
     switch (kernel) {
         case 0: ntt(chip, beats, beats, r); break;
         case 1: eltwise(chip, beats, beats, r); break;

@@ -12,7 +12,7 @@
 
 namespace ringloom {
 
-using NttCore = Core<Words50, RINGLOOM_P, MAX_LOG_N>;
+using NttCore = Core<Arithmetic, RINGLOOM_P, MAX_LOG_N>;
 
 // On-chip memories. Synthesis makes them of the top function's local variable.
 struct OnChip {
@@ -25,9 +25,17 @@ struct Registers {
     std::uint32_t job_count, log_n, table_log_n, flags;
 };
 
-constexpr std::uint64_t identity() {
-    return VERSION | WORD_BITS << 8 | std::uint64_t(log2_of(RINGLOOM_P)) << 16 |
-           std::uint64_t(MAX_LOG_N) << 24;
+// A call without jobs asks what the kernel is: one beat at `jobs`.
+inline bool introduced(beat* target, const Registers& registers) {
+    if (registers.job_count) return false;
+    beat b;
+    set_item(b, IDENTITY_MAGIC, MAGIC);
+    set_item(b, IDENTITY_VERSION, VERSION);
+    set_item(b, IDENTITY_WORD_BITS, WORD_BITS);
+    set_item(b, IDENTITY_BUTTERFLIES, RINGLOOM_P);
+    set_item(b, IDENTITY_MAX_LOG_N, MAX_LOG_N);
+    target[registers.jobs] = b;
+    return true;
 }
 
 void ntt(OnChip& chip, const beat* source, beat* target, const Registers& registers);

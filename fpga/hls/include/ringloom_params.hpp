@@ -4,16 +4,26 @@
 
 namespace ringloom {
 
-constexpr unsigned VERSION = 1;  // of this layout
-constexpr unsigned WORD_BITS = 50;  // primes are below 2^WORD_BITS
-constexpr unsigned REDUCTION_BITS = 17;  // per round; primes are 1 modulo 2^REDUCTION_BITS
-constexpr unsigned ROUNDS = 3;  // of the reduction
+constexpr unsigned VERSION = 2;  // of this layout
 constexpr unsigned MIN_LOG_N = 10;  // smallest degree
 constexpr unsigned MAX_LOG_N = 16;  // largest degree
 constexpr unsigned BEAT_WORDS = 8;  // words in 512 bits
 constexpr unsigned INVERSE = 1;  // flag
 constexpr unsigned ACCUMULATE = 1;  // flag
+constexpr std::uint64_t MAGIC = 0x52494e474c4f4f4d;
 constexpr std::uint64_t NONE = ~std::uint64_t{0};  // no row
+
+// Residues: primes are below 2^WORD_BITS and 1 modulo 2^REDUCTION_BITS.
+#ifndef RINGLOOM_WORD_BITS
+#define RINGLOOM_WORD_BITS 50
+#endif
+#if RINGLOOM_WORD_BITS == 50
+constexpr unsigned WORD_BITS = 50, REDUCTION_BITS = 17, ROUNDS = 3;
+#elif RINGLOOM_WORD_BITS == 32
+constexpr unsigned WORD_BITS = 32, REDUCTION_BITS = 16, ROUNDS = 2;
+#else
+#error "no such width of words"
+#endif
 
 // Registers: byte offsets.
 constexpr unsigned REG_CONTROL = 0x00;  // bit 0 starts; bit 1 is set when done; bit 2 while idle
@@ -22,8 +32,16 @@ constexpr unsigned REG_JOB_COUNT = 0x1c;  // number of jobs, one beat each
 constexpr unsigned REG_LOG_N = 0x24;  // logarithm of the ring degree
 constexpr unsigned REG_TABLE_LOG_N = 0x2c;  // logarithm of the words in each twiddle table
 constexpr unsigned REG_FLAGS = 0x34;  // bit 0: inverse, or accumulate
-constexpr unsigned REG_IDENTITY = 0x3c;  // out: version, word bits, log2 of butterflies, largest log_n
-constexpr unsigned REGISTER_BYTES = 0x48;
+constexpr unsigned REG_SOURCE = 0x3c;  // address of beat 0, for reading
+constexpr unsigned REG_TARGET = 0x48;  // address of beat 0, for writing
+constexpr unsigned REGISTER_BYTES = 0x54;
+
+// IDENTITY: words of a beat.
+constexpr unsigned IDENTITY_MAGIC = 0;  // MAGIC
+constexpr unsigned IDENTITY_VERSION = 1;  // VERSION
+constexpr unsigned IDENTITY_WORD_BITS = 2;  // width of a residue
+constexpr unsigned IDENTITY_BUTTERFLIES = 3;  // per cycle
+constexpr unsigned IDENTITY_MAX_LOG_N = 4;  // largest degree
 
 // TABLE: words of a beat.
 constexpr unsigned TABLE_Q = 0;  // the prime

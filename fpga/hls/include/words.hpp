@@ -6,7 +6,7 @@
 
 namespace ringloom {
 
-// A configuration: the width of a word and how it is reduced. The kernels take `Words50`.
+// A configuration: the width of a word and how it is reduced. The kernels take `Arithmetic`.
 template <int Bits, int Step, int Rounds>
 struct Words {
     static constexpr int BITS = Bits, STEP = Step, ROUNDS = Rounds;
@@ -57,8 +57,8 @@ struct Words {
     }
 };
 
-using Words50 = Words<WORD_BITS, REDUCTION_BITS, ROUNDS>;
-using word = Words50::word;
+using Arithmetic = Words<WORD_BITS, REDUCTION_BITS, ROUNDS>;
+using word = Arithmetic::word;
 using beat = ap_uint<512>;
 using field = ap_uint<64>;
 
@@ -70,6 +70,11 @@ inline word lane(const beat& b, int i) {
 inline std::uint64_t item(const beat& b, int i) {
 #pragma HLS INLINE
     return b.range(64 * i + 63, 64 * i).to_uint64();
+}
+
+inline void set_item(beat& b, int i, std::uint64_t v) {
+#pragma HLS INLINE
+    b.range(64 * i + 63, 64 * i) = v;
 }
 
 inline void set_lane(beat& b, int i, word w) {

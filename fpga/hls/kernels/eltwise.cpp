@@ -15,9 +15,9 @@ void multiply(hls::stream<beat>& a, hls::stream<beat>& b, hls::stream<beat>& old
         for (unsigned k = 0; k < BEAT_WORDS; k++) {
 #pragma HLS UNROLL
             // Two products: the first brings one operand into Montgomery form.
-            const word form = Words50::mul(lane(x, k), square, q);
-            word w = Words50::mul(form, lane(y, k), q);
-            if (accumulate) w = Words50::add(w, lane(before, k), q);
+            const word form = Arithmetic::mul(lane(x, k), square, q);
+            word w = Arithmetic::mul(form, lane(y, k), q);
+            if (accumulate) w = Arithmetic::add(w, lane(before, k), q);
             set_lane(z, k, w);
         }
         out.write(z);
@@ -27,6 +27,7 @@ void multiply(hls::stream<beat>& a, hls::stream<beat>& b, hls::stream<beat>& old
 }  // namespace
 
 void eltwise(OnChip&, const beat* source, beat* target, const Registers& registers) {
+    if (introduced(target, registers)) return;
     const unsigned log_n = registers.log_n;
     const bool accumulate = registers.flags & ACCUMULATE;
     for (unsigned i = 0; i < registers.job_count; i++) {

@@ -25,7 +25,7 @@ void lift(const beat* source, std::uint64_t sources, unsigned count, word offset
             const word factor = lane(from, LIFT_SOURCE_FACTOR);
             for (unsigned k = 0; k < BEAT_WORDS; k++) {
 #pragma HLS UNROLL
-                sum[k] = Words50::add(sum[k], Words50::mul(lane(b, k), factor, q), q);
+                sum[k] = Arithmetic::add(sum[k], Arithmetic::mul(lane(b, k), factor, q), q);
             }
         }
         beat b;
@@ -69,8 +69,8 @@ void accumulate(OnChip& chip, hls::stream<beat>& in, const beat* source, std::ui
 #pragma HLS UNROLL
             word& s0 = chip.sum[0][k][i];
             word& s1 = chip.sum[1][k][i];
-            s0 = Words50::add(s0, Words50::mul(lane(x, k), lane(k0, k), q), q);
-            s1 = Words50::add(s1, Words50::mul(lane(x, k), lane(k1, k), q), q);
+            s0 = Arithmetic::add(s0, Arithmetic::mul(lane(x, k), lane(k0, k), q), q);
+            s1 = Arithmetic::add(s1, Arithmetic::mul(lane(x, k), lane(k1, k), q), q);
         }
     }
 }
@@ -119,6 +119,7 @@ void finish(OnChip& chip, beat* target, std::uint64_t at, int result, unsigned l
 void gadget(OnChip& chip, const beat* source, beat* target, const Registers& registers) {
 #pragma HLS ARRAY_PARTITION variable = chip.sum complete dim = 1
 #pragma HLS ARRAY_PARTITION variable = chip.sum complete dim = 2
+    if (introduced(target, registers)) return;
     const unsigned log_n = registers.log_n;
     const bool keep = registers.flags & ACCUMULATE;
     std::uint64_t loaded = NONE;

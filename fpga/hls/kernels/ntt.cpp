@@ -16,7 +16,7 @@ void run_core(NttCore& core, hls::stream<beat>& in, hls::stream<beat>& out, unsi
         for (unsigned k = 0; k < BEAT_WORDS; k++) {
 #pragma HLS UNROLL
             word w = core.get(i * BEAT_WORDS + k);
-            if (scale) w = Words50::add(Words50::mul(w, scale, core.q), offset, core.q);
+            if (scale) w = Arithmetic::add(Arithmetic::mul(w, scale, core.q), offset, core.q);
             set_lane(b, k, w);
         }
         out.write(b);
@@ -26,6 +26,7 @@ void run_core(NttCore& core, hls::stream<beat>& in, hls::stream<beat>& out, unsi
 }  // namespace
 
 void ntt(OnChip& chip, const beat* source, beat* target, const Registers& registers) {
+    if (introduced(target, registers)) return;
     const unsigned log_n = registers.log_n;
     const bool inverse = registers.flags & INVERSE;
     std::uint64_t loaded = NONE;

@@ -1,16 +1,17 @@
 //! The HLS kernels, built with the host's C++ compiler and called in this process.
 
-use std::{collections::BTreeMap, ffi::c_void, ptr::NonNull};
+use std::{ffi::c_void, ptr::NonNull, time::Duration};
 
-use super::{Fault, RegisterFile, Transport};
-use crate::layout::{BEAT_WORDS, Kernel};
+use super::{Call, Fault, RegisterFile, Transport, poll};
+use crate::layout::{BEAT_WORDS, Kernel, Words};
 
-/// The kernels of one number of butterflies, with a memory that grows.
+/// The kernels of one configuration, with a memory that grows.
 pub(crate) struct Csim {
     functions: Functions,
     chip: NonNull<c_void>,
     memory: Vec<u64>,
-    registers: BTreeMap<Kernel, RegisterFile>,
+    /// Of the last call.
+    registers: RegisterFile,
 }
 
 // SAFETY: the chip is memory of this object alone, and the functions keep no other state.
@@ -40,33 +41,34 @@ macro_rules! functions {
 }
 
 impl Csim {
-    /// `None` for a number of butterflies that was not built.
-    pub(crate) fn new(butterflies: usize) -> Option<Result<Self, Fault>> {
-        let functions = match butterflies {
-            4 => functions!(
+    /// `None` for a configuration that was not built.
+    pub(crate) fn new(words: Words, butterflies: usize) -> Option<Result<Self, Fault>> {
+        let functions = match (words, butterflies) {
+            (Words::WIDE, 4) => functions!(
                 ringloom_csim_p4_new,
                 ringloom_csim_p4_delete,
                 ringloom_csim_p4_run
             ),
-            8 => functions!(
+            (Words::WIDE, 8) => functions!(
                 ringloom_csim_p8_new,
                 ringloom_csim_p8_delete,
                 ringloom_csim_p8_run
             ),
-            16 => {
-                functions!(
-                    ringloom_csim_p16_new,
-                    ringloom_csim_p16_delete,
-                    ringloom_csim_p16_run
-                )
-            }
-            32 => {
-                functions!(
-                    ringloom_csim_p32_new,
-                    ringloom_csim_p32_delete,
-                    ringloom_csim_p32_run
-                )
-            }
+            (Words::WIDE, 16) => functions!(
+                ringloom_csim_p16_new,
+                ringloom_csim_p16_delete,
+                ringloom_csim_p16_run
+            ),
+            (Words::WIDE, 32) => functions!(
+                ringloom_csim_p32_new,
+                ringloom_csim_p32_delete,
+                ringloom_csim_p32_run
+            ),
+            (Words::NARROW, 8) => functions!(
+                ringloom_csim_w32p8_new,
+                ringloom_csim_w32p8_delete,
+                ringloom_csim_w32p8_run
+            ),
             _ => return None,
         };
         // SAFETY: takes nothing, returns null or memory that only `functions` look into.
@@ -76,7 +78,7 @@ impl Csim {
             functions,
             chip,
             memory: Vec::new(),
-            registers: BTreeMap::new(),
+            registers: RegisterFile::default(),
         }))
     }
 
@@ -104,22 +106,24 @@ impl Transport for Csim {
         Ok(())
     }
 
-    fn write(&mut self, at: u64, words: &[u64]) {
+    fn write(&mut self, at: u64, words: &[u64]) -> Result<(), Fault> {
         let range = self.words(at, words.len());
         self.memory[range].copy_from_slice(words);
+        Ok(())
     }
 
-    fn read(&self, at: u64, words: &mut [u64]) {
+    fn read(&self, at: u64, words: &mut [u64]) -> Result<(), Fault> {
         words.copy_from_slice(&self.memory[self.words(at, words.len())]);
+        Ok(())
     }
 
-    fn start(&mut self, kernel: Kernel, registers: &RegisterFile) {
-        let number = match kernel {
+    fn start(&mut self, call: &Call) -> Result<(), Fault> {
+        let number = match call.kernel {
             Kernel::Ntt => 0,
             Kernel::Eltwise => 1,
             Kernel::Gadget => 2,
         };
-        let mut registers = registers.clone();
+        self.registers = RegisterFile::of(call);
         // SAFETY: the chip is live and not in use (`&mut self`); the register file has
         // REGISTER_BYTES bytes, as the kernels know from the generated header; every offset in the
         // jobs lies in reserved memory, which the ring that wrote them guarantees.
@@ -127,14 +131,16 @@ impl Transport for Csim {
             (self.functions.run)(
                 self.chip.as_ptr(),
                 number,
-                registers.words_mut().as_mut_ptr(),
+                self.registers.0.as_mut_ptr(),
                 self.memory.as_mut_ptr(),
             );
         }
-        self.registers.insert(kernel, registers);
+        Ok(())
     }
 
-    fn registers(&self, kernel: Kernel) -> RegisterFile {
-        self.registers.get(&kernel).cloned().unwrap_or_default()
+    fn wait(&mut self, limit: Duration) -> Result<(), Fault> {
+        poll(limit, || self.registers.is_done())?;
+        self.registers = RegisterFile::default();
+        Ok(())
     }
 }

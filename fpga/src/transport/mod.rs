@@ -1,13 +1,19 @@
-//! How the host reaches kernels: memory, registers, start and completion.
+//! How the host reaches kernels: memory, start and completion.
 
 #[cfg(feature = "csim")]
 pub(crate) mod csim;
 #[cfg(rtl_built)]
 pub(crate) mod rtl;
+#[cfg(unix)]
+pub(crate) mod xrt;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(feature = "csim")]
+use std::time::Instant;
 
-use crate::layout::{Identity, Kernel, REGISTER_BYTES, REGISTERS};
+use crate::layout::{BEAT_WORDS, Identity, Kernel, MIN_LOG_N};
+#[cfg(feature = "csim")]
+use crate::layout::{REGISTER_BYTES, register_named};
 
 /// What a call can fail with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +21,11 @@ pub(crate) enum Fault {
     /// The kernel has not answered in time.
     TimeOut(Duration),
     /// The memory is too small.
-    #[cfg_attr(not(feature = "csim"), allow(dead_code))] // only a transport knows
+    #[cfg_attr(not(any(unix, feature = "csim")), allow(dead_code))] // only a transport knows
     Memory,
+    /// The driver says no.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Driver(String),
 }
 
 /// A card, or what stands for one. One user at a time: a ring holds it under a lock.
@@ -25,46 +34,20 @@ pub(crate) trait Transport: Send {
     fn reserve(&mut self, beats: u64) -> Result<(), Fault>;
 
     /// Writes words from the beat `at` on.
-    fn write(&mut self, at: u64, words: &[u64]);
+    fn write(&mut self, at: u64, words: &[u64]) -> Result<(), Fault>;
 
     /// Reads words from the beat `at` on.
-    fn read(&self, at: u64, words: &mut [u64]);
+    fn read(&self, at: u64, words: &mut [u64]) -> Result<(), Fault>;
 
-    /// Writes the registers of a kernel and so starts it.
-    fn start(&mut self, kernel: Kernel, registers: &RegisterFile);
+    /// Starts a kernel.
+    fn start(&mut self, call: &Call) -> Result<(), Fault>;
 
-    /// The registers of a kernel as they are.
-    fn registers(&self, kernel: Kernel) -> RegisterFile;
+    /// Waits for the end of what was started.
+    fn wait(&mut self, limit: Duration) -> Result<(), Fault>;
 
     /// Cycles that its transform core has counted; 0 where nothing counts.
     fn cycles(&self) -> u64 {
         0
-    }
-}
-
-/// The registers of one kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct RegisterFile([u32; REGISTER_BYTES as usize / 4]);
-
-impl RegisterFile {
-    pub(crate) fn set(&mut self, name: &str, value: u64) {
-        let (at, bits) = position(name);
-        debug_assert!(bits == 64 || value >> 32 == 0);
-        self.0[at] = value as u32;
-        if bits == 64 {
-            self.0[at + 1] = (value >> 32) as u32;
-        }
-    }
-
-    pub(crate) fn get(&self, name: &str) -> u64 {
-        let (at, bits) = position(name);
-        let high = if bits == 64 { self.0[at + 1] } else { 0 };
-        u64::from(self.0[at]) | u64::from(high) << 32
-    }
-
-    #[cfg(feature = "csim")]
-    fn words_mut(&mut self) -> &mut [u32] {
-        &mut self.0
     }
 }
 
@@ -79,40 +62,97 @@ pub(crate) struct Call {
     pub(crate) flags: u32,
 }
 
-/// Bits of the control register.
-const START: u64 = 1;
-const DONE: u64 = 2;
+impl Call {
+    /// The scalar argument with this name.
+    pub(crate) fn value(&self, name: &str) -> u64 {
+        match name {
+            "jobs" => self.jobs,
+            "job_count" => self.job_count.into(),
+            "log_n" => self.log_n.into(),
+            "table_log_n" => self.table_log_n.into(),
+            "flags" => self.flags.into(),
+            other => unreachable!("{other} is no scalar of a call"),
+        }
+    }
+}
 
-/// Runs one call to its end and returns what the kernel says it is.
+/// Runs one call to its end.
 pub(crate) fn run(
     transport: &mut dyn Transport,
-    call: Call,
+    call: &Call,
     limit: Duration,
-) -> Result<Identity, Fault> {
-    let mut registers = RegisterFile::default();
-    registers.set("jobs", call.jobs);
-    registers.set("job_count", call.job_count.into());
-    registers.set("log_n", call.log_n.into());
-    registers.set("table_log_n", call.table_log_n.into());
-    registers.set("flags", call.flags.into());
-    registers.set("control", START);
-    transport.start(call.kernel, &registers);
-    let begun = Instant::now();
-    loop {
-        let now = transport.registers(call.kernel);
-        if now.get("control") & DONE != 0 {
-            return Ok(Identity::from_register(now.get("identity")));
+) -> Result<(), Fault> {
+    transport.start(call)?;
+    transport.wait(limit)
+}
+
+/// What a kernel says it is, by a call without jobs. Uses the first beat, which is nobody's yet.
+pub(crate) fn identify(
+    transport: &mut dyn Transport,
+    kernel: Kernel,
+    limit: Duration,
+) -> Result<Option<Identity>, Fault> {
+    let call = Call {
+        kernel,
+        jobs: 0,
+        job_count: 0,
+        log_n: MIN_LOG_N,
+        table_log_n: MIN_LOG_N,
+        flags: 0,
+    };
+    let mut beat = [0; BEAT_WORDS];
+    transport.reserve(1)?;
+    transport.write(0, &beat)?;
+    run(transport, &call, limit)?;
+    transport.read(0, &mut beat)?;
+    Ok(Identity::from_beat(&beat))
+}
+
+/// The registers of a simulated kernel.
+#[cfg(feature = "csim")]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+struct RegisterFile([u32; REGISTER_BYTES as usize / 4]);
+
+#[cfg(feature = "csim")]
+impl RegisterFile {
+    /// Bits of the control register.
+    const START: u64 = 1;
+    const DONE: u64 = 2;
+
+    /// The registers that start a call.
+    fn of(call: &Call) -> Self {
+        let mut registers = Self::default();
+        for name in ["jobs", "job_count", "log_n", "table_log_n", "flags"] {
+            registers.set(name, call.value(name));
         }
+        registers.set("control", Self::START);
+        registers
+    }
+
+    fn set(&mut self, name: &str, value: u64) {
+        let register = register_named(name);
+        let at = register.offset as usize / 4;
+        debug_assert!(register.bits == 64 || value >> 32 == 0);
+        self.0[at] = value as u32;
+        if register.bits == 64 {
+            self.0[at + 1] = (value >> 32) as u32;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        u64::from(self.0[register_named("control").offset as usize / 4]) & Self::DONE != 0
+    }
+}
+
+/// Asks until the answer is yes or the time is over.
+#[cfg(feature = "csim")]
+fn poll(limit: Duration, done: impl Fn() -> bool) -> Result<(), Fault> {
+    let begun = Instant::now();
+    while !done() {
         if begun.elapsed() > limit {
             return Err(Fault::TimeOut(limit));
         }
         std::thread::yield_now();
     }
-}
-
-/// Index of the first word and width of a register.
-fn position(name: &str) -> (usize, u32) {
-    let register = REGISTERS.iter().find(|r| r.name == name);
-    let register = register.expect("registers are named as in the layout");
-    (register.offset as usize / 4, register.bits)
+    Ok(())
 }

@@ -3,19 +3,21 @@
 //! The core has streams in and out and no memory interface; the reader and writer of the kernel
 //! `ntt` are the host code below.
 
-use std::{ffi::c_void, ptr::NonNull};
+use std::{ffi::c_void, ptr::NonNull, time::Duration};
 
 use ringloom_ntt::arith::Modulus;
 
-use super::{DONE, Fault, RegisterFile, START, Transport, csim::Csim};
-use crate::layout::{BEAT_WORDS, INVERSE, Kernel, LOG_R, NTT_JOB, TABLE, field};
+use super::{Call, Fault, Transport, csim::Csim, poll};
+use crate::layout::{BEAT_WORDS, INVERSE, Kernel, NTT_JOB, TABLE, Words, field};
 
 /// A core with the memory and the other kernels of [`Csim`].
 pub(crate) struct Rtl {
     csim: Csim,
     functions: Functions,
     core: NonNull<c_void>,
-    registers: RegisterFile,
+    words: Words,
+    /// Whether the last call was one of transforms, and whether they came to their end.
+    ended: Option<bool>,
     /// Beat, degree and direction of the twiddles that the core holds.
     loaded: Option<(u64, u32, bool)>,
     cycles: u64,
@@ -66,27 +68,41 @@ const RUN: u32 = 2;
 const STORE: u32 = 3;
 
 impl Rtl {
-    /// `None` for a number of butterflies that was not built.
-    pub(crate) fn new(butterflies: usize, stalls: u32) -> Option<Result<Self, Fault>> {
-        let functions = match butterflies {
-            4 => functions!(
+    /// `None` for a configuration that was not built.
+    pub(crate) fn new(
+        words: Words,
+        butterflies: usize,
+        stalls: u32,
+    ) -> Option<Result<Self, Fault>> {
+        let functions = match (words, butterflies) {
+            (Words::WIDE, 4) => functions!(
                 ringloom_rtl_p4_new,
                 ringloom_rtl_p4_delete,
                 ringloom_rtl_p4_run
             ),
-            8 => functions!(
+            (Words::WIDE, 8) => functions!(
                 ringloom_rtl_p8_new,
                 ringloom_rtl_p8_delete,
                 ringloom_rtl_p8_run
             ),
-            16 => functions!(
+            (Words::WIDE, 16) => functions!(
                 ringloom_rtl_p16_new,
                 ringloom_rtl_p16_delete,
                 ringloom_rtl_p16_run
             ),
+            (Words::WIDE, 32) => functions!(
+                ringloom_rtl_p32_new,
+                ringloom_rtl_p32_delete,
+                ringloom_rtl_p32_run
+            ),
+            (Words::NARROW, 8) => functions!(
+                ringloom_rtl_w32p8_new,
+                ringloom_rtl_w32p8_delete,
+                ringloom_rtl_w32p8_run
+            ),
             _ => return None,
         };
-        Some(Self::with(functions, butterflies, stalls))
+        Some(Self::with(functions, words, butterflies, stalls))
     }
 
     /// A core with 16 butterflies that does not wait for its pipeline between stages.
@@ -97,18 +113,24 @@ impl Rtl {
             ringloom_rtl_faulty_delete,
             ringloom_rtl_faulty_run
         );
-        Self::with(functions, 16, 0)
+        Self::with(functions, Words::WIDE, 16, 0)
     }
 
-    fn with(functions: Functions, butterflies: usize, stalls: u32) -> Result<Self, Fault> {
-        let csim = Csim::new(butterflies).expect("csim is built for every number of rtl")?;
+    fn with(
+        functions: Functions,
+        words: Words,
+        butterflies: usize,
+        stalls: u32,
+    ) -> Result<Self, Fault> {
+        let csim = Csim::new(words, butterflies).expect("csim is built for every number of rtl")?;
         // SAFETY: takes nothing, returns memory that only `functions` look into.
         let core = unsafe { (functions.new)() };
         Ok(Self {
             csim,
             functions,
             core: NonNull::new(core).ok_or(Fault::Memory)?,
-            registers: RegisterFile::default(),
+            words,
+            ended: None,
             loaded: None,
             cycles: 0,
             stalls,
@@ -142,42 +164,51 @@ impl Rtl {
         (answer != 0).then_some(answer)
     }
 
-    /// All jobs of a call of the kernel `ntt`; `None` when the core does not end.
-    fn transform(&mut self, registers: &RegisterFile) -> Option<()> {
-        let log_n = registers.get("log_n") as u32;
-        let inverse = registers.get("flags") as u32 & INVERSE != 0;
+    /// All jobs of a call of the kernel `ntt`; whether the core has ended them.
+    fn transform(&mut self, call: &Call) -> Result<bool, Fault> {
+        let log_n = call.log_n;
+        let inverse = call.flags & INVERSE != 0;
         let mut row = vec![0; 1 << log_n];
-        for i in 0..registers.get("job_count") {
+        for i in 0..call.job_count {
             let mut job = [0; BEAT_WORDS];
-            self.csim.read(registers.get("jobs") + i, &mut job);
+            self.csim.read(call.jobs + u64::from(i), &mut job)?;
             let job = |name| job[field(&NTT_JOB, name)];
             let table = job("table");
             let mut header = [0; BEAT_WORDS];
-            self.csim.read(table, &mut header);
+            self.csim.read(table, &mut header)?;
             let q = header[field(&TABLE, "q")];
             if self.loaded != Some((table, log_n, inverse)) {
-                let rows = (1u64 << registers.get("table_log_n")) / BEAT_WORDS as u64;
+                let rows = (1u64 << call.table_log_n) / BEAT_WORDS as u64;
                 let first = table + 1 + if inverse { rows } else { 0 };
-                self.csim.read(first, &mut row);
-                self.operate(TWIDDLES, inverse, log_n, q, &mut row)?;
+                self.csim.read(first, &mut row)?;
+                if self
+                    .operate(TWIDDLES, inverse, log_n, q, &mut row)
+                    .is_none()
+                {
+                    return Ok(false);
+                }
                 self.loaded = Some((table, log_n, inverse));
             }
-            self.csim.read(job("source"), &mut row);
-            self.operate(LOAD, inverse, log_n, q, &mut row)?;
-            let cycles = self.operate(RUN, inverse, log_n, q, &mut row)?;
-            self.cycles += u64::from(cycles);
-            self.operate(STORE, inverse, log_n, q, &mut row)?;
+            self.csim.read(job("source"), &mut row)?;
+            for op in [LOAD, RUN, STORE] {
+                let Some(count) = self.operate(op, inverse, log_n, q, &mut row) else {
+                    return Ok(false);
+                };
+                if op == RUN {
+                    self.cycles += u64::from(count);
+                }
+            }
             if job("scale") != 0 {
                 // The writer's factor is in Montgomery form.
                 let m = Modulus::new(q).expect("tables are made of checked moduli");
-                let factor = m.mul(job("scale"), m.inv(m.reduce(1 << LOG_R)));
+                let factor = m.mul(job("scale"), m.inv(m.reduce(1 << self.words.log_r())));
                 for word in &mut row {
                     *word = m.add(m.mul(*word, factor), job("offset"));
                 }
             }
-            self.csim.write(job("target"), &row);
+            self.csim.write(job("target"), &row)?;
         }
-        Some(())
+        Ok(true)
     }
 }
 
@@ -193,33 +224,28 @@ impl Transport for Rtl {
         self.csim.reserve(beats)
     }
 
-    fn write(&mut self, at: u64, words: &[u64]) {
-        self.csim.write(at, words);
+    fn write(&mut self, at: u64, words: &[u64]) -> Result<(), Fault> {
+        self.csim.write(at, words)
     }
 
-    fn read(&self, at: u64, words: &mut [u64]) {
-        self.csim.read(at, words);
+    fn read(&self, at: u64, words: &mut [u64]) -> Result<(), Fault> {
+        self.csim.read(at, words)
     }
 
-    fn start(&mut self, kernel: Kernel, registers: &RegisterFile) {
-        if kernel != Kernel::Ntt {
-            return self.csim.start(kernel, registers);
+    fn start(&mut self, call: &Call) -> Result<(), Fault> {
+        self.ended = None;
+        // A call without jobs says what the kernel is that the core stands for.
+        if call.kernel != Kernel::Ntt || call.job_count == 0 {
+            return self.csim.start(call);
         }
-        // What the kernel is, from the one it stands for: a call without jobs.
-        let mut answer = registers.clone();
-        answer.set("job_count", 0);
-        self.csim.start(kernel, &answer);
-        answer = self.csim.registers(kernel);
-        let ended = registers.get("control") & START != 0 && self.transform(registers).is_some();
-        answer.set("control", if ended { DONE } else { 0 });
-        self.registers = answer;
+        self.ended = Some(self.transform(call)?);
+        Ok(())
     }
 
-    fn registers(&self, kernel: Kernel) -> RegisterFile {
-        if kernel == Kernel::Ntt {
-            self.registers.clone()
-        } else {
-            self.csim.registers(kernel)
+    fn wait(&mut self, limit: Duration) -> Result<(), Fault> {
+        match self.ended {
+            Some(ended) => poll(limit, || ended),
+            None => self.csim.wait(limit),
         }
     }
 
