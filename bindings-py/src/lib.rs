@@ -10,7 +10,7 @@
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
-//! | `matrix` | matrices in coefficients |
+//! | `matrix`, `matrix_plan` | matrices in coefficients, plans of what takes keys |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
@@ -24,6 +24,7 @@ mod errors;
 mod image;
 mod keys;
 mod matrix;
+mod matrix_plan;
 mod model;
 mod network;
 mod params;
@@ -49,6 +50,7 @@ mod _native {
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
         keys::{EvaluationKeys, PublicKey},
         matrix::{MatrixCiphertext, MatrixTensor},
+        matrix_plan::{MatMulPlan, TransposePlan, matmul_plan, transpose_plan},
         model::{ModelServer, StepReport},
         network::{Activation, Linear, Sequential},
         params::{KeyRequest, MatVecPlan, Params, SecurityReport, matvec_plan},

@@ -28,6 +28,7 @@ from ringloom._native import (
     Flatten,
     KeyRequest,
     Linear,
+    MatMulPlan,
     MatrixCiphertext,
     MatrixTensor,
     MatVecPlan,
@@ -43,10 +44,13 @@ from ringloom._native import (
     StepInfo,
     StepReport,
     Tensor,
+    TransposePlan,
     Weights,
     align_levels,
     devices,
+    matmul_plan,
     matvec_plan,
+    transpose_plan,
 )
 from ringloom.errors import RingloomError
 from ringloom.sklearn import from_sklearn
@@ -66,6 +70,7 @@ __all__ = [
     "Flatten",
     "KeyRequest",
     "Linear",
+    "MatMulPlan",
     "MatVecPlan",
     "MatrixCiphertext",
     "MatrixTensor",
@@ -82,10 +87,13 @@ __all__ = [
     "StepInfo",
     "StepReport",
     "Tensor",
+    "TransposePlan",
     "Weights",
     "align_levels",
     "devices",
     "errors",
     "from_sklearn",
+    "matmul_plan",
     "matvec_plan",
+    "transpose_plan",
 ]

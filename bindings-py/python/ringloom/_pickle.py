@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ringloom import MatVecPlan, Params
+    from ringloom import MatMulPlan, MatVecPlan, Params, TransposePlan
 
 
 def restore(name: str, data: bytes, secure: bool) -> object:
@@ -23,3 +23,17 @@ def plan(
     import ringloom
 
     return ringloom.matvec_plan(params, shape, level=level, widest=widest, single=single)
+
+
+def matmul(params: Params, shape: tuple[int, int, int], level: int, factor: str) -> MatMulPlan:
+    """The plan that these arguments make."""
+    import ringloom
+
+    return ringloom.matmul_plan(params, shape, level=level, factor=factor)
+
+
+def transpose(params: Params, shape: tuple[int, int], form: str, level: int) -> TransposePlan:
+    """The plan that these arguments make."""
+    import ringloom
+
+    return ringloom.transpose_plan(params, shape, form=form, level=level)
