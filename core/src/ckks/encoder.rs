@@ -120,7 +120,7 @@ impl Encoder {
     }
 
     /// Uploads coefficients and transforms them.
-    pub(super) fn upload(&self, coeffs: &[i128], limbs: LimbSet, secret: bool) -> Result<PolyBuf> {
+    pub(crate) fn upload(&self, coeffs: &[i128], limbs: LimbSet, secret: bool) -> Result<PolyBuf> {
         let ring = self.session.ring();
         let words = wide_residues(ring.spec(), limbs, coeffs);
         let shape = Shape::new(1, limbs, self.session.params().log_n());

@@ -15,6 +15,8 @@
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 //! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
+//! | [`RowSecrets`], [`SharedMaskMatrix`] | encrypted matrices whose rows share their mask |
+//! | [`SharedMaskKeys`], [`SharedMaskProduct`] | their products with a matrix fixed beforehand |
 
 mod array;
 mod array_packing;
@@ -34,7 +36,7 @@ pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{
     CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix,
-    Transpose, TransposePlan,
+    RowSecrets, SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, Transpose, TransposePlan,
 };
 pub use encrypted_matvec::EncryptedMatVec;
 pub use matmul::{MatMul, MatMulPlan};

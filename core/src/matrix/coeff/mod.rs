@@ -8,10 +8,14 @@
 //! | [`PlainMatrix`] | a plaintext factor, rounded for one level |
 //! | [`TransposePlan`], [`Transpose`] | from one form to the other |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
+//! | [`RowSecrets`], [`SharedMaskMatrix`] | an encrypted matrix whose rows share their mask |
+//! | [`SharedMaskKeys`], [`SharedMaskProduct`] | its product with a matrix fixed beforehand |
 
 mod encrypt;
 mod mat_mul;
 mod product;
+mod shared_mask;
+mod shared_mask_product;
 mod transpose;
 mod transpose_plan;
 mod tree;
@@ -23,6 +27,8 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
 pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
+pub use shared_mask::{RowSecrets, SharedMaskKeys, SharedMaskMatrix};
+pub use shared_mask_product::SharedMaskProduct;
 pub use transpose::Transpose;
 pub use transpose_plan::TransposePlan;
 pub use wire::CoeffMatrixInfo;

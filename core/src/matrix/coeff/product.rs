@@ -18,10 +18,10 @@ use crate::{
 /// product of the dropped primes, times the entries of the other side, plus the noise of the
 /// ciphertexts times the length of a row of the factor (docs/notes/matrix-products.md).
 pub struct PlainMatrix {
-    params: ParamsId,
+    pub(super) params: ParamsId,
     level: usize,
     /// For the product from the left; for the right it is the transpose.
-    matrix: IntMatrix,
+    pub(super) matrix: IntMatrix,
 }
 
 impl PlainMatrix {
