@@ -3,7 +3,7 @@
 use numpy::{IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, ndarray::ArrayD};
 use pyo3::{
     prelude::*,
-    types::{PyBytes, PyTuple},
+    types::{IntoPyDict, PyBytes, PyDict, PyTuple},
 };
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -170,6 +170,44 @@ pub fn reduce<'py>(
 ) -> PyResult<Reduced<'py>> {
     let restore = py.import("ringloom._pickle")?.getattr("restore")?;
     Ok((restore, (class.to_owned(), data, secure)))
+}
+
+/// A function, the name of a class, and its arguments.
+pub type ReducedCall<'py> = (
+    Bound<'py, PyAny>,
+    (&'static str, Bound<'py, PyTuple>, Bound<'py, PyDict>),
+);
+
+/// What `pickle` needs to make a layer again: the arguments of its constructor.
+pub fn reduce_layer<'py, const OPTIONS: usize>(
+    py: Python<'py>,
+    class: &'static str,
+    arguments: Bound<'py, PyTuple>,
+    options: [(&'static str, Bound<'py, PyAny>); OPTIONS],
+) -> PyResult<ReducedCall<'py>> {
+    let layer = py.import("ringloom._pickle")?.getattr("layer")?;
+    Ok((layer, (class, arguments, options.into_py_dict(py)?)))
+}
+
+/// A function, the name of a class, and its fields.
+pub type ReducedFields<'py> = (Bound<'py, PyAny>, (&'static str, Bound<'py, PyTuple>));
+
+/// What `pickle` needs to make a report again: its fields.
+pub fn reduce_fields<'py>(
+    py: Python<'py>,
+    class: &'static str,
+    fields: Bound<'py, PyTuple>,
+) -> PyResult<ReducedFields<'py>> {
+    let report = py.import("ringloom._pickle")?.getattr("report")?;
+    Ok((report, (class, fields)))
+}
+
+/// An array with this shape.
+pub fn array<'py>(py: Python<'py>, shape: &[usize], values: &[f64]) -> Bound<'py, PyArrayDyn<f64>> {
+    let array = ArrayD::from_shape_vec(shape, values.to_vec());
+    array
+        .expect("as many values as the shape holds")
+        .into_pyarray(py)
 }
 
 /// `numpy.dtype('float64')`.

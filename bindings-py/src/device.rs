@@ -6,11 +6,14 @@ use pyo3::prelude::*;
 use ringloom_fpga::{device_names, open_device};
 use ringloom_ntt::device::Device;
 
-use crate::errors::Result;
+use crate::{
+    convert::{ReducedFields, reduce_fields},
+    errors::Result,
+};
 
 /// What a device says about itself.
-#[pyclass(module = "ringloom", frozen, get_all)]
-#[derive(Clone)]
+#[pyclass(module = "ringloom", frozen, get_all, eq)]
+#[derive(Clone, PartialEq)]
 pub struct DeviceInfo {
     /// The name to choose it by.
     name: String,
@@ -26,6 +29,35 @@ pub struct DeviceInfo {
 
 #[pymethods]
 impl DeviceInfo {
+    #[staticmethod]
+    fn _from_fields(
+        name: String,
+        flavour: String,
+        parallelism: usize,
+        memory_bytes: Option<u64>,
+        host_cpu: bool,
+    ) -> Self {
+        Self {
+            name,
+            flavour,
+            parallelism,
+            memory_bytes,
+            host_cpu,
+        }
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedFields<'py>> {
+        let (name, flavour) = (&self.name, &self.flavour);
+        let fields = (
+            name,
+            flavour,
+            self.parallelism,
+            self.memory_bytes,
+            self.host_cpu,
+        );
+        reduce_fields(py, "DeviceInfo", fields.into_pyobject(py)?)
+    }
+
     fn __repr__(&self) -> String {
         format!(
             "DeviceInfo(name='{}', flavour='{}', parallelism={})",

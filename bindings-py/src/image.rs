@@ -1,10 +1,11 @@
 //! Layers on images.
 
-use pyo3::prelude::*;
+use numpy::PyArrayDyn;
+use pyo3::{IntoPyObjectExt, prelude::*, types::PyTuple};
 use ringloom::model as core;
 
 use crate::{
-    convert::{Reals, reals, shape_text},
+    convert::{Reals, ReducedCall, array, reals, reduce_layer, shape_text},
     errors::{Failure, Result},
 };
 
@@ -54,6 +55,39 @@ impl Conv2d {
         (outputs, inputs, rows, columns)
     }
 
+    /// A copy of the weights.
+    #[getter]
+    fn weights<'py>(&self, py: Python<'py>) -> Bound<'py, PyArrayDyn<f64>> {
+        let ([outputs, inputs, rows, columns], (_, _, groups)) = (self.0.shape(), self.0.window());
+        array(
+            py,
+            &[outputs, inputs / groups, rows, columns],
+            self.0.weights(),
+        )
+    }
+
+    /// A copy of the bias.
+    #[getter]
+    fn bias<'py>(&self, py: Python<'py>) -> Bound<'py, PyArrayDyn<f64>> {
+        let bias = self.0.bias();
+        array(py, &[bias.len()], bias)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let (stride, padding, groups) = self.0.window();
+        let options = [
+            ("stride", stride.into_bound_py_any(py)?),
+            ("padding", padding.into_bound_py_any(py)?),
+            ("groups", groups.into_bound_py_any(py)?),
+        ];
+        reduce_layer(
+            py,
+            "Conv2d",
+            (self.weights(py), self.bias(py)).into_pyobject(py)?,
+            options,
+        )
+    }
+
     fn __repr__(&self) -> String {
         let [outputs, inputs, rows, columns] = self.0.shape();
         format!("Conv2d({inputs} -> {outputs}, {rows} x {columns})")
@@ -73,6 +107,12 @@ impl AvgPool2d {
     #[getter]
     fn window(&self) -> (usize, usize) {
         self.0.window()
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let (size, stride) = self.0.window();
+        let options = [("stride", stride.into_bound_py_any(py)?)];
+        reduce_layer(py, "AvgPool2d", (size,).into_pyobject(py)?, options)
     }
 
     fn __repr__(&self) -> String {
@@ -112,6 +152,16 @@ impl BatchNorm {
         self.0.channels()
     }
 
+    /// As the factor and the term that the statistics make: exact, whatever they were.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let shape = [self.0.channels()];
+        let (zeros, ones) = (vec![0.0; shape[0]], vec![1.0; shape[0]]);
+        let (factor, term) = (self.0.factor(), self.0.term());
+        let arguments = [&zeros, &ones, factor, term].map(|values| array(py, &shape, values));
+        let options = [("epsilon", 0.0.into_bound_py_any(py)?)];
+        reduce_layer(py, "BatchNorm", PyTuple::new(py, arguments)?, options)
+    }
+
     fn __repr__(&self) -> String {
         format!("BatchNorm({})", self.0.channels())
     }
@@ -123,6 +173,10 @@ impl Flatten {
     #[new]
     fn new() -> Self {
         Self
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        reduce_layer(py, "Flatten", PyTuple::empty(py), [])
     }
 
     fn __repr__(&self) -> &'static str {

@@ -5,6 +5,7 @@ use ringloom::{Error, model as core};
 
 use crate::{
     ciphertext::Ciphertext,
+    convert::{ReducedFields, reduce_fields},
     device,
     encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
@@ -46,8 +47,8 @@ impl<'a> Weighted<'a> {
 }
 
 /// What one step of a run did.
-#[pyclass(module = "ringloom", frozen, get_all)]
-#[derive(Clone)]
+#[pyclass(module = "ringloom", frozen, get_all, eq)]
+#[derive(Clone, PartialEq)]
 pub struct StepReport {
     /// Which of the input's ciphertexts it was.
     batch: usize,
@@ -81,6 +82,32 @@ impl StepReport {
 
 #[pymethods]
 impl StepReport {
+    #[staticmethod]
+    fn _from_fields(
+        batch: usize,
+        name: String,
+        levels: (usize, usize),
+        scale_bits: (f64, f64),
+        ms: f64,
+    ) -> Self {
+        Self {
+            batch,
+            name,
+            level_in: levels.0,
+            level_out: levels.1,
+            scale_bits_in: scale_bits.0,
+            scale_bits_out: scale_bits.1,
+            ms,
+        }
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedFields<'py>> {
+        let levels = (self.level_in, self.level_out);
+        let scales = (self.scale_bits_in, self.scale_bits_out);
+        let fields = (self.batch, &self.name, levels, scales, self.ms);
+        reduce_fields(py, "StepReport", fields.into_pyobject(py)?)
+    }
+
     fn __repr__(&self) -> String {
         format!(
             "StepReport('{}', {:.1} ms, level {} -> {}, scale 2^{:.1} -> 2^{:.1})",

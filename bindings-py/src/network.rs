@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use numpy::PyArrayDyn;
-use pyo3::{exceptions::PyException, prelude::*};
+use pyo3::{IntoPyObjectExt, exceptions::PyException, prelude::*};
 use ringloom::model as core;
 
 use crate::{
-    convert::{Vectors, reals, samples},
+    convert::{ReducedCall, Vectors, array, reals, reduce_layer, samples},
     errors::{Failure, Result, exception},
     image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
     params::Params,
@@ -22,6 +22,8 @@ pub struct Linear(core::Linear);
 #[pyclass(module = "ringloom", frozen)]
 pub struct Activation {
     inner: core::Activation,
+    /// The name or the callable that it was made from.
+    function: Py<PyAny>,
     raised: Raised,
     range: Option<(f64, f64)>,
 }
@@ -30,6 +32,9 @@ pub struct Activation {
 #[pyclass(module = "ringloom", frozen)]
 pub struct Sequential {
     inner: core::Sequential,
+    /// As they were given.
+    layers: Vec<Py<PyAny>>,
+    image: Option<(usize, usize, usize)>,
     raised: Vec<(String, Raised)>,
 }
 
@@ -66,6 +71,34 @@ impl Linear {
     #[getter]
     fn shape(&self) -> (usize, usize) {
         self.0.shape()
+    }
+
+    /// A copy of the matrix.
+    #[getter]
+    fn weights<'py>(&self, py: Python<'py>) -> Bound<'py, PyArrayDyn<f64>> {
+        let (rows, columns) = self.0.shape();
+        let weights = self
+            .0
+            .weights()
+            .as_dense()
+            .expect("made from a dense matrix");
+        array(py, &[rows, columns], weights)
+    }
+
+    /// A copy of the bias.
+    #[getter]
+    fn bias<'py>(&self, py: Python<'py>) -> Bound<'py, PyArrayDyn<f64>> {
+        let bias = self.0.bias();
+        array(py, &[bias.len()], bias)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        reduce_layer(
+            py,
+            "Linear",
+            (self.weights(py), self.bias(py)).into_pyobject(py)?,
+            [],
+        )
     }
 
     fn __repr__(&self) -> String {
@@ -112,6 +145,7 @@ impl Activation {
         };
         Ok(Self {
             inner,
+            function: function.clone().unbind(),
             raised,
             range,
         })
@@ -133,6 +167,20 @@ impl Activation {
     #[getter]
     fn range(&self) -> Option<(f64, f64)> {
         self.range
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let options = [
+            ("degree", self.degree().into_bound_py_any(py)?),
+            ("range", self.range.into_bound_py_any(py)?),
+            ("name", self.name().into_bound_py_any(py)?),
+        ];
+        reduce_layer(
+            py,
+            "Activation",
+            (self.function.bind(py),).into_pyobject(py)?,
+            options,
+        )
     }
 
     fn __repr__(&self) -> String {
@@ -203,7 +251,27 @@ impl Sequential {
                 core::Sequential::on_images(image, inner)?
             }
         };
-        Ok(Self { inner, raised })
+        Ok(Self {
+            inner,
+            layers: layers.into_iter().map(Bound::unbind).collect(),
+            image,
+            raised,
+        })
+    }
+
+    /// The layers.
+    #[getter]
+    fn layers(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.layers
+            .iter()
+            .map(|layer| layer.clone_ref(py))
+            .collect()
+    }
+
+    /// Channels, height and width of an input image, or None for vectors.
+    #[getter]
+    fn image(&self) -> Option<(usize, usize, usize)> {
+        self.image
     }
 
     /// Entries of an input and of an output.
@@ -267,6 +335,16 @@ impl Sequential {
 
     fn __len__(&self) -> usize {
         self.inner.layers().len()
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let options = [("image", self.image.into_bound_py_any(py)?)];
+        reduce_layer(
+            py,
+            "Sequential",
+            (self.layers(py),).into_pyobject(py)?,
+            options,
+        )
     }
 
     fn __repr__(&self) -> String {

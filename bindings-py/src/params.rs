@@ -14,7 +14,7 @@ use ringloom::{
 };
 
 use crate::{
-    convert::{Reduced, reduce},
+    convert::{Reduced, ReducedFields, reduce, reduce_fields},
     errors::{Failure, Result},
     wire,
 };
@@ -25,7 +25,8 @@ use crate::{
 pub struct Params(pub ringloom::Params);
 
 /// How parameters stand against published limits on the width of the modulus.
-#[pyclass(module = "ringloom", frozen)]
+#[pyclass(module = "ringloom", frozen, eq)]
+#[derive(PartialEq)]
 pub struct SecurityReport(ringloom::params::SecurityReport);
 
 /// A set of key-switch keys to make, each with the highest level at which it is used.
@@ -226,6 +227,16 @@ impl SecurityReport {
     #[getter]
     fn quantum(&self) -> BTreeMap<&'static str, bool> {
         self.0.quantum().into_iter().collect()
+    }
+
+    #[staticmethod]
+    fn _from_fields(log_n: u32, log_qp: f64) -> Self {
+        Self(ringloom::params::SecurityReport::new(log_n, log_qp))
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedFields<'py>> {
+        let fields = (self.0.log_n(), self.0.log_qp());
+        reduce_fields(py, "SecurityReport", fields.into_pyobject(py)?)
     }
 
     fn __str__(&self) -> String {

@@ -10,7 +10,7 @@ use ringloom::{
 };
 
 use crate::{
-    convert::{Reduced, Vectors, reduce, samples},
+    convert::{Reduced, ReducedFields, Vectors, reduce, reduce_fields, samples},
     errors::Result,
     params::{KeyRequest, Params, is_secure},
     wire,
@@ -29,15 +29,18 @@ pub struct PublicProgram {
 }
 
 /// What compilation knows before any key is made.
-#[pyclass(module = "ringloom", frozen)]
+#[pyclass(module = "ringloom", frozen, eq)]
+#[derive(PartialEq)]
 pub struct Prediction(core::Prediction);
 
 /// How well the polynomial of an activation fits.
-#[pyclass(module = "ringloom", frozen)]
+#[pyclass(module = "ringloom", frozen, eq)]
+#[derive(PartialEq)]
 pub struct FitReport(core::FitReport);
 
 /// What a step is called and which levels it takes.
-#[pyclass(module = "ringloom", frozen, get_all)]
+#[pyclass(module = "ringloom", frozen, get_all, eq)]
+#[derive(PartialEq)]
 pub struct StepInfo {
     /// Such as `linear 64 -> 32`.
     name: String,
@@ -328,6 +331,29 @@ impl Prediction {
         self.0.model_error
     }
 
+    #[staticmethod]
+    fn _from_fields(
+        depth: usize,
+        key_bytes: u64,
+        input_bytes: u64,
+        error: f64,
+        model_error: f64,
+    ) -> Self {
+        Self(core::Prediction {
+            depth,
+            key_bytes,
+            input_bytes,
+            error,
+            model_error,
+        })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedFields<'py>> {
+        let p = &self.0;
+        let fields = (p.depth, p.key_bytes, p.input_bytes, p.error, p.model_error);
+        reduce_fields(py, "Prediction", fields.into_pyobject(py)?)
+    }
+
     fn __str__(&self) -> String {
         self.0.to_string()
     }
@@ -363,6 +389,21 @@ impl FitReport {
         self.0.error
     }
 
+    #[staticmethod]
+    fn _from_fields(name: String, range: (f64, f64), degree: usize, error: f64) -> Self {
+        Self(core::FitReport {
+            name,
+            range,
+            degree,
+            error,
+        })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedFields<'py>> {
+        let fields = (&self.0.name, self.0.range, self.0.degree, self.0.error);
+        reduce_fields(py, "FitReport", fields.into_pyobject(py)?)
+    }
+
     fn __str__(&self) -> String {
         self.0.to_string()
     }
@@ -374,6 +415,20 @@ impl FitReport {
 
 #[pymethods]
 impl StepInfo {
+    #[staticmethod]
+    fn _from_fields(name: String, level_in: usize, level_out: usize) -> Self {
+        Self {
+            name,
+            level_in,
+            level_out,
+        }
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedFields<'py>> {
+        let fields = (&self.name, self.level_in, self.level_out);
+        reduce_fields(py, "StepInfo", fields.into_pyobject(py)?)
+    }
+
     fn __repr__(&self) -> String {
         format!(
             "StepInfo('{}', level {} -> {})",

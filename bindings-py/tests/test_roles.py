@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
 import pickle
 from pathlib import Path
@@ -112,6 +113,56 @@ def test_public_objects_pickle(
     assert public.to_bytes() == key.to_bytes()
     assert (public.key_id, public.params_id) == (client.key_id, params.id)
     assert copy.copy(ct).to_bytes() == ct.to_bytes()
+
+
+def test_networks_pickle(calibration: np.ndarray, rng: np.random.Generator) -> None:
+    kernel = rng.uniform(-1, 1, size=(4, 1, 3, 3))
+    mean, variance, gain = rng.uniform(0.1, 1, size=(3, 4))
+    network = rl.Sequential(
+        [
+            rl.Conv2d(kernel, stride=2, padding=1, groups=2),
+            rl.BatchNorm(mean, variance, gain),
+            rl.Activation(math.sin, degree=3, range=(-2, 2), name="sine"),
+            rl.AvgPool2d(2, stride=1),
+            rl.Flatten(),
+            rl.Linear(rng.uniform(-1, 1, size=(3, 36)), [1.0, 2.0, 3.0]),
+            rl.Activation("tanh", degree=7),
+        ],
+        image=(2, 8, 8),
+    )
+    again = pickle.loads(pickle.dumps(network))
+    assert (repr(again), again.image, again.widths) == (
+        repr(network),
+        network.image,
+        network.widths,
+    )
+    assert again.layers[2].range == (-2, 2)
+    np.testing.assert_array_equal(again.layers[0].weights, kernel)
+    np.testing.assert_array_equal(again.layers[5].bias, [1, 2, 3])
+    images = rng.uniform(-1, 1, size=(5, 2, 8, 8))
+    np.testing.assert_array_equal(again(images), network(images))
+    unnamed = rl.Sequential([rl.Linear(np.ones((1, 2))), rl.Activation(lambda x: x, degree=3)])
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(unnamed)  # a function without a name cannot travel
+
+
+def test_reports_pickle(program: rl.Program, calibration: np.ndarray) -> None:
+    public = program.public
+    client = rl.Client.for_program(public, threads=1)
+    model = rl.ModelServer(program, client.keygen(public.key_request), threads=1)
+    steps = model.run(client.encrypt_for(public, calibration[0])).reports
+    reports = [
+        program.prediction,
+        program.params.security_report(),
+        *program.fits,
+        *program.public.steps,
+        *steps,
+        *rl.devices(),
+    ]
+    assert len({type(report) for report in reports}) == 6
+    for report in reports:
+        again = pickle.loads(pickle.dumps(report))
+        assert (again, repr(again)) == (report, repr(report))
 
 
 def test_secrets_and_handles_do_not_pickle(

@@ -69,11 +69,10 @@ fn main() -> ExitCode {
             found.extend(open(name, threads, by_name, &mut outcomes));
         }
     }
-    // The pairs, which take as long as everything else, on a thread of their own.
     thread::scope(|scope| {
-        let pairs = scope.spawn(|| pairs(&found));
+        let short = scope.spawn(|| short(&found));
         outcomes.report_all(&found);
-        for (label, report) in pairs.join().expect("a pair reports its failures") {
+        for (label, report) in short.join().expect("a run reports its failures") {
             outcomes.report(&label, &report);
         }
     });
@@ -132,17 +131,18 @@ fn open(
     None
 }
 
-/// The same programs with a comparison after every command, lowerings included; the reference
-/// device against itself shows no more than that the suite repeats itself.
-fn pairs(found: &[Found]) -> Vec<(String, Report)> {
+/// The short suite: with a comparison after every command, lowerings included, and with more threads
+/// than one. The reference device against itself shows no more than that the suite repeats itself.
+fn short(found: &[Found]) -> Vec<(String, Report)> {
     let mut reports = Vec::new();
-    for (i, f) in found.iter().enumerate() {
+    for f in found {
         let reference = open_device("reference", None).expect("the reference device always opens");
-        if f.name == "reference" {
-            reports.push((f.name.into(), conformance_quick(&*reference)));
-        } else if i == 0 || found[i - 1].name != f.name {
+        let label = format!("{}, threads {}", f.name, f.threads);
+        if f.name == "reference" || f.threads > 1 {
+            reports.push((label, conformance_quick(&*f.device)));
+        } else {
             let pair = Dual::new(reference, f.device.clone());
-            reports.push((format!("{}, paired", f.name), conformance_quick(&pair)));
+            reports.push((format!("{label}, paired"), conformance_quick(&pair)));
         }
     }
     reports
@@ -163,9 +163,10 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    /// Runs the suite on every device but the reference.
+    /// Runs the whole suite on one thread of every device but the reference.
     fn report_all(&mut self, found: &[Found]) {
-        let found: Vec<&Found> = found.iter().filter(|f| f.name != "reference").collect();
+        let whole = |f: &&Found| f.name != "reference" && f.threads == 1;
+        let found: Vec<&Found> = found.iter().filter(whole).collect();
         let devices: Vec<&dyn Device> = found.iter().map(|f| &*f.device).collect();
         for (f, report) in found.iter().zip(conformance_of_all(&devices)) {
             self.report(&format!("{}, threads {}", f.name, f.threads), &report);

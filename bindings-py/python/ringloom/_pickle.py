@@ -37,3 +37,17 @@ def transpose(params: Params, shape: tuple[int, int], form: str, level: int) -> 
     import ringloom
 
     return ringloom.transpose_plan(params, shape, form=form, level=level)
+
+
+def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
+    """The layer or network of class `name` that these arguments make."""
+    import ringloom
+
+    return getattr(ringloom, name)(*arguments, **options)
+
+
+def report(name: str, fields: tuple[object, ...]) -> object:
+    """The report of class `name` with these fields."""
+    import ringloom
+
+    return getattr(ringloom, name)._from_fields(*fields)

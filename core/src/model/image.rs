@@ -129,6 +129,21 @@ impl Conv2d {
         [self.outputs, self.inputs * self.groups, rows, columns]
     }
 
+    /// The weights in C order; their shape has the input channels of one group.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// One bias per output channel.
+    pub fn bias(&self) -> &[f64] {
+        &self.bias
+    }
+
+    /// Stride, padding and groups.
+    pub fn window(&self) -> (usize, usize, usize) {
+        (self.stride, self.padding, self.groups)
+    }
+
     /// Shape of the output for an input of this shape.
     ///
     /// # Errors

@@ -91,6 +91,16 @@ impl Linear {
     pub fn shape(&self) -> (usize, usize) {
         self.weights.shape()
     }
+
+    /// The matrix.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// One bias per row.
+    pub fn bias(&self) -> &[f64] {
+        &self.bias
+    }
 }
 
 impl BatchNorm {
@@ -134,6 +144,16 @@ impl BatchNorm {
     /// Channels.
     pub fn channels(&self) -> usize {
         self.factor.len()
+    }
+
+    /// What every channel is multiplied by: `gain / sqrt(variance + epsilon)`.
+    pub fn factor(&self) -> &[f64] {
+        &self.factor
+    }
+
+    /// What is added then: `offset - mean * factor`.
+    pub fn term(&self) -> &[f64] {
+        &self.term
     }
 }
 

@@ -50,7 +50,8 @@ const TABLE: [Row; 8] = [
 ];
 
 impl SecurityReport {
-    pub(super) fn new(log_n: u32, log_qp: f64) -> Self {
+    /// What holds for a ring of degree `2^log_n` and a modulus, special primes included, of `log_qp` bits.
+    pub fn new(log_n: u32, log_qp: f64) -> Self {
         Self {
             log_n,
             log_qp,
@@ -61,6 +62,11 @@ impl SecurityReport {
     /// The model behind the claim.
     pub const fn model(&self) -> &'static str {
         "ePrint 2024/463 table 5.2, classical, uniform ternary secret"
+    }
+
+    /// Logarithm of the ring degree.
+    pub const fn log_n(&self) -> u32 {
+        self.log_n
     }
 
     /// `log2(QP)`.

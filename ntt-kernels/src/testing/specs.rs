@@ -12,15 +12,17 @@ pub(super) struct TestRing {
     pub(super) name: &'static str,
     pub(super) spec: RingSpec,
     pub(super) degrees: Vec<u32>,
-    pub(super) batches: Vec<usize>,
-    pub(super) inputs: Vec<Input>,
+    /// Batches, each with its inputs.
+    pub(super) batches: Vec<(usize, &'static [Input])>,
 }
 
 impl TestRing {
-    /// Every degree with every batch and every input.
-    pub(super) fn setups(&self) -> impl Iterator<Item = (&u32, &usize, &Input)> {
-        self.degrees.iter().flat_map(move |log_n| {
-            let inputs = move |batch| self.inputs.iter().map(move |input| (log_n, batch, input));
+    /// Every degree with every batch and its inputs.
+    pub(super) fn setups(&self) -> impl Iterator<Item = (u32, usize, Input)> {
+        self.degrees.iter().flat_map(move |&log_n| {
+            let inputs = move |&(batch, inputs): &(usize, &'static [Input])| {
+                inputs.iter().map(move |&input| (log_n, batch, input))
+            };
             self.batches.iter().flat_map(inputs)
         })
     }
@@ -38,17 +40,18 @@ const ALL: [Input; 8] = [
 ];
 const FEW: [Input; 2] = [Input::Maximal, Input::Random(3)];
 
+/// Every width and threshold with two inputs, and one larger ring, whose work is shared among threads.
 pub(super) fn quick() -> Result<Vec<TestRing>> {
     Ok(vec![
-        ring("widths", 4, &every_width(4)?, &[4], &[1, 3], &ALL)?,
-        ring("thresholds", 6, &thresholds(6), &[5, 6], &[1, 3], &ALL)?,
+        ring("widths", 4, &every_width(4)?, &[4], &[(3, &FEW)])?,
+        ring("thresholds", 6, &thresholds(6), &[6], &[(3, &FEW)])?,
+        ring("batches", 12, &chosen_widths()?[4..10], &[11], &[(3, &FEW)])?,
         ring(
             "many wide limbs",
             4,
             &primes_below(61, 32, 80)?,
             &[4],
-            &[1],
-            &FEW,
+            &[(1, &FEW)],
         )?,
     ])
 }
@@ -63,8 +66,7 @@ pub(super) fn tiny() -> Result<Vec<TestRing>> {
         4,
         &primes,
         &[4],
-        &[3],
-        &[Input::Zeros, Input::Random(1)],
+        &[(3, &[Input::Zeros, Input::Random(1)])],
     )?])
 }
 
@@ -74,39 +76,40 @@ pub(super) fn own(spec: &RingSpec, degrees: &[u32]) -> TestRing {
         name: "own",
         spec: spec.clone(),
         degrees: degrees.to_vec(),
-        batches: vec![1, 3],
-        inputs: FEW.to_vec(),
+        batches: vec![(1, &FEW), (3, &FEW)],
     }
 }
 
 pub(super) fn full() -> Result<Vec<TestRing>> {
     let mut rings = quick()?;
-    let chosen = [17, 20, 25, 30, 31, 32, 33, 40, 49, 50, 51, 53, 60, 61];
-    let step = 1 << 13;
-    let widths: Vec<u64> = (chosen.into_iter())
-        .map(|bits| primes_below(bits, step, 1).map(|p| p[0]))
-        .collect::<Result<_>>()?;
-    rings.push(ring(
-        "degrees",
-        12,
-        &widths,
-        &[7, 8, 9, 10, 11, 12],
-        &[1],
-        &FEW,
-    )?);
-    rings.push(ring("batches", 12, &widths[4..10], &[11], &[3], &FEW)?);
-    rings.push(ring(
-        "thresholds, wide ring",
-        11,
-        &thresholds(11),
-        &[11],
-        &[1],
-        &FEW,
-    )?);
+    let widths = chosen_widths()?;
+    let thorough: [(usize, &[Input]); 2] = [(1, &FEW), (3, &ALL)];
+    rings.extend([
+        ring("every width", 4, &every_width(4)?, &[4], &thorough)?,
+        ring("every threshold", 6, &thresholds(6), &[5, 6], &thorough)?,
+        ring("degrees", 12, &widths, &[7, 8, 9, 10, 11, 12], &[(1, &FEW)])?,
+        ring(
+            "thresholds, wide ring",
+            11,
+            &thresholds(11),
+            &[11],
+            &[(1, &FEW)],
+        )?,
+    ]);
     let mut large = primes_below(50, 1 << 15, 2)?;
     large.extend(primes_below(61, 1 << 15, 1)?);
-    rings.push(ring("large", 14, &large, &[13, 14], &[1], &FEW)?);
+    rings.push(ring("large", 14, &large, &[13, 14], &[(1, &FEW)])?);
+    // The thorough forms of these two take their place.
+    rings.retain(|ring| !["widths", "thresholds"].contains(&ring.name));
     Ok(rings)
+}
+
+/// Widths on both sides of what kernels choose by.
+fn chosen_widths() -> Result<Vec<u64>> {
+    let chosen = [17, 20, 25, 30, 31, 32, 33, 40, 49, 50, 51, 53, 60, 61];
+    (chosen.into_iter())
+        .map(|bits| primes_below(bits, 1 << 13, 1).map(|p| p[0]))
+        .collect()
 }
 
 /// One prime of each width from 17 to 61 bits, the largest.
@@ -138,14 +141,12 @@ fn ring(
     log_n: u32,
     primes: &[u64],
     degrees: &[u32],
-    batches: &[usize],
-    inputs: &[Input],
+    batches: &[(usize, &'static [Input])],
 ) -> Result<TestRing> {
     Ok(TestRing {
         name,
         spec: RingSpec::new(log_n, primes)?,
         degrees: degrees.to_vec(),
         batches: batches.to_vec(),
-        inputs: inputs.to_vec(),
     })
 }
