@@ -12,6 +12,7 @@
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
 //! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
 //! | [`MatMulPlan`], [`MatMul`] | a product of two encrypted matrices |
+//! | [`FeatureBatch`], [`FeatureLinear`] | a ciphertext for each feature, a slot for each sample; plaintext layers on them |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 //! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
@@ -23,6 +24,7 @@ mod array;
 mod array_packing;
 mod coeff;
 mod encrypted_matvec;
+mod features;
 mod matmul;
 mod matvec;
 mod matvec_plan;
@@ -41,6 +43,7 @@ pub use coeff::{
     TiledMatMulPlan, TiledMatrix, Transpose, TransposePlan,
 };
 pub use encrypted_matvec::EncryptedMatVec;
+pub use features::{FeatureBatch, FeatureLinear};
 pub use matmul::{MatMul, MatMulPlan};
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;

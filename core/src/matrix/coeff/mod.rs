@@ -30,6 +30,7 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
 pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
+pub(in crate::matrix) use product::rounded;
 pub use shared_mask::{RowSecrets, SharedMaskKeys, SharedMaskMatrix};
 pub use shared_mask_product::SharedMaskProduct;
 pub use tile_plan::TiledMatMulPlan;
