@@ -133,7 +133,11 @@ impl PythonPeer {
                     _ => false,
                 },
                 // In the clear: what a product costs at all.
-                "numpy" => op == "matrix/pc_mm" || (op == "matrix/cc_mm" && params != "64"),
+                "numpy" => match op {
+                    "matrix/pc_mm" | "matrix/pc_mm_shared_a" | "matrix/cc_mm_batch" => true,
+                    "matrix/cc_mm" => params != "64",
+                    _ => false,
+                },
                 _ => false,
             }
         };

@@ -3,7 +3,7 @@
 use crate::{
     Result, arrays,
     case::{Case, Context},
-    ckks, matrix, model, peers, products, ring, tfhe,
+    ckks, matrix, mlp, model, peers, products, ring, tfhe,
 };
 
 type Build = fn(&Context, &str) -> Result<Box<dyn Case>>;
@@ -22,7 +22,7 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 19] = [
+const OPS: [Op; 22] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
     Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
@@ -34,20 +34,25 @@ const OPS: [Op; 19] = [
     Op { name: "ckks/rotate_hoisted8", params: CKKS, build: ckks::rotate_hoisted8 },
     Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9", "1024x1024"], build: matrix::plain_matvec },
     Op { name: "matrix/cp_mm", params: &["64"], build: arrays::cp_mm },
-    Op { name: "matrix/cc_mm", params: &["64", "1024", "4096"], build: cc_mm },
+    Op { name: "matrix/cc_mm", params: &["64", "1024", "1024_rows", "4096", "4096_s40"], build: cc_mm },
+    Op { name: "matrix/cc_mm_batch", params: &["256x32"], build: products::cc_mm_batch },
     Op { name: "matrix/conv2d", params: &["32x32x16_k3s1"], build: arrays::conv2d },
     Op { name: "matrix/pc_mm", params: &["1024", "1024x8192", "4096"], build: products::pc_mm },
+    Op { name: "matrix/pc_mm_shared_a", params: &["1024", "4096"], build: products::pc_mm_shared_a },
     Op { name: "model/digits", params: &["one", "one_encrypted_weights", "batch"], build: model::digits },
+    Op { name: "model/mlp_784_128_10", params: &["batch1000"], build: mlp::mlp },
     Op { name: "model/digits_quantised", params: &["one"], build: tfhe::digits_quantised },
     Op { name: "model/digits_quantised_encrypted_weights", params: &["one"], build: tfhe::digits_quantised_encrypted_weights },
     Op { name: "tfhe/pbs", params: &["m2c2"], build: tfhe::pbs },
     Op { name: "tfhe/ks_pbs_batch256", params: &["m2c2"], build: tfhe::ks_pbs_batch256 },
 ];
 
-/// Products of two encrypted matrices: small ones in slots, large ones in coefficients.
+/// Products of two encrypted matrices: small ones in slots, large ones in coefficients, by rows or by
+/// tiles over slots.
 fn cc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     match name {
         "64" => arrays::cc_mm(ctx, name),
+        "1024" | "4096_s40" => products::cc_mm_tiled(ctx, name),
         _ => products::cc_mm(ctx, name),
     }
 }

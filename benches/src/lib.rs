@@ -20,6 +20,7 @@ pub mod child;
 pub mod ckks;
 pub mod ids;
 pub mod matrix;
+pub mod mlp;
 pub mod model;
 pub mod params;
 pub mod party;

@@ -6,7 +6,7 @@ use numpy::PyArrayDyn;
 use pyo3::prelude::*;
 use ringloom::{
     Decryptor, Error, SecretKey,
-    matrix::{CoeffMatrix, Packing},
+    matrix::{CoeffMatrix, CoeffScale, Packing},
     rlwe::SecureRandom,
 };
 use zeroize::Zeroizing;
@@ -18,7 +18,7 @@ use crate::{
     encryptor::{Encryptor, check_program},
     errors::{Failure, Result},
     keys::{EvaluationKeys, PublicKey},
-    matrix::{self, MatrixCiphertext},
+    matrix::{MatrixCiphertext, Wanted},
     params::{KeyRequest, MatVecPlan, Params},
     program::PublicProgram,
     progress::Progress,
@@ -231,25 +231,37 @@ impl Client {
     }
 
     /// Encrypts a matrix for products with plaintext matrices: by rows for `W @ x`, by columns for
-    /// `x @ W`. `log_scale` is the logarithm of the scale that products keep.
-    #[pyo3(signature = (x, *, form="rows", level=None, log_scale=40))]
+    /// `x @ W`. `log_scale` is the logarithm of the scale that products keep; by default 40, or what
+    /// leaves room for entries up to 2^8 at the last level.
+    ///
+    /// With `factor=True` for a product of two encrypted matrices, which keeps the scale of the other
+    /// one: by columns for the left side, by rows for the right side.
+    #[pyo3(signature = (x, *, form="rows", level=None, log_scale=None, factor=false))]
     fn encrypt_matrix(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
         form: &str,
         level: Option<usize>,
-        log_scale: u32,
+        log_scale: Option<u32>,
+        factor: bool,
     ) -> Result<MatrixCiphertext> {
         let op = "Client.encrypt_matrix";
         let (shape, values) = reals(op, x)?.into_matrix(op)?;
-        let values = Zeroizing::new(values);
-        let form = matrix::form(op, form)?;
-        let level = level.unwrap_or(self.session.params().max_level());
+        let (values, secret) = (Zeroizing::new(values), &self.secret);
+        let params = self.session.params();
+        let Wanted { form, level, scale } =
+            Wanted::new(op, params, form, level, log_scale, factor)?;
         Ok(py.detach(|| {
-            let matrix =
-                CoeffMatrix::encrypt_under(&self.secret, form, shape, &values, level, log_scale)?;
-            MatrixCiphertext::close(&matrix)
+            let matrix = match scale {
+                CoeffScale::PowerOfTwo(log) => {
+                    CoeffMatrix::encrypt_under(secret, form, shape, &values, level, log)
+                }
+                CoeffScale::Factor => {
+                    CoeffMatrix::encrypt_factor_under(secret, form, shape, &values, level)
+                }
+            };
+            MatrixCiphertext::close(&matrix?)
         })?)
     }
 

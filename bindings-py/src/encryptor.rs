@@ -3,16 +3,18 @@
 use pyo3::prelude::*;
 use ringloom::{
     Error,
-    matrix::{EncryptedVectors, Packing},
+    matrix::{CoeffMatrix, CoeffScale, EncryptedVectors, Packing},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     ciphertext::Ciphertext,
-    convert::{Vectors, samples, vectors},
+    convert::{Vectors, reals, samples, vectors},
     device,
     encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
     keys::PublicKey,
+    matrix::{MatrixCiphertext, Wanted},
     params::{MatVecPlan, Params, hex, packing_at},
     program::{Program, PublicProgram},
     progress::Progress,
@@ -119,6 +121,36 @@ impl Encryptor {
         check_program(op, self.0.session(), public)?;
         let (packing, level) = (public.inner.input(), public.inner.input_level());
         self.seal(py, x, packing, level, progress)
+    }
+
+    /// As `Client.encrypt_matrix`, with the larger noise of a public key.
+    #[pyo3(signature = (x, *, form="rows", level=None, log_scale=None, factor=false))]
+    fn encrypt_matrix(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        form: &str,
+        level: Option<usize>,
+        log_scale: Option<u32>,
+        factor: bool,
+    ) -> Result<MatrixCiphertext> {
+        let op = "Encryptor.encrypt_matrix";
+        let (shape, values) = reals(op, x)?.into_matrix(op)?;
+        let values = Zeroizing::new(values);
+        let params = self.0.session().params();
+        let Wanted { form, level, scale } =
+            Wanted::new(op, params, form, level, log_scale, factor)?;
+        Ok(py.detach(|| {
+            let matrix = match scale {
+                CoeffScale::PowerOfTwo(log) => {
+                    CoeffMatrix::encrypt(&self.0, form, shape, &values, level, log)
+                }
+                CoeffScale::Factor => {
+                    CoeffMatrix::encrypt_factor(&self.0, form, shape, &values, level)
+                }
+            };
+            MatrixCiphertext::close(&matrix?)
+        })?)
     }
 
     /// The program with every matrix and bias encrypted, for a server that may not see them. The

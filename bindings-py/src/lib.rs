@@ -10,7 +10,7 @@
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
-//! | `matrix` | matrices in coefficients |
+//! | `matrix`, `matrix_plan` | matrices in coefficients, plans of what takes keys |
 //! | `int_client`, `int_tensor` | encrypted integers: keys and ciphertexts, look-ups |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
@@ -27,6 +27,7 @@ mod int_client;
 mod int_tensor;
 mod keys;
 mod matrix;
+mod matrix_plan;
 mod model;
 mod network;
 mod params;
@@ -54,6 +55,7 @@ mod _native {
         int_tensor::{IntSession, IntTensor, lut, relu},
         keys::{EvaluationKeys, PublicKey},
         matrix::{MatrixCiphertext, MatrixTensor},
+        matrix_plan::{MatMulPlan, TransposePlan, matmul_plan, transpose_plan},
         model::{ModelServer, StepReport},
         network::{Activation, Linear, Sequential},
         params::{KeyRequest, MatVecPlan, Params, SecurityReport, matvec_plan},

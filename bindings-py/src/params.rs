@@ -65,6 +65,13 @@ impl Params {
         Ok(Self(ringloom::Params::for_coeff_product()?))
     }
 
+    /// A 128-bit set of degree 4096 for one product of two encrypted matrices: a factor at 2^32, and a
+    /// scale of 2^28 for the other side with entries of the product up to 2^7.
+    #[staticmethod]
+    fn for_encrypted_coeff_product() -> Result<Self> {
+        Ok(Self(ringloom::Params::for_encrypted_coeff_product()?))
+    }
+
     /// A named set; `Params.presets()` has the names.
     #[staticmethod]
     fn preset(name: &str) -> Result<Self> {

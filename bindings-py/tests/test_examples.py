@@ -28,6 +28,10 @@ def test_first_example() -> None:
     assert "Tensor(shape=(4,)" in run("01_encrypt_matmul.py")
 
 
+def test_encrypted_matrices() -> None:
+    assert "MatrixTensor(shape=(32, 1000)" in run("02_encrypted_matrices.py")
+
+
 def test_convolutional_network() -> None:
     printed = run("digits_conv.py", "--images", 40)
     assert "average pooling 2, linear 128 -> 10" in printed

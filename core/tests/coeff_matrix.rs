@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use common::{Party, distance, values};
 use ringloom::{
-    Error, KeyRequest, Params, SecretKey, Session,
+    Decryptor, Error, KeyRequest, Params, ParamsLiteral, SecretKey, Session,
     matrix::{
         CoeffForm::{self, Columns, Rows},
-        CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix,
+        CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix, RowSecrets, SharedMaskProduct,
     },
+    params::PrimeSpec::Bits,
     serial::{Decode, Encode},
 };
 use ringloom_ntt::{
@@ -291,4 +292,222 @@ fn bad_input() {
         foreign.decrypt(&p.decryptor()),
         Err(Error::KeyMismatch { .. })
     ));
+}
+
+/// Every border of the ring degree, with the secrets of rows made twice from one label.
+#[test]
+fn rows_that_share_their_mask() {
+    let p = Party::new(&toy(), &KeyRequest::new(), 8);
+    let params = p.session.params();
+    for (seed, shape) in [(1, 1, 1), (2, 3, 16), (5, 1, 15), (3, 16, 17), (17, 20, 33)]
+        .into_iter()
+        .enumerate()
+    {
+        let (m, k, n) = shape;
+        let (a, b) = (values(m * k, seed as u64), values(k * n, 99 + seed as u64));
+        let rows = RowSecrets::new(&p.secret, k).unwrap();
+        let keys = rows.keys(2).unwrap();
+        let left = PlainMatrix::new(params, 2, (m, k), &a).unwrap();
+        let product_of = SharedMaskProduct::new(&p.session, &left, &keys).unwrap();
+        let again = RowSecrets::with_label(&p.secret, k, *rows.label()).unwrap();
+        for rows in [rows, again] {
+            let x = rows.encrypt(n, &b, 2, 40).unwrap();
+            let y = product_of.multiply(&x).unwrap();
+            assert_eq!(
+                (y.shape(), y.form(), y.level(), y.log_scale()),
+                ((m, n), Rows, 1, 40)
+            );
+            let got = y.decrypt(&p.decryptor()).unwrap();
+            assert!(distance(&got, &product(&a, &b, shape)) < 1e-8, "{shape:?}");
+        }
+    }
+}
+
+/// Two encryptions of the same values share nothing, and rows under one mask differ by more than
+/// their values.
+#[test]
+fn shared_masks_are_fresh() {
+    let p = Party::new(&toy(), &KeyRequest::new(), 9);
+    let rows = RowSecrets::new(&p.secret, 2).unwrap();
+    let other = RowSecrets::new(&p.secret, 2).unwrap();
+    assert_ne!(rows.label(), other.label());
+    let (first, second) = (rows.keys(1).unwrap(), rows.keys(1).unwrap());
+    assert_eq!(first.label(), second.label());
+    let text = format!("{rows:?} {first:?}");
+    assert!(text.starts_with("RowSecrets(2 rows, label "), "{text}");
+    // Half a ciphertext for each row, and one mask for each block.
+    let x = rows.encrypt(20, &[0.0; 40], 1, 40).unwrap();
+    let whole = CoeffMatrix::encrypt_under(&p.secret, Rows, (2, 20), &[0.0; 40], 1, 40).unwrap();
+    assert_eq!(4 * x.bytes(), 3 * whole.bytes());
+}
+
+#[test]
+fn noise_of_shared_masks_is_as_predicted() {
+    // A special prime no larger than the first digit, so that the noise of keys shows.
+    let params = Params::insecure_new(&ParamsLiteral {
+        log_n: 8,
+        chain: vec![vec![Bits(50)], vec![Bits(40)]],
+        special: vec![Bits(50)],
+        log_scale: 40,
+        limbs_per_digit: 1,
+    })
+    .unwrap();
+    let session = Session::new(&params, &*open_device("cpu", None).unwrap()).unwrap();
+    let secret = SecretKey::generate(&session).unwrap();
+    let (m, k, n) = (8, 24, 256);
+    let (w, x) = (values(m * k, 1), values(k * n, 2));
+    let rows = RowSecrets::new(&secret, k).unwrap();
+    let left = PlainMatrix::new(&params, 1, (m, k), &w).unwrap();
+    let product_of = SharedMaskProduct::new(&session, &left, &rows.keys(1).unwrap()).unwrap();
+    let y = product_of
+        .multiply(&rows.encrypt(n, &x, 1, 30).unwrap())
+        .unwrap();
+    let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
+    let want = product(&w, &x, (m, k, n));
+    for (i, predicted) in product_of.noise().unwrap().into_iter().enumerate() {
+        let row = i * n..(i + 1) * n;
+        let errors = got[row.clone()].iter().zip(&want[row]).map(|(g, w)| g - w);
+        let measured = (errors.map(|e| e * e).sum::<f64>() / n as f64).sqrt() * 30f64.exp2();
+        let ratio = measured / predicted;
+        assert!((0.8..1.2).contains(&ratio), "row {i}: {ratio}");
+    }
+}
+
+/// Half the products of a matrix with masks of its own, one decomposition for all rows, one division,
+/// on every device the same bytes.
+#[test]
+fn shared_masks_are_counted() {
+    let params = toy();
+    let (m, k, n) = (3, 5, 20);
+    let cpu = open_device("cpu", None).unwrap();
+    let client = Session::new(&params, &*cpu).unwrap();
+    let secret = SecretKey::generate(&client).unwrap();
+    let rows = RowSecrets::new(&secret, k).unwrap();
+    let keys = rows.keys(3).unwrap();
+    let left = PlainMatrix::new(&params, 3, (m, k), &values(m * k, 2)).unwrap();
+    let x = rows.encrypt(n, &values(k * n, 1), 3, 40).unwrap();
+    let run = |device: Trace| {
+        let session = Session::new(&params, &device).unwrap();
+        let product_of = SharedMaskProduct::new(&session, &left, &keys).unwrap();
+        let x = x.to_session(&session).unwrap();
+        let before = session.ring().stats();
+        device.log().take();
+        let y = product_of.multiply(&x).unwrap();
+        let after = session.ring().stats();
+        assert_eq!(
+            (after.bytes_h2d, after.bytes_d2h),
+            (before.bytes_h2d, before.bytes_d2h),
+            "nothing crosses the border"
+        );
+        (device, y.to_bytes().unwrap())
+    };
+    let (fused, here) = run(Trace::new(cpu.clone()));
+    let blocks = 2;
+    let log = fused.log();
+    let kinds = [
+        (CmdKind::Decompose, 1),
+        (CmdKind::InnerProduct, m),
+        (CmdKind::ModMatMul, 1),
+        (CmdKind::ScaleLimbs, 1),
+        (CmdKind::Elementwise, 1),
+        (CmdKind::ModDown, 1),
+    ];
+    for (kind, count) in kinds {
+        assert_eq!(log.count(kind), blocks * count, "{kind:?}");
+    }
+    assert_eq!(log.records().len(), blocks * (m + 5));
+    for name in ["cpu-scalar", "cpu-avx2"] {
+        if let Ok(device) = open_device(name, Some(2)) {
+            assert_eq!(run(Trace::new(device)).1, here, "{name}");
+        }
+    }
+    let (lowered, there) = run(Trace::new(Arc::new(ReferenceDevice::new())).lowered());
+    assert_eq!(here, there);
+    // A sum for each entry of the factor but the first of a row, over one polynomial, not two; beside
+    // it one addition and the one of the division.
+    let log = lowered.log();
+    assert_eq!(
+        log.count(CmdKind::Elementwise) - blocks * 2,
+        blocks * m * (k - 1)
+    );
+    // The decomposition: two digits of two limbs (4 of the chain), two special primes. The division
+    // drops three limbs and keeps three, of two polynomials for each row.
+    let decompose = 4 + 2 * 6 - 4;
+    assert_eq!(log.ntt_limbs(), blocks * (decompose + 2 * m * (3 + 3)));
+}
+
+#[test]
+fn bad_shared_masks() {
+    let p = Party::new(&toy(), &KeyRequest::new(), 10);
+    let params = p.session.params();
+    let refused = |result: Result<(), Error>, start: &str| {
+        let text = result.unwrap_err().to_string();
+        assert!(text.starts_with(start), "{text}");
+        for part in ["expected ", "got ", "; "] {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    };
+    refused(RowSecrets::new(&p.secret, 0).map(drop), "RowSecrets::new");
+    let rows = RowSecrets::new(&p.secret, 3).unwrap();
+    refused(rows.encrypt(0, &[], 2, 40).map(drop), "RowSecrets::encrypt");
+    refused(
+        rows.encrypt(2, &[0.0; 5], 2, 40).map(drop),
+        "RowSecrets::encrypt",
+    );
+    refused(
+        rows.encrypt(1, &[0.0; 3], 2, 61).map(drop),
+        "RowSecrets::encrypt",
+    );
+    let nan = rows.encrypt(1, &[0.0, f64::NAN, 0.0], 2, 40);
+    assert!(matches!(nan, Err(Error::NotFinite { index: 1, .. })));
+    assert!(matches!(rows.keys(4), Err(Error::LevelExhausted { .. })));
+    let plain = |level, columns| {
+        PlainMatrix::new(params, level, (2, columns), &vec![0.5; 2 * columns]).unwrap()
+    };
+    let keys = rows.keys(2).unwrap();
+    let new = |plain: &PlainMatrix| SharedMaskProduct::new(&p.session, plain, &keys);
+    refused(new(&plain(2, 4)).map(drop), "SharedMaskProduct::new");
+    assert!(matches!(
+        new(&plain(1, 3)),
+        Err(Error::LevelMismatch {
+            expected: 1,
+            got: 2,
+            ..
+        })
+    ));
+    let product_of = new(&plain(2, 3)).unwrap();
+    let four = RowSecrets::new(&p.secret, 4).unwrap();
+    let x = four.encrypt(2, &[0.0; 8], 2, 40).unwrap();
+    refused(
+        product_of.multiply(&x).map(drop),
+        "SharedMaskProduct::multiply",
+    );
+    let low = rows.encrypt(2, &[0.0; 6], 1, 40).unwrap();
+    assert!(matches!(
+        product_of.multiply(&low),
+        Err(Error::LevelMismatch { .. })
+    ));
+    let other = RowSecrets::new(&p.secret, 3).unwrap();
+    let x = other.encrypt(2, &[0.0; 6], 2, 40).unwrap();
+    assert!(matches!(
+        product_of.multiply(&x),
+        Err(Error::KeyMissing { .. })
+    ));
+    let stranger = SecretKey::generate(&p.session).unwrap();
+    let foreign = RowSecrets::new(&stranger, 3).unwrap();
+    let x = foreign.encrypt(2, &[0.0; 6], 2, 40).unwrap();
+    assert!(matches!(
+        product_of.multiply(&x),
+        Err(Error::KeyMismatch { .. })
+    ));
+    let elsewhere = Params::insecure_toy_ring(3, 5).unwrap();
+    let session = Session::new(&elsewhere, &ReferenceDevice::new()).unwrap();
+    refused(
+        SharedMaskProduct::new(&session, &plain(2, 3), &keys).map(drop),
+        "SharedMaskProduct::new",
+    );
+    refused(
+        x.to_session(&session).map(drop),
+        "SharedMaskMatrix::to_session",
+    );
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ringloom import IntParams, MatVecPlan, Params
+    from ringloom import IntParams, MatMulPlan, MatVecPlan, Params, TransposePlan
 
 
 def restore(name: str, data: bytes, secure: bool) -> object:
@@ -31,6 +31,20 @@ def int_params(name: str | None, bits: int) -> IntParams:
 
     params = ringloom.IntParams
     return params.insecure_toy(bits) if name is None else params.named(name)
+
+
+def matmul(params: Params, shape: tuple[int, int, int], level: int, factor: str) -> MatMulPlan:
+    """The plan that these arguments make."""
+    import ringloom
+
+    return ringloom.matmul_plan(params, shape, level=level, factor=factor)
+
+
+def transpose(params: Params, shape: tuple[int, int], form: str, level: int) -> TransposePlan:
+    """The plan that these arguments make."""
+    import ringloom
+
+    return ringloom.transpose_plan(params, shape, form=form, level=level)
 
 
 def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:

@@ -118,6 +118,16 @@ impl Ciphertext {
         Ok(self.with(buf, self.meta))
     }
 
+    /// Polynomials of a level at its scale.
+    pub(crate) fn fresh(session: &Session, key_id: KeyId, buf: PolyBuf, level: usize) -> Self {
+        Self {
+            buf,
+            meta: Meta::fresh(session.params(), level),
+            key_id,
+            session: session.clone(),
+        }
+    }
+
     pub(crate) fn buf(&self) -> &PolyBuf {
         &self.buf
     }

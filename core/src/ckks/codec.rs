@@ -34,7 +34,7 @@ impl Coefficients {
     }
 
     /// With small errors added to as many, and errors alone for the polynomials after them.
-    pub(super) fn with_errors(&self, errors: &[i8]) -> Self {
+    pub(crate) fn with_errors(&self, errors: &[i8]) -> Self {
         match self {
             Self::Narrow(coeffs) => {
                 let sums = errors.iter().map(|&e| i64::from(e));

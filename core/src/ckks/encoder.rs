@@ -120,7 +120,7 @@ impl Encoder {
     }
 
     /// Uploads coefficients of one or more polynomials and transforms them.
-    pub(super) fn upload(
+    pub(crate) fn upload(
         &self,
         coeffs: &Coefficients,
         limbs: LimbSet,

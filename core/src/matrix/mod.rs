@@ -12,14 +12,19 @@
 //! | [`MatVecPlan`], [`MatVec`] | a plaintext matrix times encrypted vectors |
 //! | [`EncryptedMatVec`] | an encrypted matrix times encrypted vectors |
 //! | [`MatMulPlan`], [`MatMul`] | a product of two encrypted matrices |
+//! | [`FeatureBatch`], [`FeatureLinear`] | a ciphertext for each feature, a slot for each sample; plaintext layers on them |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 //! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
+//! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many of them at once, or one by tiles over slots |
+//! | [`RowSecrets`], [`SharedMaskMatrix`] | encrypted matrices whose rows share their mask |
+//! | [`SharedMaskKeys`], [`SharedMaskProduct`] | their products with a matrix fixed beforehand |
 
 mod array;
 mod array_packing;
 mod coeff;
 mod encrypted_matvec;
+mod features;
 mod matmul;
 mod matvec;
 mod matvec_plan;
@@ -34,9 +39,11 @@ pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{
     CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix,
-    Transpose, TransposePlan,
+    RowSecrets, SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, TileSide, TiledMatMul,
+    TiledMatMulPlan, TiledMatrix, Transpose, TransposePlan,
 };
 pub use encrypted_matvec::EncryptedMatVec;
+pub use features::{FeatureBatch, FeatureLinear};
 pub use matmul::{MatMul, MatMulPlan};
 pub use matvec::MatVec;
 pub use matvec_plan::MatVecPlan;

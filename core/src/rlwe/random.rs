@@ -40,6 +40,25 @@ impl SecureRandom {
         }
     }
 
+    /// The same draws again for the same secret material and public label.
+    pub(crate) fn derived(context: &str, material: &[u8], label: &[u8; 32]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(material);
+        hasher.update(label);
+        Self {
+            seed: Zeroizing::new(*hasher.finalize().as_bytes()),
+            counter: 0,
+        }
+    }
+
+    /// The draw with this number, whatever was drawn before.
+    pub(crate) fn at(&self, counter: u64) -> Self {
+        Self {
+            seed: self.seed.clone(),
+            counter,
+        }
+    }
+
     /// 32 fresh bytes, for public seeds and identities.
     pub fn bytes(&mut self, purpose: Purpose) -> [u8; 32] {
         let mut out = [0; 32];
@@ -128,6 +147,8 @@ impl std::fmt::Debug for SecureRandom {
 pub enum Purpose {
     /// A secret key.
     SecretKey,
+    /// The secrets of the rows of a matrix with one mask.
+    RowSecret,
     /// The binary secret of small LWE ciphertexts.
     LweSecret,
     /// The public identity of a secret key.
@@ -146,6 +167,7 @@ impl Purpose {
     const fn context(self) -> &'static str {
         match self {
             Self::SecretKey => "ringloom 2026 stream: secret key",
+            Self::RowSecret => "ringloom 2026 stream: secrets of rows",
             Self::LweSecret => "ringloom 2026 stream: lwe secret",
             Self::KeyId => "ringloom 2026 stream: key id",
             Self::PublicSeed => "ringloom 2026 stream: public seed",

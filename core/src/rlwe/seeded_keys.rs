@@ -170,7 +170,7 @@ impl SecretKey {
         seed: SeedLayout,
         random: &mut SecureRandom,
     ) -> Result<Vec<u64>> {
-        let (ring, params) = (self.session().ring(), self.session().params());
+        let params = self.session().params();
         let max_level = params.max_level();
         if level > max_level {
             let op = "SecretKey::evaluation_keys";
@@ -180,6 +180,21 @@ impl SecretKey {
                 available: max_level,
             });
         }
+        let (to, from) = self.switched(kind)?;
+        self.switch_body(&from, to.as_ref(), level, seed, random)
+    }
+
+    /// The bodies of a key from any secret to another one (`None`: to this one), over the limbs of
+    /// `from` that the level has and the special limbs.
+    pub(crate) fn switch_body(
+        &self,
+        from: &PolyBuf,
+        to: Option<&PolyBuf>,
+        level: usize,
+        seed: SeedLayout,
+        random: &mut SecureRandom,
+    ) -> Result<Vec<u64>> {
+        let (ring, params) = (self.session().ring(), self.session().params());
         let gadget = params.level(level)?.gadget();
         let shape = Shape::new(gadget.digits().len(), gadget.extended(), params.log_n());
         let mut a = ring.alloc(shape, Domain::Eval)?;
@@ -188,13 +203,7 @@ impl SecretKey {
             seed,
         })?;
         let error = self.errors(random, Purpose::KeyError, shape.limbs, shape.batch)?;
-        let (to, from) = self.switched(kind)?;
-        let mut body = mask(
-            self.session(),
-            error,
-            &a,
-            to.as_ref().unwrap_or(self.eval()),
-        )?;
+        let mut body = mask(self.session(), error, &a, to.unwrap_or(self.eval()))?;
         // P g_d s' is P s' on the limbs of digit d and 0 elsewhere.
         let mut scaled = ring.copy(&from.view().with_limbs(gadget.source())?)?;
         let spec = params.ring_spec();

@@ -97,6 +97,11 @@ impl CoeffMatMulPlan {
         })
     }
 
+    /// Identity of the parameters it is for.
+    pub(super) fn params(&self) -> ParamsId {
+        self.params
+    }
+
     /// Level of the operands; the product is one below.
     pub fn level(&self) -> usize {
         self.level

@@ -8,10 +8,17 @@
 //! | [`PlainMatrix`] | a plaintext factor, rounded for one level |
 //! | [`TransposePlan`], [`Transpose`] | from one form to the other |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
+//! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many such products at once, or tiles of one |
+//! | [`RowSecrets`], [`SharedMaskMatrix`] | an encrypted matrix whose rows share their mask |
+//! | [`SharedMaskKeys`], [`SharedMaskProduct`] | its product with a matrix fixed beforehand |
 
 mod encrypt;
 mod mat_mul;
 mod product;
+mod shared_mask;
+mod shared_mask_product;
+mod tile_plan;
+mod tiles;
 mod transpose;
 mod transpose_plan;
 mod tree;
@@ -23,6 +30,11 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
 pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
+pub(in crate::matrix) use product::rounded;
+pub use shared_mask::{RowSecrets, SharedMaskKeys, SharedMaskMatrix};
+pub use shared_mask_product::SharedMaskProduct;
+pub use tile_plan::TiledMatMulPlan;
+pub use tiles::{TileSide, TiledMatMul, TiledMatrix};
 pub use transpose::Transpose;
 pub use transpose_plan::TransposePlan;
 pub use wire::CoeffMatrixInfo;

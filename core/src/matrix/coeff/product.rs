@@ -18,10 +18,10 @@ use crate::{
 /// product of the dropped primes, times the entries of the other side, plus the noise of the
 /// ciphertexts times the length of a row of the factor (docs/notes/matrix-products.md).
 pub struct PlainMatrix {
-    params: ParamsId,
+    pub(super) params: ParamsId,
     level: usize,
     /// For the product from the left; for the right it is the transpose.
-    matrix: IntMatrix,
+    pub(super) matrix: IntMatrix,
 }
 
 impl PlainMatrix {
@@ -38,49 +38,13 @@ impl PlainMatrix {
         values: &[f64],
     ) -> Result<Self> {
         let op = "PlainMatrix::new";
-        if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(values.len()) {
-            let expected = format!("{rows} x {columns} values, at least one");
-            let got = values.len().to_string();
-            return Err(Error::Shape { op, expected, got });
-        }
         let spec = params.level(level)?;
-        if level == 0 {
-            return Err(Error::LevelExhausted {
-                op,
-                needed: 1,
-                available: 0,
-            });
-        }
         let moduli = spec.dropped().iter().map(|l| params.ring_spec().modulus(l));
-        let scale: f64 = moduli.map(|m| m.value() as f64).product();
-        let limit = (IntMatrix::MAX_BOUND as f64).min(2f64.powi(61));
-        let integer = |(index, &value): (usize, &f64)| {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { op, index });
-            }
-            let scaled = (value * scale).round_ties_even();
-            if scaled.abs() > limit {
-                let limit = limit / scale;
-                return Err(Error::ValueOutOfRange {
-                    op,
-                    index,
-                    value,
-                    limit,
-                });
-            }
-            Ok(scaled as i64)
-        };
-        let entries: Vec<i64> = values
-            .iter()
-            .enumerate()
-            .map(integer)
-            .collect::<Result<_>>()?;
-        let bound = entries.iter().map(|e| e.unsigned_abs()).max();
-        let bound = bound.unwrap_or(0).max(1);
+        let scale = moduli.map(|m| m.value() as f64).product();
         Ok(Self {
             params: params.id(),
             level,
-            matrix: IntMatrix::new((rows, columns), bound, entries)?,
+            matrix: rounded(op, level, (rows, columns), values, scale)?,
         })
     }
 
@@ -172,6 +136,51 @@ impl PlainMatrix {
         };
         Ok(x.with(blocks, shape, level - 1))
     }
+}
+
+/// `round(scale * values)` as a factor of matrices of a level.
+pub(in crate::matrix) fn rounded(
+    op: &'static str,
+    level: usize,
+    (rows, columns): (usize, usize),
+    values: &[f64],
+    scale: f64,
+) -> Result<IntMatrix> {
+    if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(values.len()) {
+        let expected = format!("{rows} x {columns} values, at least one");
+        let got = values.len().to_string();
+        return Err(Error::Shape { op, expected, got });
+    }
+    if level == 0 {
+        return Err(Error::LevelExhausted {
+            op,
+            needed: 1,
+            available: 0,
+        });
+    }
+    let limit = (IntMatrix::MAX_BOUND as f64).min(2f64.powi(61));
+    let integer = |(index, &value): (usize, &f64)| {
+        if !value.is_finite() {
+            return Err(Error::NotFinite { op, index });
+        }
+        let scaled = (value * scale).round_ties_even();
+        if scaled.abs() > limit {
+            let limit = limit / scale;
+            return Err(Error::ValueOutOfRange {
+                op,
+                index,
+                value,
+                limit,
+            });
+        }
+        Ok(scaled as i64)
+    };
+    let entries: Vec<i64> = (values.iter().enumerate())
+        .map(integer)
+        .collect::<Result<_>>()?;
+    let bound = entries.iter().map(|e| e.unsigned_abs()).max();
+    let bound = bound.unwrap_or(0).max(1);
+    Ok(IntMatrix::new((rows, columns), bound, entries)?)
 }
 
 impl fmt::Debug for PlainMatrix {

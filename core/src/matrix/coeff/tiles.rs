@@ -1,0 +1,533 @@
+//! Encrypted matrices cut into tiles that lie in slots, and their products.
+
+use std::{fmt, sync::Arc};
+
+use ringloom_ntt::host_fft::{Complex64, SpecialFft};
+use zeroize::Zeroizing;
+
+use super::{
+    CoeffForm, CoeffMatMul, CoeffMatrix, CoeffScale, TiledMatMulPlan,
+    tile_plan::{Grid, Place},
+};
+use crate::{
+    ckks::{Decryptor, Encryptor, Evaluator},
+    error::{Error, Result},
+    rlwe::{KeyId, SecretKey},
+    session::Session,
+};
+
+/// Which matrices of a product a [`TiledMatrix`] holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TileSide {
+    /// The left sides, `m x k`, by columns, as factors.
+    Left,
+    /// The right sides, `k x n`, by rows.
+    Right,
+    /// The products, `m x n`, by rows.
+    Product,
+}
+
+/// Encrypted matrices for a [`TiledMatMulPlan`], or its products.
+///
+/// In group by group of the plan, ciphertext `i` of a left side holds column `i` of its tiles, that of a
+/// right side or product row `i`; entry `j` of it is the element at `X^j`.
+pub struct TiledMatrix {
+    plan: Arc<TiledMatMulPlan>,
+    side: TileSide,
+    blocks: Vec<CoeffMatrix>,
+}
+
+/// A [`TiledMatMulPlan`] on a device.
+pub struct TiledMatMul {
+    plan: Arc<TiledMatMulPlan>,
+    mul: CoeffMatMul,
+}
+
+/// Who encrypts.
+enum Sealer<'a> {
+    Public(&'a Encryptor),
+    Secret(&'a SecretKey),
+}
+
+impl Sealer<'_> {
+    fn session(&self) -> &Session {
+        match self {
+            Self::Public(encryptor) => encryptor.session(),
+            Self::Secret(secret) => secret.session(),
+        }
+    }
+
+    fn seal(
+        &self,
+        form: CoeffForm,
+        shape: (usize, usize),
+        values: &[f64],
+        level: usize,
+        scale: CoeffScale,
+    ) -> Result<CoeffMatrix> {
+        match (self, scale) {
+            (Self::Public(e), CoeffScale::Factor) => {
+                CoeffMatrix::encrypt_factor(e, form, shape, values, level)
+            }
+            (Self::Public(e), CoeffScale::PowerOfTwo(log)) => {
+                CoeffMatrix::encrypt(e, form, shape, values, level, log)
+            }
+            (Self::Secret(s), CoeffScale::Factor) => {
+                CoeffMatrix::encrypt_factor_under(s, form, shape, values, level)
+            }
+            (Self::Secret(s), CoeffScale::PowerOfTwo(log)) => {
+                CoeffMatrix::encrypt_under(s, form, shape, values, level, log)
+            }
+        }
+    }
+}
+
+impl TiledMatrix {
+    /// Encrypts the left sides, one row-major matrix after the other, under a public key.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of values; [`Error::ParamsMismatch`]; those of
+    /// [`CoeffMatrix::encrypt_factor`].
+    pub fn encrypt_left(
+        encryptor: &Encryptor,
+        plan: &TiledMatMulPlan,
+        values: &[f64],
+    ) -> Result<Self> {
+        Self::left(&Sealer::Public(encryptor), plan, values)
+    }
+
+    /// Encrypts the left sides under the secret key itself, with less noise.
+    ///
+    /// # Errors
+    /// As [`TiledMatrix::encrypt_left`].
+    pub fn encrypt_left_under(
+        secret: &SecretKey,
+        plan: &TiledMatMulPlan,
+        values: &[f64],
+    ) -> Result<Self> {
+        Self::left(&Sealer::Secret(secret), plan, values)
+    }
+
+    /// Encrypts the right sides, one row-major matrix after the other, with scale `2^log_scale`, under a
+    /// public key.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of values; [`Error::ParamsMismatch`]; those of
+    /// [`CoeffMatrix::encrypt`].
+    pub fn encrypt_right(
+        encryptor: &Encryptor,
+        plan: &TiledMatMulPlan,
+        values: &[f64],
+        log_scale: u32,
+    ) -> Result<Self> {
+        Self::right(&Sealer::Public(encryptor), plan, values, log_scale)
+    }
+
+    /// Encrypts the right sides under the secret key itself, with less noise.
+    ///
+    /// # Errors
+    /// As [`TiledMatrix::encrypt_right`].
+    pub fn encrypt_right_under(
+        secret: &SecretKey,
+        plan: &TiledMatMulPlan,
+        values: &[f64],
+        log_scale: u32,
+    ) -> Result<Self> {
+        Self::right(&Sealer::Secret(secret), plan, values, log_scale)
+    }
+
+    fn left(sealer: &Sealer<'_>, plan: &TiledMatMulPlan, values: &[f64]) -> Result<Self> {
+        let (m, k, _) = plan.shape();
+        let op = "TiledMatrix::encrypt_left";
+        let cells = Cells::new(op, sealer, plan, (m, k), values)?;
+        let (size, rows) = (plan.tile(), plan.mul().shape().0);
+        let [products, row_groups, _] = plan.grid().groups;
+        let groups = (0..products).flat_map(|p| (0..row_groups).map(move |i| [p, i, 0]));
+        let blocks = groups.map(|group| {
+            // Column `c` of the tiles: entry `j` is row `j` of them.
+            let value = |[p, i, _]: Place, c: usize, j: usize| {
+                Complex64::from(cells.at(p, i * size + j, c))
+            };
+            let columns = cells.encode(group, k, rows, value)?;
+            let scale = CoeffScale::Factor;
+            let n = cells.n;
+            let sealed = sealer.seal(CoeffForm::Rows, (k, n), &columns, plan.level(), scale)?;
+            // Rows of tiles below `rows` are zero, and `d` of them are never looked at.
+            Ok(CoeffMatrix {
+                shape: (rows, k),
+                ..sealed.transposed()
+            })
+        });
+        Ok(Self {
+            side: TileSide::Left,
+            blocks: blocks.collect::<Result<_>>()?,
+            plan: Arc::new(plan.clone()),
+        })
+    }
+
+    fn right(
+        sealer: &Sealer<'_>,
+        plan: &TiledMatMulPlan,
+        values: &[f64],
+        log_scale: u32,
+    ) -> Result<Self> {
+        let (_, k, n) = plan.shape();
+        let op = "TiledMatrix::encrypt_right";
+        let cells = Cells::new(op, sealer, plan, (k, n), values)?;
+        let size = plan.tile();
+        let [products, _, column_groups] = plan.grid().groups;
+        let groups = (0..products).flat_map(|p| (0..column_groups).map(move |j| [p, 0, j]));
+        let blocks = groups.map(|group| {
+            let value = |[p, _, pair]: Place, r: usize, j: usize| {
+                let column = 2 * pair * size + j;
+                Complex64::new(cells.at(p, r, column), cells.at(p, r, column + size))
+            };
+            let rows = cells.encode(group, k, size, value)?;
+            let scale = CoeffScale::PowerOfTwo(log_scale);
+            sealer.seal(CoeffForm::Rows, (k, cells.n), &rows, plan.level(), scale)
+        });
+        Ok(Self {
+            side: TileSide::Right,
+            blocks: blocks.collect::<Result<_>>()?,
+            plan: Arc::new(plan.clone()),
+        })
+    }
+
+    /// The plan that it is for or comes from.
+    pub fn plan(&self) -> &TiledMatMulPlan {
+        &self.plan
+    }
+
+    /// Which matrices of the product it holds.
+    pub fn side(&self) -> TileSide {
+        self.side
+    }
+
+    /// Number of matrices, and the rows and columns of each.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        let (m, k, n) = self.plan.shape();
+        let (rows, columns) = match self.side {
+            TileSide::Left => (m, k),
+            TileSide::Right => (k, n),
+            TileSide::Product => (m, n),
+        };
+        (self.plan.count(), rows, columns)
+    }
+
+    /// The level.
+    pub fn level(&self) -> usize {
+        self.blocks[0].level()
+    }
+
+    /// The scale.
+    pub fn scale(&self) -> CoeffScale {
+        self.blocks[0].scale()
+    }
+
+    /// Identity of the key it is encrypted under.
+    pub fn key_id(&self) -> KeyId {
+        self.blocks[0].key_id()
+    }
+
+    /// Number of ciphertexts.
+    pub fn ciphertexts(&self) -> usize {
+        self.blocks.iter().map(CoeffMatrix::ciphertexts).sum()
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.iter().map(CoeffMatrix::bytes).sum()
+    }
+
+    /// The same matrices in another session of the same parameters: on another device.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn to_session(&self, session: &Session) -> Result<Self> {
+        let blocks = self.blocks.iter().map(|b| b.to_session(session));
+        Ok(Self {
+            plan: self.plan.clone(),
+            side: self.side,
+            blocks: blocks.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Products as the right sides of the next plan, which multiplies them from the left: as they are,
+    /// where each has no more rows than a tile.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for left sides, or a plan whose right sides lie in slots in another way;
+    /// [`Error::LevelMismatch`].
+    pub fn into_right(self, next: &TiledMatMulPlan) -> Result<Self> {
+        let op = "TiledMatrix::into_right";
+        let (count, rows, columns) = self.shape();
+        let (_, k, n) = next.shape();
+        let layout = |plan: &TiledMatMulPlan| {
+            let Grid {
+                size,
+                within,
+                groups,
+                ..
+            } = *plan.grid();
+            (size, within, groups)
+        };
+        let one_tile = self.plan.grid().groups[1] == 1 && self.plan.grid().within[1] == 1;
+        let fits = self.side == TileSide::Product
+            && one_tile
+            && (count, rows, columns) == (next.count(), k, n)
+            && layout(&self.plan) == layout(next);
+        if !fits {
+            let expected = format!(
+                "products of one row of tiles, {} of {k} x {n} in tiles of {}",
+                next.count(),
+                next.tile()
+            );
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: format!("{self:?}"),
+            });
+        }
+        if self.level() != next.level() {
+            let (expected, got) = (next.level(), self.level());
+            return Err(Error::LevelMismatch { op, expected, got });
+        }
+        Ok(Self {
+            plan: Arc::new(next.clone()),
+            side: TileSide::Right,
+            blocks: self.blocks,
+        })
+    }
+
+    /// Decrypts products to row-major matrices, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for operands; [`Error::KeyMismatch`], [`Error::ParamsMismatch`]; [`Error::Ring`] for
+    /// matrices that live on another device.
+    pub fn decrypt(&self, decryptor: &Decryptor<'_>) -> Result<Vec<f64>> {
+        let op = "TiledMatrix::decrypt";
+        if self.side != TileSide::Product {
+            let expected = "products".into();
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: format!("{self:?}"),
+            });
+        }
+        let (count, m, n) = self.shape();
+        let (size, grid) = (self.plan.tile(), self.plan.grid());
+        let elements = Elements::new(grid)?;
+        let mut out = vec![0.0; count * m * n];
+        for (block, group) in self.blocks.iter().zip(grid.places()) {
+            let coeffs = Zeroizing::new(block.decrypt(decryptor)?);
+            for (row, coeffs) in coeffs.chunks_exact(elements.n()).enumerate() {
+                for j in 0..size {
+                    let slots = elements.slots(coeffs, j)?;
+                    for (slot, z) in slots.iter().enumerate() {
+                        let Some([p, i, pair]) = grid.tile(group, slot) else {
+                            break;
+                        };
+                        let (i, column) = (i * size + row, 2 * pair * size + j);
+                        for (column, value) in [(column, z.re), (column + size, z.im)] {
+                            if p < count && i < m && column < n {
+                                out[(p * m + i) * n + column] = value;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Matrices in the clear on their way into slots.
+struct Cells<'a> {
+    values: &'a [f64],
+    shape: (usize, usize),
+    grid: &'a Grid,
+    elements: Elements,
+    n: usize,
+}
+
+impl<'a> Cells<'a> {
+    fn new(
+        op: &'static str,
+        sealer: &Sealer<'_>,
+        plan: &'a TiledMatMulPlan,
+        shape: (usize, usize),
+        values: &'a [f64],
+    ) -> Result<Self> {
+        let params = sealer.session().params();
+        sealer.session().check_params(op, plan.mul().params())?;
+        let entries = shape.0.checked_mul(shape.1);
+        if entries.and_then(|e| e.checked_mul(plan.count())) != Some(values.len()) {
+            let expected = format!("{} matrices of {} x {}", plan.count(), shape.0, shape.1);
+            let got = format!("{} values", values.len());
+            return Err(Error::Shape { op, expected, got });
+        }
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFinite { op, index });
+        }
+        Ok(Self {
+            values,
+            shape,
+            grid: plan.grid(),
+            elements: Elements::new(plan.grid())?,
+            n: params.n(),
+        })
+    }
+
+    /// An entry of a matrix; zero beyond its ends.
+    fn at(&self, product: usize, row: usize, column: usize) -> f64 {
+        let (rows, columns) = self.shape;
+        let index = (product * rows + row) * columns + column;
+        if row < rows && column < columns {
+            self.values.get(index).copied().unwrap_or(0.0)
+        } else {
+            0.0
+        }
+    }
+
+    /// Coefficients of the `vectors` ciphertexts of a group whose first `used` elements are not zero:
+    /// `value(tile, vector, element)`.
+    fn encode(
+        &self,
+        group: Place,
+        vectors: usize,
+        used: usize,
+        value: impl Fn(Place, usize, usize) -> Complex64,
+    ) -> Result<Zeroizing<Vec<f64>>> {
+        let mut coeffs = Zeroizing::new(vec![0.0; vectors * self.n]);
+        let mut slots = Zeroizing::new(vec![Complex64::ZERO; self.grid.slots]);
+        for (vector, coeffs) in coeffs.chunks_exact_mut(self.n).enumerate() {
+            for element in 0..used {
+                for (slot, z) in slots.iter_mut().enumerate() {
+                    let tile = self.grid.tile(group, slot);
+                    *z = tile.map_or(Complex64::ZERO, |tile| value(tile, vector, element));
+                }
+                self.elements.coefficients(&mut slots, coeffs, element)?;
+            }
+        }
+        Ok(coeffs)
+    }
+}
+
+/// Elements of `Z[Y] / (Y^(N/d) + 1)` in polynomials of degree `N`: element `j` is the coefficients
+/// `j, j + d, ..`.
+struct Elements {
+    fft: SpecialFft,
+    size: usize,
+    slots: usize,
+}
+
+impl Elements {
+    fn new(grid: &Grid) -> Result<Self> {
+        Ok(Self {
+            fft: SpecialFft::new(grid.slots.ilog2() + 1)?,
+            size: grid.size,
+            slots: grid.slots,
+        })
+    }
+
+    fn n(&self) -> usize {
+        2 * self.size * self.slots
+    }
+
+    /// Slots to the coefficients of an element.
+    fn coefficients(
+        &self,
+        slots: &mut [Complex64],
+        coeffs: &mut [f64],
+        element: usize,
+    ) -> Result<()> {
+        self.fft.to_coeffs(slots)?;
+        for (k, c) in slots.iter().enumerate() {
+            coeffs[element + self.size * k] = c.re;
+            coeffs[element + self.size * (k + self.slots)] = c.im;
+        }
+        Ok(())
+    }
+
+    /// The slots of an element.
+    fn slots(&self, coeffs: &[f64], element: usize) -> Result<Zeroizing<Vec<Complex64>>> {
+        let at = |k: usize| coeffs[element + self.size * k];
+        let packed = (0..self.slots).map(|k| Complex64::new(at(k), at(k + self.slots)));
+        let mut slots = Zeroizing::new(packed.collect::<Vec<_>>());
+        self.fft.to_slots(&mut slots)?;
+        Ok(slots)
+    }
+}
+
+impl TiledMatMul {
+    /// Prepares the monomials of a plan.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn new(session: &Session, plan: TiledMatMulPlan) -> Result<Self> {
+        Ok(Self {
+            mul: CoeffMatMul::new(session, plan.mul().clone())?,
+            plan: Arc::new(plan),
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &TiledMatMulPlan {
+        &self.plan
+    }
+
+    /// The products: one level down, at the scale of the right sides.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for other sides or another plan; [`Error::LevelMismatch`], [`Error::ParamsMismatch`],
+    /// [`Error::KeyMismatch`]; [`Error::KeyMissing`] for a key of [`TiledMatMulPlan::key_request`]; device
+    /// failures, memory among them.
+    pub fn apply(
+        &self,
+        evaluator: &Evaluator,
+        left: &TiledMatrix,
+        right: &TiledMatrix,
+    ) -> Result<TiledMatrix> {
+        let op = "TiledMatMul::apply";
+        for (x, side) in [(left, TileSide::Left), (right, TileSide::Right)] {
+            if x.side != side || *x.plan != *self.plan {
+                let ((m, k, n), tile) = (self.plan.shape(), self.plan.tile());
+                let expected = format!("{side:?} of {m} x {k} times {k} x {n} in tiles of {tile}");
+                return Err(Error::Shape {
+                    op,
+                    expected,
+                    got: format!("{x:?}"),
+                });
+            }
+        }
+        let [_, rows, columns] = self.plan.grid().groups;
+        let blocks = self.plan.grid().places().map(|[p, i, j]| {
+            let (u, v) = (&left.blocks[p * rows + i], &right.blocks[p * columns + j]);
+            self.mul.apply(evaluator, u, v)
+        });
+        Ok(TiledMatrix {
+            plan: self.plan.clone(),
+            side: TileSide::Product,
+            blocks: blocks.collect::<Result<_>>()?,
+        })
+    }
+}
+
+impl fmt::Debug for TiledMatMul {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TiledMatMul({:?} on {:?})", self.plan, self.mul)
+    }
+}
+
+impl fmt::Debug for TiledMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((m, k, n), count) = (self.plan.shape(), self.plan.count());
+        let (side, tile) = (self.side, self.plan.tile());
+        write!(
+            f,
+            "TiledMatrix({side:?} of {count} products of {m} x {k} times {k} x {n} in tiles of {tile}, {}, level {})",
+            self.scale(),
+            self.level()
+        )
+    }
+}
