@@ -27,12 +27,14 @@ done
     for crate in "${crates[@]}"; do
         printf '%s = { path = "%s/%s-%s" }\n' "$crate" "$work" "$crate" "$version"
     done
-    # The same profile and folder as the workspace: dependencies are built once.
+    # The same profile and folder as the workspace: dependencies are built once. What is packaged is
+    # built without optimisation, for it runs once.
     printf '\n'
-    sed -n '/^\[profile.release\]/,/^$/p' Cargo.toml
+    sed -n '/^\[profile.dev\]/,/^$/p' Cargo.toml
+    printf '[profile.dev.package.%s]\nopt-level = 0\n' "${crates[@]}"
 } >"$work/outside/Cargo.toml"
 cp Cargo.lock "$work/outside/"
 python3=.venv/bin/python
 "$python3" scripts/readme_block.py rust >"$work/outside/src/main.rs"
-cargo run --release --quiet --manifest-path "$work/outside/Cargo.toml"
+cargo run --quiet --manifest-path "$work/outside/Cargo.toml"
 echo "package: ${crates[*]} $version: packaged, built and run outside the workspace"

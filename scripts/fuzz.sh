@@ -18,24 +18,38 @@ for option in "${coverage[@]}"; do flags+=("-Cllvm-args=-sanitizer-coverage-$opt
 RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" \
     --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 
-# Seeds: every fixture as a frame (mode byte 0) and as a body (mode byte 1); those of TFHE in the
-# same target with 2 and 3.
+# Seeds: every fixture as a frame (even mode byte) and as a body (odd), its upper bits the decoder
+# among those of the target.
 data=core/tests/data/serial-v1
 fuzz_one() {
     local target=$1 failed=0 file
     local seeds=out/fuzz/seeds/$target corpus=out/fuzz/corpus/$target log=out/fuzz/$target.log
     mkdir -p "$seeds" "$corpus"
-    for file in "$data/$target".* "$data/insecure_$target".*; do
-        [ -e "$file" ] || continue
-        { printf '\0'; cat "$file"; } >"$seeds/frame"
-        { printf '\1'; tail -c +89 "$file" | head -c -32; } >"$seeds/body"
-    done
-    for file in "$data/tfhe_$target".*; do
-        [ -e "$file" ] || continue
-        { printf '\2'; cat "$file"; } >"$seeds/tfhe_frame"
-        { printf '\3'; tail -c +89 "$file" | head -c -32; } >"$seeds/tfhe_body"
-    done
-    if [ "$target" = header ]; then cp "$data"/* "$seeds"; fi
+    seed() { # decoder, fixture
+        local name
+        name=$1-$(basename "$2")
+        { printf "\\x$(printf %02x $((2 * $1)))"; cat "$data/$2"; } >"$seeds/$name.frame"
+        { printf "\\x$(printf %02x $((2 * $1 + 1)))"; tail -c +89 "$data/$2" | head -c -32; } >"$seeds/$name.body"
+    }
+    case $target in
+        params)
+            seed 0 params.rlp
+            for file in "$data"/*; do seed 1 "$(basename "$file")"; done
+            ;;
+        keys)
+            seed 0 seeded_keys.rlk
+            seed 1 tfhe_seeded_keys.rlk
+            seed 2 public_key.rlk
+            ;;
+        secret_key) seed 0 insecure_secret_key.rls ;;
+        ciphertext)
+            seed 0 ciphertext.rlc
+            seed 1 tfhe_ciphertext.rlc
+            ;;
+        matrices) seed 0 vectors.rlc ;;
+        program) seed 0 program.rlp ;;
+        public_program) seed 0 public_program.rlp ;;
+    esac
     "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
         -max_len=65536 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
         -verbosity=0 -artifact_prefix="out/fuzz/$target-" >"$log" 2>&1 || failed=$?

@@ -1,7 +1,9 @@
-//! One fuzz target per decoder of [`ringloom::serial`]; scripts/fuzz.sh builds and runs them.
+//! Fuzz targets for every decoder of [`ringloom::serial`], one for decoders of like things;
+//! scripts/fuzz.sh builds and runs them.
 //!
 //! The first byte of an input chooses: even, the rest is a frame; odd, the rest is a body that gets
-//! the right header and the right checksum, so that mutations reach what lies behind them.
+//! the right header and the right checksum, so that mutations reach what lies behind them. Its upper
+//! bits choose among the decoders of a target.
 //!
 //! Whatever decodes must encode to the same bytes. Anything else may be refused, but never with a
 //! panic.
@@ -56,10 +58,9 @@ pub fn tfhe() -> &'static TfheSession {
     })
 }
 
-/// Whether an input of a target for two kinds is meant for the one of TFHE: the second bit of its
-/// first byte.
-pub fn is_tfhe(input: &[u8]) -> bool {
-    input.first().is_some_and(|mode| mode & 2 != 0)
+/// Which of a target's `count` decoders an input is for: the upper bits of its first byte.
+pub fn which(input: &[u8], count: u8) -> u8 {
+    input.first().map_or(0, |mode| mode / 2 % count)
 }
 
 /// The frame that an input stands for.

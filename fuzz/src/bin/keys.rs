@@ -1,0 +1,16 @@
+#![no_main]
+
+use ringloom::{PublicKey, SeededKeys, serial::Kind, tfhe::SeededTfheKeys};
+use ringloom_fuzz::{decode, params, tfhe, which};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 3) {
+    0 => {
+        let _ = decode::<SeededKeys>(Kind::SeededKeys, params(), input);
+    }
+    1 => {
+        let _ = decode::<SeededTfheKeys>(Kind::TfheKeys, tfhe().params(), input);
+    }
+    _ => {
+        let _ = decode::<PublicKey>(Kind::PublicKey, params(), input);
+    }
+});
