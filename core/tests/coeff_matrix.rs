@@ -326,7 +326,7 @@ fn rows_that_share_their_mask() {
 /// Two encryptions of the same values share nothing, and rows under one mask differ by more than
 /// their values.
 #[test]
-fn shared_masks_are_fresh() {
+fn labels_and_sizes_of_shared_masks() {
     let p = Party::new(&toy(), &KeyRequest::new(), 9);
     let rows = RowSecrets::new(&p.secret, 2).unwrap();
     let other = RowSecrets::new(&p.secret, 2).unwrap();

@@ -358,3 +358,30 @@ impl fmt::Debug for SharedMaskMatrix {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringloom_ntt::reference::ReferenceDevice;
+
+    use super::*;
+
+    #[test]
+    fn every_block_of_every_matrix_has_a_mask_of_its_own() {
+        let params = Params::insecure_toy_ring(4, 4).unwrap();
+        let session = Session::new(&params, &ReferenceDevice::new()).unwrap();
+        let secret = SecretKey::generate(&session).unwrap();
+        let rows = RowSecrets::new(&secret, 2).unwrap();
+        let columns = 2 * params.n();
+        let encrypt = || rows.encrypt(columns, &vec![0.0; 2 * columns], 1, 20);
+        let mut masks = Vec::new();
+        for matrix in [encrypt().unwrap(), encrypt().unwrap()] {
+            for (_, a) in &matrix.blocks {
+                masks.push(session.ring().download(a).unwrap());
+            }
+        }
+        assert_eq!(masks.len(), 4);
+        for (i, mask) in masks.iter().enumerate() {
+            assert!(!masks[..i].contains(mask), "mask {i} was used before");
+        }
+    }
+}
