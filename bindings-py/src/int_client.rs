@@ -405,12 +405,21 @@ impl IntClient {
                 )));
             }
             (None, bits) => {
-                let bits = bits.unwrap_or(self.session.params().message_bits()).min(40);
+                let most = self.session.params().message_bits();
+                let bits = bits.unwrap_or(most);
+                if !(1..=most).contains(&bits) {
+                    return Err(Failure::Library(ringloom::Error::MessageRange {
+                        op,
+                        what: "the number of bits is",
+                        expected: format!("1 to {most} for these parameters"),
+                        got: bits.to_string(),
+                    }));
+                }
                 if x.unsigned {
                     (0, (1i64 << bits) - 1)
                 } else {
                     let half = (1i64 << bits) / 2;
-                    (-half, (half - 1).max(0))
+                    (-half, half - 1)
                 }
             }
         };

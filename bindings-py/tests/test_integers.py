@@ -128,6 +128,7 @@ def test_refusals(party: tuple[rl.IntClient, rl.IntSession]) -> None:
     for call in (
         lambda: client.encrypt_int([9]),
         lambda: client.encrypt_int([0], bits=5),
+        lambda: client.encrypt_int([0], bits=0),
         lambda: np.full((1, 2), 9) @ x,
         lambda: x * 6,
         lambda: rl.lut(x, lambda v: 9 * v),
