@@ -1,5 +1,7 @@
 //! Integer coefficients to residues and back.
 
+use std::ops::AddAssign;
+
 use num_bigint::BigUint;
 use num_traits::ToPrimitive;
 use ringloom_ntt::{
@@ -36,24 +38,20 @@ impl Coefficients {
     /// With small errors added to as many, and errors alone for the polynomials after them.
     pub(crate) fn with_errors(&self, errors: &[i8]) -> Self {
         match self {
-            Self::Narrow(coeffs) => {
-                let sums = errors.iter().map(|&e| i64::from(e));
-                let mut sums = Zeroizing::new(sums.collect::<Vec<_>>());
-                sums.iter_mut()
-                    .zip(coeffs.iter())
-                    .for_each(|(s, c)| *s += c);
-                Self::Narrow(sums)
-            }
-            Self::Wide(coeffs) => {
-                let sums = errors.iter().map(|&e| i128::from(e));
-                let mut sums = Zeroizing::new(sums.collect::<Vec<_>>());
-                sums.iter_mut()
-                    .zip(coeffs.iter())
-                    .for_each(|(s, c)| *s += c);
-                Self::Wide(sums)
-            }
+            Self::Narrow(coeffs) => Self::Narrow(sums(coeffs, errors)),
+            Self::Wide(coeffs) => Self::Wide(sums(coeffs, errors)),
         }
     }
+}
+
+/// The errors, with the coefficients added to the first of them.
+fn sums<T>(coeffs: &[T], errors: &[i8]) -> Zeroizing<Vec<T>>
+where
+    T: Copy + AddAssign + From<i8> + Zeroize,
+{
+    let mut sums = Zeroizing::new(errors.iter().map(|&e| e.into()).collect::<Vec<T>>());
+    sums.iter_mut().zip(coeffs).for_each(|(s, &c)| *s += c);
+    sums
 }
 
 /// Images of the real parts, then of the imaginary ones.

@@ -135,6 +135,12 @@ impl Encoding {
     }
 }
 
+/// The least and the largest of some values.
+pub(super) fn ends(values: impl IntoIterator<Item = i64>) -> (i128, i128) {
+    let none = (i128::MAX, i128::MIN);
+    (values.into_iter().map(i128::from)).fold(none, |(low, high), v| (low.min(v), high.max(v)))
+}
+
 /// The range of `matrix * x + offsets` for values `x` of a range, over all rows, and the largest
 /// squared 2-norm of a row.
 pub(super) fn sums(

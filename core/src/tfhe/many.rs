@@ -10,7 +10,7 @@ use std::{fmt, ops::RangeInclusive};
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf};
 
 use super::{
-    encoding::{Encoding, Space},
+    encoding::{Encoding, Space, ends},
     glwe::GlweBatch,
     look_up::{LookUpTable, places},
     lwe::LweBatch,
@@ -52,17 +52,13 @@ impl LookUpTables {
         }
         let (low, high) = (*inputs.start(), *inputs.end());
         let (space, noise) = (Space::padded(params), params.noise());
-        let ends = (i128::from(low), i128::from(high));
-        Encoding::new(op, "the range of inputs", space, ends, 0.0)?;
+        let range = (i128::from(low), i128::from(high));
+        Encoding::new(op, "the range of inputs", space, range, 0.0)?;
         let (m, n) = (params.ring_spec().modulus(0), params.n());
         let (mut words, mut outputs) = (Vec::new(), Vec::new());
         for f in functions {
             let results: Vec<i64> = inputs.clone().map(f).collect();
-            let ends = results
-                .iter()
-                .fold((i128::MAX, i128::MIN), |(low, high), &v| {
-                    (low.min(v.into()), high.max(v.into()))
-                });
+            let ends = ends(results.iter().copied());
             Encoding::new(op, "the range of results", space, ends, 0.0)?;
             let table = places(params, &results, low);
             let step = |i: usize| match i {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use ringloom_ntt::poly::IntMatrix;
 
 use super::{
-    encoding::{Encoding, Space, sums},
+    encoding::{self, Encoding, Space, sums},
     look_up::LookUpTable,
     lwe::LweBatch,
     params::TfheParams,
@@ -137,14 +137,9 @@ impl IntNetwork {
             };
             done.check_noise(op, params, variance)?;
             if let Some(f) = layer.activation {
-                let results: Vec<i128> = (sums.0..=sums.1).map(|v| f(v).into()).collect();
-                let ends = results
-                    .iter()
-                    .fold((i128::MAX, i128::MIN), |(low, high), &v| {
-                        (low.min(v), high.max(v))
-                    });
+                let results = encoding::ends((sums.0..=sums.1).map(f));
                 let what = "a layer's result";
-                let encoding = Encoding::new(op, what, padded, ends, 0.0);
+                let encoding = Encoding::new(op, what, padded, results, 0.0);
                 (range, variance) = (encoding.map_err(named)?.range, noise.look_up());
                 let next = layers.peek();
                 let last = next.filter(|next| next.activation.is_none());
