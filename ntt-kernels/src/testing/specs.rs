@@ -40,19 +40,22 @@ const ALL: [Input; 8] = [
 ];
 const FEW: [Input; 2] = [Input::Maximal, Input::Random(3)];
 
-/// Every width and threshold with two inputs, and one larger ring, whose work is shared among threads.
+/// Every width and threshold with two inputs, and what [`small`] has.
 pub(super) fn quick() -> Result<Vec<TestRing>> {
-    Ok(vec![
+    let mut rings = small()?;
+    rings.extend([
         ring("widths", 4, &every_width(4)?, &[4], &[(3, &FEW)])?,
         ring("thresholds", 6, &thresholds(6), &[6], &[(3, &FEW)])?,
-        ring("batches", 12, &chosen_widths()?[4..10], &[11], &[(3, &FEW)])?,
-        ring(
-            "many wide limbs",
-            4,
-            &primes_below(61, 32, 80)?,
-            &[4],
-            &[(1, &FEW)],
-        )?,
+    ]);
+    Ok(rings)
+}
+
+/// A ring whose work is shared among threads, and one of many limbs.
+fn small() -> Result<Vec<TestRing>> {
+    let (widths, many) = (chosen_widths()?, primes_below(61, 32, 80)?);
+    Ok(vec![
+        ring("batches", 12, &widths[4..10], &[11], &[(3, &FEW)])?,
+        ring("many wide limbs", 4, &many, &[4], &[(1, &FEW)])?,
     ])
 }
 
@@ -81,7 +84,7 @@ pub(super) fn own(spec: &RingSpec, degrees: &[u32]) -> TestRing {
 }
 
 pub(super) fn full() -> Result<Vec<TestRing>> {
-    let mut rings = quick()?;
+    let mut rings = small()?;
     let widths = chosen_widths()?;
     let thorough: [(usize, &[Input]); 2] = [(1, &FEW), (3, &ALL)];
     rings.extend([
@@ -99,8 +102,6 @@ pub(super) fn full() -> Result<Vec<TestRing>> {
     let mut large = primes_below(50, 1 << 15, 2)?;
     large.extend(primes_below(61, 1 << 15, 1)?);
     rings.push(ring("large", 14, &large, &[13, 14], &[(1, &FEW)])?);
-    // The thorough forms of these two take their place.
-    rings.retain(|ring| !["widths", "thresholds"].contains(&ring.name));
     Ok(rings)
 }
 
