@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -284,11 +284,19 @@ def test_properties(client: rl.Client, server: rl.Session) -> None:
     assert x.device == "cpu"
 
 
-def test_an_interrupt_ends_long_work() -> None:
-    client = rl.Client(rl.Params.preset("n13_k3"), threads=1)
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts raise, even where the shell started the tests with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_ends_long_work(client: rl.Client, params: rl.Params) -> None:
     request = rl.KeyRequest()
-    for steps in range(1, 1000):  # a second of work, ended after a few keys
-        request = request.with_rotation(steps, client.params.max_level)
+    for steps in range(1, 2000):
+        request = request.with_rotation(steps, params.max_level)
     keyboard = threading.Timer(0.02, signal.raise_signal, [signal.SIGINT])
     keyboard.start()
     with pytest.raises(KeyboardInterrupt):
