@@ -93,6 +93,7 @@ impl IntParams {
             norm: 4,
             lwe_dimension: 24,
             lwe_noise_log: 4,
+            group: 1,
             masks: 1,
             log_n: 5 + bits.min(8),
             mask_digits: (24, 1),

@@ -46,6 +46,7 @@ pub fn tfhe() -> &'static TfheSession {
             norm: 1,
             lwe_dimension: 2,
             lwe_noise_log: 4,
+            group: 1,
             masks: 2,
             log_n: 4,
             mask_digits: (24, 1),

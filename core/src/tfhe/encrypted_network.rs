@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     encoding::{Encoding, Space},
+    extremes::IntOutput,
     ggsw::{GgswEncryptor, expand_masks},
     glwe::GlweBatch,
     look_up::LookUpTable,
@@ -39,6 +40,7 @@ pub struct EncryptedIntNetwork {
     inputs: (i64, i64),
     columns: usize,
     layers: Vec<Layer>,
+    output: IntOutput,
 }
 
 struct Layer {
@@ -52,7 +54,8 @@ struct Layer {
     biases: Vec<u64>,
     /// Range and variance of the sums.
     sums: Encoding,
-    activation: Option<fn(i64) -> i64>,
+    /// What is looked up: the results for the range of the sums.
+    table: Option<Vec<i64>>,
     /// Where the results of the look-up lie.
     space: Space,
 }
@@ -91,15 +94,20 @@ impl TfheSecretKey {
         let mut layers = Vec::with_capacity(network.layers().len());
         for (i, compiled) in network.layers().iter().enumerate() {
             let layer = self.encrypt_layer(op, compiled, i == 0, variance, random)?;
-            variance = params.noise().look_up();
+            variance = match layer.table {
+                Some(_) => params.noise().look_up(),
+                None => layer.sums.variance,
+            };
             layers.push(layer);
         }
+        network.check_output(op, variance)?;
         Ok(EncryptedIntNetwork {
             params: params.clone(),
             key_id: self.id(),
             inputs: network.inputs(),
             columns,
             layers,
+            output: network.output(),
         })
     }
 
@@ -167,7 +175,7 @@ impl TfheSecretKey {
             bodies,
             biases: self.session().ring().download(&biases.buf)?,
             sums,
-            activation: layer.activation,
+            table: (layer.activation).map(|f| (compiled.sums.0..=compiled.sums.1).map(f).collect()),
             space: compiled.space,
         })
     }
@@ -222,6 +230,7 @@ impl EncryptedIntNetwork {
             key_id: self.key_id,
             inputs: self.inputs,
             layers: layers.collect::<Result<_>>()?,
+            output: self.output,
         })
     }
 }
@@ -253,14 +262,17 @@ impl Layer {
         }
         let biases = session.shape(self.rows * lanes);
         let (low, high) = self.sums.range;
-        let table = |f| LookUpTable::into_space(op, session, low..=high, self.space, f);
+        let table = |results: &Vec<i64>| {
+            let of = |v: i64| results[(v - low) as usize];
+            LookUpTable::into_space(op, session, low..=high, self.space, of)
+        };
         Ok(LoadedLayer {
             rows: self.rows,
             terms: self.terms,
             key: ring.prepare(&key, Role::Diagonal)?,
             biases: ring.upload(biases, Domain::Coeff, &self.biases)?,
             sums: self.sums,
-            table: self.activation.map(table).transpose()?,
+            table: self.table.as_ref().map(table).transpose()?,
         })
     }
 }
@@ -271,6 +283,7 @@ pub struct EncryptedIntServer {
     key_id: KeyId,
     inputs: (i64, i64),
     layers: Vec<LoadedLayer>,
+    output: IntOutput,
 }
 
 struct LoadedLayer {
@@ -324,7 +337,11 @@ impl EncryptedIntServer {
             });
             report(op, progress, i + 1, self.layers.len())?;
         }
-        made.as_ref().unwrap_or(x).extract(0)
+        let values = made.as_ref().unwrap_or(x).extract(0)?;
+        match self.layers.last() {
+            Some(last) => (self.output).apply(keys, values, last.rows, progress),
+            None => Ok(values),
+        }
     }
 }
 

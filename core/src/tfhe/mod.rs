@@ -11,8 +11,10 @@
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
 //! | [`LookUpTable`], [`LookUpTables`] | a function of small integers; several, looked up together |
-//! | [`IntLayer`], [`IntNetwork`], [`IntServer`] | networks of small integers |
+//! | [`IntLayer`], [`IntNetwork`], [`IntOutput`], [`IntServer`] | networks of small integers |
 //! | [`EncryptedIntNetwork`], [`EncryptedIntServer`] | the same with encrypted weights |
+//! | [`EncryptedBytes`], [`ByteTable`] | integers of 8 bits, functions of them |
+//! | [`SeededPackingKey`], [`PackingKey`] | packs encrypted integers into polynomials |
 //! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
 //!
 //! ```
@@ -24,6 +26,7 @@
 //!     norm: 4,
 //!     lwe_dimension: 24,
 //!     lwe_noise_log: 4,
+//!     group: 1,
 //!     masks: 1,
 //!     log_n: 8,
 //!     mask_digits: (24, 1),
@@ -41,8 +44,10 @@
 //! # Ok::<(), ringloom::Error>(())
 //! ```
 
+mod bytes;
 mod encoding;
 mod encrypted_network;
+mod extremes;
 mod gates;
 mod ggsw;
 mod glwe;
@@ -53,6 +58,7 @@ mod many;
 mod monte_carlo;
 mod network;
 mod noise;
+mod packing;
 mod params;
 mod secret;
 mod server_keys;
@@ -60,7 +66,9 @@ mod session;
 mod table;
 mod wire;
 
+pub use bytes::{ByteTable, EncryptedBytes};
 pub use encrypted_network::{EncryptedIntNetwork, EncryptedIntServer};
+pub use extremes::IntOutput;
 pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;
@@ -68,6 +76,7 @@ pub use lwe::{LweBatch, SmallLweBatch};
 pub use many::LookUpTables;
 pub use network::{IntLayer, IntNetwork, IntServer};
 pub use noise::NoiseModel;
+pub use packing::{PackingKey, SeededPackingKey};
 pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
 pub use ringloom_ntt::poly::IntMatrix;
 pub use secret::TfheSecretKey;

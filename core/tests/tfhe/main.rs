@@ -1,5 +1,7 @@
 //! Encrypted integers: look-ups, linear algebra, gates, and what is refused.
 
+mod bytes;
+mod extremes;
 mod networks;
 
 use std::ops::ControlFlow;
@@ -19,6 +21,7 @@ const TOY: TfheLiteral = TfheLiteral {
     norm: 4,
     lwe_dimension: 24,
     lwe_noise_log: 4,
+    group: 1,
     masks: 1,
     log_n: 8,
     mask_digits: (24, 1),
@@ -41,6 +44,17 @@ const TOY_TWO: TfheLiteral = TfheLiteral {
     switch_digits: (3, 5),
     ..TOY
 };
+
+/// Two key bits per step.
+const TOY_PAIRS: TfheLiteral = TfheLiteral { group: 2, ..TOY };
+
+/// Three of them, with masks and digits as in [`TOY_TWO`].
+const TOY_THREES: TfheLiteral = TfheLiteral {
+    group: 3,
+    ..TOY_TWO
+};
+
+const TOY_FOURS: TfheLiteral = TfheLiteral { group: 4, ..TOY };
 
 fn matrix(rows: usize, columns: usize, entries: Vec<i64>) -> IntMatrix {
     IntMatrix::new((rows, columns), 16, entries).unwrap()
@@ -105,7 +119,7 @@ fn every_value(params: &TfheParams) {
 
 #[test]
 fn toy_sets_look_up_every_value() {
-    for literal in [TOY, TOY_TWO, TOY_FOUR] {
+    for literal in [TOY, TOY_TWO, TOY_FOUR, TOY_PAIRS, TOY_THREES, TOY_FOURS] {
         every_value(&TfheParams::insecure_toy(&literal).unwrap());
     }
 }
@@ -114,7 +128,9 @@ fn toy_sets_look_up_every_value() {
 #[ignore = "full size; make test-long"]
 fn sets_of_2_to_4_bits_look_up_every_value() {
     for bits in 2..=4 {
-        every_value(&TfheParams::new(bits, Failure::Below128).unwrap());
+        for group in 1..=4 {
+            every_value(&TfheParams::with_group(bits, Failure::Below128, group).unwrap());
+        }
     }
 }
 
@@ -180,7 +196,7 @@ fn nothing_moves_between_look_ups() {
 /// The same words from every device, whether it has the fused command or runs its lowering.
 #[test]
 fn devices_agree() {
-    for literal in [TOY, TOY_TWO] {
+    for literal in [TOY, TOY_TWO, TOY_PAIRS, TOY_THREES] {
         let mut party = Party::toy(&literal);
         let x = party.encrypt(&[-4, -1, 0, 3], -4..=3);
         let table = |session: &TfheSession| LookUpTable::new(session, -4..=3, |v| v.abs() - 1);
@@ -256,6 +272,13 @@ fn sets_outside_the_table_are_refused() {
         },
         TfheLiteral {
             switch_digits: (0, 3),
+            ..TOY
+        },
+        TfheLiteral { group: 0, ..TOY },
+        TfheLiteral { group: 5, ..TOY },
+        TfheLiteral {
+            group: 2,
+            lwe_dimension: 25,
             ..TOY
         },
         TfheLiteral { masks: 0, ..TOY },
