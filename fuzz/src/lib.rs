@@ -77,7 +77,11 @@ fn frame(kind: Kind, input: &[u8]) -> Option<Vec<u8>> {
     frame.extend_from_slice(&kind.code().to_le_bytes());
     frame.extend_from_slice(&kind.version().to_le_bytes());
     let id = match kind {
-        Kind::TfheKeys | Kind::LweBatch => tfhe().params().id(),
+        Kind::TfheKeys
+        | Kind::LweBatch
+        | Kind::SeededLweBatch
+        | Kind::PackingKey
+        | Kind::EncryptedIntNetwork => tfhe().params().id(),
         _ => params().id(),
     };
     frame.extend_from_slice(id.as_bytes());

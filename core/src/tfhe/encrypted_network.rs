@@ -35,29 +35,29 @@ const AT_ONCE: usize = 32;
 /// An [`IntNetwork`] with weights and biases encrypted, in host memory: what a server that may not
 /// see them is given. Sizes, ranges of sums, and the tables are public.
 pub struct EncryptedIntNetwork {
-    params: TfheParams,
-    key_id: KeyId,
-    inputs: (i64, i64),
-    columns: usize,
-    layers: Vec<Layer>,
-    output: IntOutput,
+    pub(super) params: TfheParams,
+    pub(super) key_id: KeyId,
+    pub(super) inputs: (i64, i64),
+    pub(super) columns: usize,
+    pub(super) layers: Vec<Layer>,
+    pub(super) output: IntOutput,
 }
 
-struct Layer {
-    seed: [u8; 32],
-    rows: usize,
+pub(super) struct Layer {
+    pub(super) seed: [u8; 32],
+    pub(super) rows: usize,
     /// GLWE ciphertexts that a sum is made of.
-    terms: usize,
+    pub(super) terms: usize,
     /// For each row and term, the bodies of a GGSW ciphertext: evaluation domain.
-    bodies: Vec<u64>,
+    pub(super) bodies: Vec<u64>,
     /// For each row a GLWE ciphertext with the bias in coefficient 0.
-    biases: Vec<u64>,
+    pub(super) biases: Vec<u64>,
     /// Range and variance of the sums.
-    sums: Encoding,
+    pub(super) sums: Encoding,
     /// What is looked up: the results for the range of the sums.
-    table: Option<Vec<i64>>,
+    pub(super) table: Option<Vec<i64>>,
     /// Where the results of the look-up lie.
-    space: Space,
+    pub(super) space: Space,
 }
 
 impl TfheSecretKey {
@@ -191,7 +191,7 @@ impl TfheSecretKey {
         vectors: &[Vec<i64>],
         random: &mut SecureRandom,
     ) -> Result<GlweBatch> {
-        let (op, params) = ("TfheSecretKey::encrypt_vectors", self.session().params());
+        let op = "TfheSecretKey::encrypt_vectors";
         self.session().check_params(op, &network.params)?;
         if let Some(wrong) = vectors.iter().find(|v| v.len() != network.columns) {
             return Err(Error::Shape {
@@ -201,13 +201,7 @@ impl TfheSecretKey {
             });
         }
         let (low, high) = network.inputs;
-        let mut values = Zeroizing::new(Vec::with_capacity(vectors.len() * params.n()));
-        for vector in vectors {
-            values.extend_from_slice(vector);
-            // No weight meets what stands in the other coefficients.
-            values.extend(std::iter::repeat_n(low, params.n() - vector.len()));
-        }
-        self.encrypt_glwe_with(&values, low..=high, random)
+        self.encrypt_packed_with(vectors, low..=high, random)
     }
 }
 
@@ -342,6 +336,14 @@ impl EncryptedIntServer {
             Some(last) => (self.output).apply(keys, values, last.rows, progress),
             None => Ok(values),
         }
+    }
+}
+
+impl EncryptedIntServer {
+    /// The sums of the first layer, for the noise model's test.
+    #[cfg(test)]
+    pub(super) fn first_sums(&self, x: &GlweBatch) -> Result<GlweBatch> {
+        self.layers[0].sums_of(&self.session, x)
     }
 }
 

@@ -8,12 +8,14 @@
 //! | [`TfheSecretKey`] | encrypts and decrypts; host only, wiped on drop |
 //! | [`SeededTfheKeys`], [`TfheKeys`] | the server's keys at rest and on a device |
 //! | [`LweBatch`] | encrypted integers, one ciphertext each: linear algebra |
+//! | [`SeededLweBatch`] | fresh ones as a seed and bodies, for sending |
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
 //! | [`LookUpTable`], [`LookUpTables`] | a function of small integers; several, looked up together |
 //! | [`IntLayer`], [`IntNetwork`], [`IntOutput`], [`IntServer`] | networks of small integers |
 //! | [`EncryptedIntNetwork`], [`EncryptedIntServer`] | the same with encrypted weights |
 //! | [`EncryptedBytes`], [`ByteTable`] | integers of 8 bits, functions of them |
+//! | [`PackedMatrix`] | products with vectors that are packed into polynomials |
 //! | [`SeededPackingKey`], [`PackingKey`] | packs encrypted integers into polynomials |
 //! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
 //!
@@ -58,9 +60,11 @@ mod many;
 mod monte_carlo;
 mod network;
 mod noise;
+mod packed_matrix;
 mod packing;
 mod params;
 mod secret;
+mod seeded;
 mod server_keys;
 mod session;
 mod table;
@@ -76,9 +80,11 @@ pub use lwe::{LweBatch, SmallLweBatch};
 pub use many::LookUpTables;
 pub use network::{IntLayer, IntNetwork, IntServer};
 pub use noise::NoiseModel;
+pub use packed_matrix::PackedMatrix;
 pub use packing::{PackingKey, SeededPackingKey};
 pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
 pub use ringloom_ntt::poly::IntMatrix;
 pub use secret::TfheSecretKey;
+pub use seeded::SeededLweBatch;
 pub use server_keys::{SeededTfheKeys, TfheKeys};
 pub use session::TfheSession;
