@@ -5,7 +5,7 @@ use ringloom::{
     serial::{Kind, Security},
     tfhe::EncryptedIntNetwork,
 };
-use ringloom_fuzz::{decode, session, tfhe, which};
+use ringloom_fuzz::{decode, networks, session, which};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let any = &Security::AllowInsecure;
@@ -33,8 +33,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             let _ = decode::<EncryptedProgram>(Kind::EncryptedProgram, session(), input);
         }
         _ => {
-            let params = tfhe().params();
-            let _ = decode::<EncryptedIntNetwork>(Kind::EncryptedIntNetwork, params, input);
+            let _ = decode::<EncryptedIntNetwork>(Kind::EncryptedIntNetwork, networks(), input);
         }
     }
 });
