@@ -452,7 +452,10 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(kind, CmdKind::ModMatMul | CmdKind::BlindRotate) && !kind.has_host_form()
+        !matches!(
+            kind,
+            CmdKind::ModMatMul | CmdKind::BlindRotate | CmdKind::GroupedRotate
+        ) && !kind.has_host_form()
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -557,6 +560,7 @@ impl RingBackend for OpenClRing {
                 | Cmd::Monomial { .. }
                 | Cmd::Digit { .. }
                 | Cmd::LweModSwitch { .. }
+                | Cmd::LweGroupSwitch { .. }
                 | Cmd::LweKeySwitch { .. } => {
                     unreachable!("the ring lowers what is not supported, or runs it on the host")
                 }
