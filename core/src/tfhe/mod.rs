@@ -43,6 +43,8 @@
 
 mod encoding;
 mod encrypted_network;
+#[cfg(feature = "tfhe-rs")]
+pub mod exchange;
 mod gates;
 mod ggsw;
 mod glwe;

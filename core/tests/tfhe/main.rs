@@ -1,5 +1,7 @@
 //! Encrypted integers: look-ups, linear algebra, gates, and what is refused.
 
+#[cfg(feature = "tfhe-rs")]
+mod exchange;
 mod networks;
 
 use std::ops::ControlFlow;
