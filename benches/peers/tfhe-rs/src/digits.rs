@@ -9,11 +9,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use tfhe::{
     core_crypto::prelude::*,
-    shortint::{
-        Ciphertext,
-        ciphertext::Degree,
-        server_key::{LookupTableOwned, LookupTableSize},
-    },
+    shortint::{Ciphertext, ciphertext::Degree, server_key::LookupTableOwned},
 };
 
 use crate::{
@@ -96,14 +92,10 @@ pub fn prepare(threads: usize) -> Result<Case> {
     let params = scene.client.parameters();
     let score_step = 1u64 << (63 - SCORE_BITS);
     let (low, high) = data.clip;
-    let size = LookupTableSize::new(
-        params.glwe_dimension().to_glwe_size(),
-        params.polynomial_size(),
-    );
     let table = LookupTableOwned {
         acc: generate_programmable_bootstrap_glwe_lut(
-            size.polynomial_size(),
-            size.glwe_size(),
+            params.polynomial_size(),
+            params.glwe_dimension().to_glwe_size(),
             16,
             scene.server.ciphertext_modulus,
             score_step,
@@ -121,13 +113,12 @@ pub fn prepare(threads: usize) -> Result<Case> {
     let output = Rc::new(RefCell::new(Vec::new()));
     let (latest, client) = (output.clone(), scene.clone());
     let call = move || {
+        let server = &scene.server;
         let hidden = |(row, b): (&Vec<i64>, &i64)| {
             let ct = sum(row, &pixels, ((b - LEAST) as u64).wrapping_mul(STEP));
-            let x = Ciphertext {
-                ct,
-                ..template.clone()
-            };
-            scene.server.apply_lookup_table(&x, &table).ct
+            let mut x: Ciphertext = template.clone();
+            x.ct = ct;
+            server.apply_lookup_table(&x, &table).ct
         };
         let found = pool.install(|| {
             let pairs = data.w1.par_iter().zip(&data.b1);

@@ -100,13 +100,13 @@ fn noise_of_imports_and_exports() {
         .map(|s| u32::from(s.unsigned_abs()))
         .sum();
     let weight = f64::from(squares) / params.big_dimension() as f64;
+    let values = vec![0; count];
+    let batch = ours.encrypt_with(&values, 0..=15, &mut random).unwrap();
+    let before = ours.phases(&batch).unwrap();
     // One digit, as the sets have; more of them.
     for digits in [(24, 1), (12, 2), (9, 3)] {
         let toy = TfheRsSet::insecure_toy(&toy, digits).unwrap();
         let theirs = draw(&mut random, &toy);
-        let values = vec![0; count];
-        let batch = ours.encrypt_with(&values, 0..=15, &mut random).unwrap();
-        let before = ours.phases(&batch).unwrap();
         let key = ours.export_key_with(&theirs, &mut random).unwrap();
         let out = ExportKey::load(&key).export(&batch).unwrap();
         let after = theirs.phases(&out).unwrap();
