@@ -1,7 +1,6 @@
 #!/bin/bash
 # Installs the Python peers into .venv-peers, each into an environment of its own (no Python runs
-# both), builds tfhe-rs there (it has a manifest outside the workspace; the first build takes long),
-# and runs ours and theirs interleaved. A missing peer is named, never counted.
+# both), and runs ours and theirs interleaved. A missing peer is named, never counted.
 #   scripts/bench-peers.sh [id patterns and options of `ringloom-bench run`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,10 +40,7 @@ install openfhe openfhe==1.5.1.0.22.4 \
 install tenseal tenseal==0.3.18 \
     "$(interpreter '(3, 11)' '(3, 15)' python3 python3.{11,12,13,14} .venv/bin/python)"
 
-cargo build --locked --release --manifest-path benches/peers/tfhe-rs/Cargo.toml --target-dir .venv-peers/tfhe-rs \
-    || echo "bench-peers: tfhe-rs: not built: not run here"
-
 if [ $# -eq 0 ]; then
-    set -- 'ring/*' 'ckks/*' 'matrix/*' 'tfhe/*' 'model/digits_quantised/*' --json out/peers.json
+    set -- 'ring/*' 'ckks/*' 'matrix/*' --json out/peers.json
 fi
 exec cargo run --locked --release -p ringloom-bench --features peers -- run --peers "$@"

@@ -1,5 +1,4 @@
-//! Long-lived child processes that speak JSON lines: our workers and the peers that are no Rust
-//! crates of this binary.
+//! Long-lived child processes that speak JSON lines: our workers and the Python peers.
 
 use std::{
     ffi::OsStr,
@@ -73,34 +72,42 @@ impl Drop for Child {
     }
 }
 
-/// A peer in a process of its own, one for all its ids: a Python wheel, or a program that is built
-/// outside the workspace.
-pub struct ProcessPeer {
+/// A peer that comes as a Python wheel: one process for all its ids.
+pub struct PythonPeer {
     /// Short name.
     pub name: &'static str,
-    /// As the peer says.
+    /// As the module says.
     pub version: String,
     /// The process.
     pub child: Child,
 }
 
-impl ProcessPeer {
-    /// Names of the peers.
-    pub const NAMES: [&str; 4] = ["openfhe", "tenseal", "numpy", "tfhe-rs"];
+impl PythonPeer {
+    /// Names of the Python peers.
+    pub const NAMES: [&str; 3] = ["openfhe", "tenseal", "numpy"];
 
-    /// Starts a peer from its part of the peers' folder: a program, or the interpreter of its own
-    /// environment, `<folder>/<name>`, or of the folder itself.
+    /// Starts a peer with the interpreter of its own environment, `<folder>/<name>`, or of the
+    /// folder itself.
     ///
     /// # Errors
     /// Why it does not run here.
     pub fn start(name: &'static str, folder: &Path, threads: usize) -> Result<Self> {
-        let mut command = match name {
-            "tfhe-rs" => program(&folder.join(name).join("release/ringloom-tfhe-rs"))?,
-            _ => script(name, folder)?,
-        };
-        let threads = threads.to_string();
-        let names = ["OMP_NUM_THREADS", "RAYON_NUM_THREADS"];
-        let mut child = Child::start(command.envs(names.map(|name| (name, &threads))))?;
+        let own = folder.join(name);
+        let python = [&own, folder].map(|f| f.join("bin").join("python"));
+        let python = python.into_iter().find(|p| p.exists()).ok_or_else(|| {
+            format!(
+                "no interpreter in {} (make bench-peers installs it)",
+                own.display()
+            )
+        })?;
+        let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "peers"].iter().collect();
+        let script = script.join(format!("{name}_peer.py"));
+        let arguments = [OsStr::new("-u"), script.as_os_str()];
+        let mut command = Command::new(python);
+        let command = command
+            .args(arguments)
+            .env("OMP_NUM_THREADS", threads.to_string());
+        let mut child = Child::start(command)?;
         let hello = child.ask(&serde_json::json!({ "do": "hello" }))?;
         let version = hello["version"].as_str().unwrap_or("unknown").to_owned();
         Ok(Self {
@@ -110,7 +117,7 @@ impl ProcessPeer {
         })
     }
 
-    /// Of our ids, those that the peer has.
+    /// Of our ids, those that the peer's script has.
     pub fn ids(name: &str) -> Vec<String> {
         let has = |id: &str| {
             let (op, params) = id.rsplit_once('/').unwrap_or((id, ""));
@@ -131,40 +138,10 @@ impl ProcessPeer {
                     "matrix/cc_mm" => params != "64",
                     _ => false,
                 },
-                "tfhe-rs" => matches!(
-                    op,
-                    "tfhe/pbs"
-                        | "tfhe/pbs_grouped"
-                        | "tfhe/ks_pbs_batch256"
-                        | "model/digits_quantised"
-                ),
                 _ => false,
             }
         };
         let ids = crate::ids::all().into_iter().filter(|id| has(id));
         ids.map(|id| format!("peer/{name}/{id}")).collect()
     }
-}
-
-fn program(path: &Path) -> Result<Command> {
-    if path.exists() {
-        return Ok(Command::new(path));
-    }
-    Err(format!("no program {} (make bench-peers builds it)", path.display()).into())
-}
-
-fn script(name: &str, folder: &Path) -> Result<Command> {
-    let own = folder.join(name);
-    let python = [&own, folder].map(|f| f.join("bin").join("python"));
-    let python = python.into_iter().find(|p| p.exists()).ok_or_else(|| {
-        format!(
-            "no interpreter in {} (make bench-peers installs it)",
-            own.display()
-        )
-    })?;
-    let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "peers"].iter().collect();
-    let script = script.join(format!("{name}_peer.py"));
-    let mut command = Command::new(python);
-    command.args([OsStr::new("-u"), script.as_os_str()]);
-    Ok(command)
 }

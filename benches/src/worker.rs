@@ -1,6 +1,6 @@
 //! One case in a process of its own, so that its high-water mark of memory is its own.
 //!
-//! Requests and answers are JSON objects, one per line; peers in processes speak the same.
+//! Requests and answers are JSON objects, one per line; the Python peers speak the same.
 //!
 //! | request | answer |
 //! |---|---|
