@@ -1,5 +1,7 @@
 # Short targets; anything longer than a line lives in scripts/. `make help` lists them.
 SHELL := /bin/bash
+# Cargo would wait for this make's job slots.
+unexport MAKEFLAGS
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 DEVICE ?= cpu
 IDS ?= '*'
@@ -8,7 +10,7 @@ STAMP := .venv/.stamp
 FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl
 RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test test-long test-tfhe fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test rust-test rest-test test-long test-tfhe fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,10 +31,18 @@ lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
 test-fast: $(STAMP) ## unit and property tests of the three library crates
 	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/csim
 
-test: lint ## everything that CI runs
+test: lint ## everything that CI runs; Rust and the rest side by side, for each has stretches on one core
+	@$(MAKE) --jobs=2 rust-test rest-test
+
+rust-test: $(STAMP) ## Rust's tests, examples and documentation
 	RINGLOOM_NEED_OPENCL=1 cargo test --locked $(RUST)
 	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
-	$(MAKE) doc py-test package fuzz
+	@$(MAKE) doc
+
+rest-test: $(STAMP) ## Python, packages, fuzzing
+	@$(MAKE) py-test
+	@$(MAKE) package
+	@$(MAKE) fuzz
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
 	cargo test --locked $(RUST) -- --include-ignored
