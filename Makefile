@@ -1,7 +1,7 @@
 # Short targets; anything longer than a line lives in scripts/. `make help` lists them.
 SHELL := /bin/bash
-# Cargo would wait for this make's job slots.
-unexport MAKEFLAGS
+# For what would otherwise wait for the slots of `make --jobs`.
+ALONE := env -u MAKEFLAGS
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 DEVICE ?= cpu
 IDS ?= '*'
@@ -35,7 +35,7 @@ test: lint ## everything that CI runs; Rust and the rest side by side, for each 
 	@$(MAKE) --jobs=2 rust-test rest-test
 
 rust-test: $(STAMP) ## Rust's tests, examples and documentation
-	RINGLOOM_NEED_OPENCL=1 cargo test --locked $(RUST)
+	RINGLOOM_NEED_OPENCL=1 $(ALONE) cargo test --locked $(RUST)
 	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
 	@$(MAKE) doc
 
@@ -52,7 +52,7 @@ test-tfhe: $(STAMP) ## exchange of ciphertexts with a live process of tfhe-rs (n
 
 SECONDS_EACH ?= 60
 fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each
-	@scripts/fuzz.sh $(SECONDS_EACH)
+	@$(ALONE) scripts/fuzz.sh $(SECONDS_EACH)
 
 demo: py ## train, compile, encrypt, classify, decrypt (DEVICE=cpu-scalar chooses another device)
 	@DEVICE=$(DEVICE) scripts/demo.sh
@@ -71,17 +71,17 @@ fpga-report: $(STAMP) ## cycles, area and clock of the RTL twin with open tools 
 	$(PY) fpga/report.py --out fpga/results/rtl-twin.json
 
 doc: $(STAMP) ## API documentation; a broken link fails
-	RINGLOOM_CHECK_ONLY=1 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps $(RUST)
+	RINGLOOM_CHECK_ONLY=1 RUSTDOCFLAGS="-D warnings" $(ALONE) cargo doc --locked --no-deps $(RUST)
 
 py: $(STAMP) ## build the Python extension (release) into .venv
-	cd bindings-py && PIP_QUIET=1 ../.venv/bin/maturin develop --release --locked --quiet
+	cd bindings-py && PIP_QUIET=1 $(ALONE) ../.venv/bin/maturin develop --release --locked --quiet
 
 py-test: py ## pytest, ruff, mypy, stubtest
-	@scripts/py-test.sh
+	@$(ALONE) scripts/py-test.sh
 
 package: $(STAMP) ## package the crates and the wheel, run the README's lines from them
-	scripts/check-packages.sh
-	scripts/check-wheel.sh
+	$(ALONE) scripts/check-packages.sh
+	$(ALONE) scripts/check-wheel.sh
 
 clean: ## remove build products (.venv and .venv-peers stay)
 	rm -rf target out
