@@ -459,7 +459,7 @@ impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
         !matches!(
             kind,
-            CmdKind::ModMatMul | CmdKind::BlindRotate | CmdKind::GroupedRotate
+            CmdKind::ModMatMul | CmdKind::BlindRotate | CmdKind::GroupedRotate | CmdKind::KeySwitch
         ) && !kind.has_host_form()
     }
 
@@ -566,7 +566,8 @@ impl RingBackend for OpenClRing {
                 | Cmd::Digit { .. }
                 | Cmd::LweModSwitch { .. }
                 | Cmd::LweGroupSwitch { .. }
-                | Cmd::LweKeySwitch { .. } => {
+                | Cmd::LweKeySwitch { .. }
+                | Cmd::KeySwitch { .. } => {
                     unreachable!("the ring lowers what is not supported, or runs it on the host")
                 }
                 Cmd::GadgetProduct {

@@ -93,6 +93,10 @@ impl Simd for Avx512Ifma {
         unsafe { _mm512_storeu_pd(p.cast(), a) }
     }
     #[inline(always)]
+    fn fetch(self, p: *const u64) {
+        zex!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
+    }
+    #[inline(always)]
     fn add(self, a: __m512d, b: __m512d) -> __m512d {
         zex!(_mm512_add_pd(a, b))
     }

@@ -104,6 +104,7 @@ fn transforms_of_lifts() {
                         hs: &hs,
                         offset,
                         y_below,
+                        soon: &[],
                     };
                     on_every_isa!(lifts_agree, tables, &lift, log_n);
                 }
@@ -119,6 +120,7 @@ fn transforms_of_lifts() {
                     hs: &hs,
                     offset: q - 1,
                     y_below,
+                    soon: &[],
                 };
                 on_every_isa!(lifts_agree, tables, &lift, log_n);
             }

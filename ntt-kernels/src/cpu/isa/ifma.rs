@@ -342,9 +342,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
     let f = Ifma::new(s, m, log_n);
     let exit = Exit::new(f, ifma_factor, call);
     // SAFETY: passed on.
-    unsafe {
-        passes::forward::<_, 8, 7>(f, &factors.forward, degree, call.work, call.n, entry, &exit)
-    }
+    unsafe { passes::forward::<_, 8, 7>(f, &factors.forward, degree, call, entry, &exit) }
 }
 
 /// An inverse transform.
