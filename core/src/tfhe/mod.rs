@@ -49,6 +49,8 @@
 mod bytes;
 mod encoding;
 mod encrypted_network;
+#[cfg(feature = "tfhe-rs")]
+pub mod exchange;
 mod extremes;
 mod gates;
 mod ggsw;

@@ -175,19 +175,19 @@ fn square(x: f64) -> f64 {
 }
 
 /// Mean square of a balanced digit, uniform in `[-B/2, B/2)`.
-fn digit_square(plan: DigitPlan) -> f64 {
+pub(super) fn digit_square(plan: DigitPlan) -> f64 {
     (f64::from(2 * plan.base_log()).exp2() + 2.0) / 12.0
 }
 
 /// Variance of what rounding to the digits' bits drops, for a modulus of `bits` bits.
-fn rounding(bits: u32, plan: DigitPlan) -> f64 {
+pub(super) fn rounding(bits: u32, plan: DigitPlan) -> f64 {
     let step = f64::from(bits - plan.bits()).exp2();
     (square(step) - 1.0) / 12.0
 }
 
 /// `log2 P(|x| >= z)` for a standard normal `x`: the density times Mills' ratio, whose continued
 /// fraction `1/(z + 1/(z + 2/(z + 3/..)))` converges for every positive `z`.
-fn log2_two_tails(z: f64) -> f64 {
+pub(super) fn log2_two_tails(z: f64) -> f64 {
     if z < 0.5 {
         return 0.0; // more than 0.6: no set comes near
     }

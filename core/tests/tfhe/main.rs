@@ -1,6 +1,8 @@
 //! Encrypted integers: look-ups, linear algebra, gates, and what is refused.
 
 mod bytes;
+#[cfg(feature = "tfhe-rs")]
+mod exchange;
 mod extremes;
 mod networks;
 
