@@ -42,15 +42,18 @@ fuzz_one() {
             seed 1 tfhe_seeded_keys.rlk
             seed 2 public_key.rlk
             seed 3 insecure_secret_key.rls
+            seed 4 tfhe_packing_key.rlk
             ;;
         ciphertexts)
             seed 0 ciphertext.rlc
             seed 1 tfhe_ciphertext.rlc
             seed 2 vectors.rlc
+            seed 4 tfhe_fresh_ciphertext.rlc
             ;;
         programs)
             seed 0 program.rlp
             seed 1 public_program.rlp
+            seed 3 integers_encrypted_network.rlp
             ;;
     esac
     "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \

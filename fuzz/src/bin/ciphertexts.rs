@@ -4,11 +4,11 @@ use ringloom::{
     Ciphertext,
     matrix::{CoeffMatrix, EncryptedVectors},
     serial::Kind,
-    tfhe::LweBatch,
+    tfhe::{LweBatch, SeededLweBatch},
 };
 use ringloom_fuzz::{decode, session, tfhe, which};
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 4) {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
     0 => {
         let _ = decode::<Ciphertext>(Kind::Ciphertext, session(), input);
     }
@@ -18,7 +18,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 4) {
     2 => {
         let _ = decode::<EncryptedVectors>(Kind::EncryptedVectors, session(), input);
     }
-    _ => {
+    3 => {
         let _ = decode::<CoeffMatrix>(Kind::CoeffMatrix, session(), input);
+    }
+    _ => {
+        let _ = decode::<SeededLweBatch>(Kind::SeededLweBatch, tfhe().params(), input);
     }
 });

@@ -1,9 +1,13 @@
 #![no_main]
 
-use ringloom::{PublicKey, SeededKeys, serial::Kind, tfhe::SeededTfheKeys};
+use ringloom::{
+    PublicKey, SeededKeys,
+    serial::Kind,
+    tfhe::{SeededPackingKey, SeededTfheKeys},
+};
 use ringloom_fuzz::{decode, import_secret, params, tfhe, which};
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 4) {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
     0 => {
         let _ = decode::<SeededKeys>(Kind::SeededKeys, params(), input);
     }
@@ -13,5 +17,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 4) {
     2 => {
         let _ = decode::<PublicKey>(Kind::PublicKey, params(), input);
     }
-    _ => import_secret(input),
+    3 => import_secret(input),
+    _ => {
+        let _ = decode::<SeededPackingKey>(Kind::PackingKey, tfhe().params(), input);
+    }
 });

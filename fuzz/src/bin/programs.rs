@@ -3,12 +3,13 @@
 use ringloom::{
     model::{EncryptedProgram, Program, PublicProgram},
     serial::{Kind, Security},
+    tfhe::EncryptedIntNetwork,
 };
-use ringloom_fuzz::{decode, session, which};
+use ringloom_fuzz::{decode, networks, session, which};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let any = &Security::AllowInsecure;
-    match which(input, 3) {
+    match which(input, 4) {
         0 => {
             if let Some(program) = decode::<Program>(Kind::Program, any, input) {
                 // As many weights as entries came with the bytes, unless no matrix is there at all.
@@ -28,8 +29,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
                 let _ = program.input().pack(&[[0.5; 3]]);
             }
         }
-        _ => {
+        2 => {
             let _ = decode::<EncryptedProgram>(Kind::EncryptedProgram, session(), input);
+        }
+        _ => {
+            let _ = decode::<EncryptedIntNetwork>(Kind::EncryptedIntNetwork, networks(), input);
         }
     }
 });
