@@ -5,10 +5,10 @@ DEVICE ?= cpu
 IDS ?= '*'
 PY := .venv/bin/python
 STAMP := .venv/.stamp
-FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/rtl
+FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl
 RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test test-long test-tfhe fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,15 +27,18 @@ lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
 	@scripts/lint.sh
 
 test-fast: $(STAMP) ## unit and property tests of the three library crates
-	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/csim
+	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/csim
 
 test: lint ## everything that CI runs
-	cargo test --locked $(RUST)
+	RINGLOOM_NEED_OPENCL=1 cargo test --locked $(RUST)
 	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
 	$(MAKE) doc py-test package fuzz
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
 	cargo test --locked $(RUST) -- --include-ignored
+
+test-tfhe: $(STAMP) ## exchange of ciphertexts with a live process of tfhe-rs (needs node); by hand
+	@scripts/test-tfhe.sh
 
 SECONDS_EACH ?= 60
 fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each
