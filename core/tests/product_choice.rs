@@ -327,6 +327,7 @@ fn calibrations_are_kept() {
 /// own calibration; on a machine that does other things at the same time it says little.
 #[test]
 #[ignore = "minutes, and times: by hand on a quiet machine"]
+#[allow(clippy::print_stdout)] // what it measured is what it is run for
 fn the_choice_is_near_the_fastest_plan() {
     let params = Params::preset("n13_k3").unwrap();
     let device = open_device("cpu", Some(1)).unwrap();
