@@ -27,6 +27,7 @@ mod int_client;
 mod int_functions;
 mod int_keys;
 mod int_tensor;
+mod key_class;
 mod keys;
 mod matrix;
 mod matrix_plan;

@@ -313,7 +313,11 @@ fn binomial(seed: &[u8; 32], counter: u64, n: usize) -> Vec<i8> {
 /// twenty or so; longer needles are not met by chance.
 const WORDS_BY_CHANCE: usize = 2;
 
-/// Where each kind of needle was found: kinds with their regions.
+/// Places of each kind that a failure shows.
+const SHOWN: usize = 16;
+
+/// Where each kind of needle was found: region, first word, address. One word at several addresses is a
+/// copy; a match by chance shows as such, among words of a key.
 fn search(
     process: u32,
     needles: &BTreeMap<String, Vec<Vec<u8>>>,
@@ -355,7 +359,10 @@ fn search(
             for (name, needle) in by_word.get(&word).into_iter().flatten() {
                 if bytes[at..].starts_with(needle) {
                     let places = found.entry((*name).clone()).or_default();
-                    places.insert(region.to_owned());
+                    if places.len() < SHOWN {
+                        let at = from + at as u64;
+                        places.insert(format!("{region}: {word:#x} at {at:#x}"));
+                    }
                     let long = if needle.len() > 8 { WORDS_BY_CHANCE } else { 0 };
                     *words.entry((*name).clone()).or_default() += 1 + long;
                 }
