@@ -168,12 +168,11 @@ impl<K: LimbKernel> CpuRing<K> {
                         kernel.mod_down(self.tables(limb), out, work, lift, &a[..n], w);
                     });
                     // (a + c t) w = a w + (c w) t.
-                    match added(row.poly, limb) {
-                        Some((t, factor)) => match m.mul(factor, w.value) {
+                    if let Some((t, factor)) = added(row.poly, limb) {
+                        match m.mul(factor, w.value) {
                             1 => kernel.add_assign(m, out, t),
                             factor => kernel.scale_acc(m, out, t, m.shoup(factor)),
-                        },
-                        None => {}
+                        }
                     }
                     if let Some(permutation) = &permutation {
                         kernel.gather(row.words, result, permutation);

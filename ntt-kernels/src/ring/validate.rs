@@ -284,7 +284,7 @@ impl Checker<'_> {
     }
 
     fn galois(&self, dst: &View, galois: u64) -> Result<()> {
-        if galois % 2 == 0 || galois >= 2 << dst.log_n() {
+        if galois.is_multiple_of(2) || galois >= 2 << dst.log_n() {
             let reason = format!("Galois element {galois} is even or not below 2N");
             return self.plan(reason);
         }

@@ -35,6 +35,8 @@ mod passes;
 #[cfg(target_arch = "x86_64")]
 mod plan;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod soon;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,7 @@
 
 use super::factors::{Degree, Encode, Factor, VectorTables};
 use super::plan::{CACHED_BLOCK, Pass};
+use super::soon::Soon;
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse, Outcome};
 
@@ -204,35 +205,6 @@ fn block_twiddles<F: Butterflies, const T: usize>(
     t
 }
 
-/// What a forward transform fetches into the second cache, a few lines in every step.
-struct Soon {
-    at: *const u64,
-    /// Lines of a step.
-    lines: usize,
-}
-
-impl Soon {
-    /// Spreads words over the steps of a transform of `n` words, `2 R LANES` words each.
-    fn new(words: &[u64], n: usize, lanes: usize, stages: impl Iterator<Item = u32>) -> Self {
-        let steps: usize = stages.map(|stages| (n >> stages) / (2 * lanes)).sum();
-        Self {
-            at: words.as_ptr(),
-            lines: words.len().div_ceil(LINE).div_ceil(steps.max(1)),
-        }
-    }
-
-    #[inline(always)]
-    fn step<S: Simd>(&mut self, s: S) {
-        for _ in 0..self.lines {
-            s.fetch(self.at);
-            self.at = self.at.wrapping_add(LINE);
-        }
-    }
-}
-
-/// Words of a cache line.
-const LINE: usize = 8;
-
 /// A pass with `R` registers and `T = R - 1` twiddles per block.
 ///
 /// # Safety
@@ -385,8 +357,7 @@ fn pairs(b: Blocks) -> impl Iterator<Item = [usize; 2]> {
 #[inline(always)]
 unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
     f: F,
-    table: &[Factor],
-    tail: &[u64],
+    (table, tail): (&[Factor], &[u64]),
     b: Blocks,
     first: Option<Entry<V<F>>>,
     reduce: [bool; 2],
@@ -600,29 +571,20 @@ pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
                     ));
                 }
             } else {
-                let tail = &degree.forward_tail;
+                let factors = (table, &degree.forward_tail[..]);
                 match (passes.is_empty(), degree.plan.reduce_tail) {
                     (false, [false, false]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, None, [false, false], exit, soon)
+                        forward_tail::<F, R, T>(f, factors, b, None, [false, false], exit, soon)
                     }
                     (false, [true, false]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, None, [true, false], exit, soon)
+                        forward_tail::<F, R, T>(f, factors, b, None, [true, false], exit, soon)
                     }
                     (false, [false, true]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, None, [false, true], exit, soon)
+                        forward_tail::<F, R, T>(f, factors, b, None, [false, true], exit, soon)
                     }
                     (first, _) => {
                         let entry = first.then_some(entry);
-                        forward_tail::<F, R, T>(
-                            f,
-                            table,
-                            tail,
-                            b,
-                            entry,
-                            [!first, true],
-                            exit,
-                            soon,
-                        )
+                        forward_tail::<F, R, T>(f, factors, b, entry, [!first, true], exit, soon)
                     }
                 }
             }
