@@ -1,14 +1,16 @@
 # Short targets; anything longer than a line lives in scripts/. `make help` lists them.
 SHELL := /bin/bash
+# For what would otherwise wait for the slots of `make --jobs`.
+ALONE := env -u MAKEFLAGS
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 DEVICE ?= cpu
 IDS ?= '*'
 PY := .venv/bin/python
 STAMP := .venv/.stamp
-FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/rtl
+FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl
 RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test test-long fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test rust-test rest-test test-long test-tfhe fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,19 +29,30 @@ lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
 	@scripts/lint.sh
 
 test-fast: $(STAMP) ## unit and property tests of the three library crates
-	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom-fpga/csim
+	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/csim
 
-test: lint ## everything that CI runs
-	cargo test --locked $(RUST)
+test: lint ## everything that CI runs; Rust and the rest side by side, for each has stretches on one core
+	@$(MAKE) --jobs=2 rust-test rest-test
+
+rust-test: $(STAMP) ## Rust's tests, examples and documentation
+	RINGLOOM_NEED_OPENCL=1 $(ALONE) cargo test --locked $(RUST)
 	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
-	$(MAKE) doc py-test package fuzz
+	@$(MAKE) doc
+
+rest-test: $(STAMP) ## Python, packages, fuzzing
+	@$(MAKE) py-test
+	@$(MAKE) package
+	@$(MAKE) fuzz
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
 	cargo test --locked $(RUST) -- --include-ignored
 
+test-tfhe: $(STAMP) ## exchange of ciphertexts with a live process of tfhe-rs (needs node); by hand
+	@scripts/test-tfhe.sh
+
 SECONDS_EACH ?= 60
 fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each
-	@scripts/fuzz.sh $(SECONDS_EACH)
+	@$(ALONE) scripts/fuzz.sh $(SECONDS_EACH)
 
 demo: py ## train, compile, encrypt, classify, decrypt (DEVICE=cpu-scalar chooses another device)
 	@DEVICE=$(DEVICE) scripts/demo.sh
@@ -58,17 +71,17 @@ fpga-report: $(STAMP) ## cycles, area and clock of the RTL twin with open tools 
 	$(PY) fpga/report.py --out fpga/results/rtl-twin.json
 
 doc: $(STAMP) ## API documentation; a broken link fails
-	RINGLOOM_CHECK_ONLY=1 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps $(RUST)
+	RINGLOOM_CHECK_ONLY=1 RUSTDOCFLAGS="-D warnings" $(ALONE) cargo doc --locked --no-deps $(RUST)
 
 py: $(STAMP) ## build the Python extension (release) into .venv
-	cd bindings-py && PIP_QUIET=1 ../.venv/bin/maturin develop --release --locked --quiet
+	cd bindings-py && PIP_QUIET=1 $(ALONE) ../.venv/bin/maturin develop --release --locked --quiet
 
 py-test: py ## pytest, ruff, mypy, stubtest
-	@scripts/py-test.sh
+	@$(ALONE) scripts/py-test.sh
 
 package: $(STAMP) ## package the crates and the wheel, run the README's lines from them
-	scripts/check-packages.sh
-	scripts/check-wheel.sh
+	$(ALONE) scripts/check-packages.sh
+	$(ALONE) scripts/check-wheel.sh
 
 clean: ## remove build products (.venv and .venv-peers stay)
 	rm -rf target out

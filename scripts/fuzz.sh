@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the decoders with libFuzzer on the stable compiler, one target per core at a time.
+# Fuzzes the decoders with libFuzzer on the stable compiler, one target per core at a time. A target
+# holds decoders of like things.
 #   scripts/fuzz.sh [SECONDS per target, 60] [TARGET...]
 # What it learns stays in out/fuzz/corpus; a failing input in out/fuzz/TARGET-crash-... Needs g++.
 set -euo pipefail
@@ -40,15 +41,20 @@ fuzz_one() {
             seed 0 seeded_keys.rlk
             seed 1 tfhe_seeded_keys.rlk
             seed 2 public_key.rlk
+            seed 3 insecure_secret_key.rls
+            seed 4 tfhe_packing_key.rlk
             ;;
-        secret_key) seed 0 insecure_secret_key.rls ;;
-        ciphertext)
+        ciphertexts)
             seed 0 ciphertext.rlc
             seed 1 tfhe_ciphertext.rlc
+            seed 2 vectors.rlc
+            seed 4 tfhe_fresh_ciphertext.rlc
             ;;
-        matrices) seed 0 vectors.rlc ;;
-        program) seed 0 program.rlp ;;
-        public_program) seed 0 public_program.rlp ;;
+        programs)
+            seed 0 program.rlp
+            seed 1 public_program.rlp
+            seed 3 integers_encrypted_network.rlp
+            ;;
     esac
     "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
         -max_len=65536 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \

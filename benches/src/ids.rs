@@ -22,7 +22,7 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 22] = [
+const OPS: [Op; 23] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
     Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
@@ -44,6 +44,7 @@ const OPS: [Op; 22] = [
     Op { name: "model/digits_quantised", params: &["one"], build: tfhe::digits_quantised },
     Op { name: "model/digits_quantised_encrypted_weights", params: &["one"], build: tfhe::digits_quantised_encrypted_weights },
     Op { name: "tfhe/pbs", params: &["m2c2"], build: tfhe::pbs },
+    Op { name: "tfhe/pbs_grouped", params: &["m2c2"], build: tfhe::pbs_grouped },
     Op { name: "tfhe/ks_pbs_batch256", params: &["m2c2"], build: tfhe::ks_pbs_batch256 },
 ];
 

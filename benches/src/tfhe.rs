@@ -6,7 +6,7 @@ use ringloom::{
     no_progress, open_device,
     rlwe::SecureRandom,
     tfhe::{
-        IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch, SeededTfheKeys, TfheKeys,
+        Failure, IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch, SeededTfheKeys, TfheKeys,
         TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
     },
 };
@@ -21,14 +21,19 @@ use crate::{
 /// Ciphertexts of a batch.
 const BATCH: usize = 256;
 
-/// The set of a name, as others count message and carry bits: 4 bits are `m2c2`.
-fn params(name: &str, smoke: bool) -> Result<TfheParams> {
+/// Key bits per step of the grouped set.
+const GROUP: usize = 3;
+
+/// The set of a name, as others count message and carry bits: 4 bits are `m2c2`; with `group` key
+/// bits per step.
+fn params(name: &str, group: usize, smoke: bool) -> Result<TfheParams> {
     if smoke {
         return Ok(TfheParams::insecure_toy(&TfheLiteral {
             message_bits: 4,
             norm: 5,
             lwe_dimension: 24,
             lwe_noise_log: 4,
+            group,
             masks: 1,
             log_n: 9,
             mask_digits: (24, 1),
@@ -37,7 +42,7 @@ fn params(name: &str, smoke: bool) -> Result<TfheParams> {
         })?);
     }
     match name {
-        "m2c2" => Ok(TfheParams::named("p4")?),
+        "m2c2" => Ok(TfheParams::with_group(4, Failure::Below128, group)?),
         _ => Err(format!("no set for {name}").into()),
     }
 }
@@ -63,7 +68,11 @@ fn table(session: &TfheSession) -> Result<LookUpTable> {
 
 impl Scene {
     fn new(ctx: &Context, name: &str, count: usize) -> Result<Self> {
-        let session = TfheSession::new(&params(name, ctx.smoke)?, &*ctx.device)?;
+        Self::of(ctx, &params(name, 1, ctx.smoke)?, count)
+    }
+
+    fn of(ctx: &Context, params: &TfheParams, count: usize) -> Result<Self> {
+        let session = TfheSession::new(params, &*ctx.device)?;
         let mut random = SecureRandom::insecure_from_seed([7; 32]);
         let secret = TfheSecretKey::generate_with(&session, &mut random)?;
         let seeded = secret.server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()))?;
@@ -120,8 +129,24 @@ impl Scene {
 /// # Errors
 /// Device failures.
 pub fn pbs(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
-    let scene = Rc::new(Scene::new(ctx, name, 1)?);
-    let facts = scene.facts("modulus switch, blind rotation, extraction; without the key-switch");
+    bootstrap(Scene::new(ctx, name, 1)?)
+}
+
+/// `tfhe/pbs_grouped`: the same with three key bits per step.
+///
+/// # Errors
+/// Device failures.
+pub fn pbs_grouped(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
+    bootstrap(Scene::of(ctx, &params(name, GROUP, ctx.smoke)?, 1)?)
+}
+
+fn bootstrap(scene: Scene) -> Result<Box<dyn Case>> {
+    let scene = Rc::new(scene);
+    let group = scene.session.params().group();
+    let facts = scene.facts(&format!(
+        "modulus switch, blind rotation with {group} key bits per step, extraction; without the \
+         key-switch"
+    ));
     let (ring, table) = (scene.session.ring().clone(), table(&scene.session)?);
     let small = scene.keys.key_switch(&scene.input)?;
     let check = scene.clone().check()?;

@@ -1,4 +1,4 @@
-//! Encrypted integers: parameters, keys, ciphertexts at rest, and the client that holds a secret.
+//! Encrypted integers: parameters, ciphertexts at rest, and the client that holds a secret.
 
 use std::path::PathBuf;
 
@@ -9,28 +9,27 @@ use pyo3::{
 };
 use ringloom::{
     rlwe::SecureRandom,
-    serial::{Decode, Encode, Kind},
-    tfhe::{self, LweBatch, SeededTfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession},
+    serial::{Decode, Encode, Header, Kind},
+    tfhe::{self, LweBatch, SeededLweBatch, TfheLiteral, TfheParams, TfheSecretKey, TfheSession},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     convert::{Reduced, bytes_text, int64, integers, reduce, shape_text, shape_tuple},
     device,
     errors::{Failure, Result},
+    int_keys::{IntKeys, IntPackingKey},
     params::hex,
     progress::Progress,
     wire::{self, Frame},
 };
 
 /// Parameters for exact look-ups on encrypted integers of 1 to 6 bits: the fastest set for `bits`
-/// that fails with at most `2**log2_failure`, which is -128 or -64.
+/// that fails with at most `2**log2_failure`, which is -128 or -64. With a `group` of 2 to 4 a
+/// look-up takes as many key bits per step: it is quicker, and its keys are larger.
 #[pyclass(module = "ringloom", frozen, eq)]
 #[derive(Clone, PartialEq)]
 pub struct IntParams(pub TfheParams);
-
-/// Keys that a server needs for look-ups: public, made by a client, loaded by servers.
-#[pyclass(module = "ringloom", frozen)]
-pub struct IntKeys(Frame);
 
 /// Encrypted integers as bytes: what client and server exchange. They have no operators;
 /// `IntSession.load` turns them into an `IntTensor` that has them.
@@ -54,8 +53,8 @@ type ParamsReduced<'py> = (Bound<'py, PyAny>, (Option<String>, u32));
 #[pymethods]
 impl IntParams {
     #[new]
-    #[pyo3(signature = (bits=4, *, log2_failure=-128))]
-    fn new(bits: u32, log2_failure: i32) -> Result<Self> {
+    #[pyo3(signature = (bits=4, *, log2_failure=-128, group=1))]
+    fn new(bits: u32, log2_failure: i32, group: usize) -> Result<Self> {
         let failure = match log2_failure {
             -128 => tfhe::Failure::Below128,
             -64 => tfhe::Failure::Below64,
@@ -69,7 +68,7 @@ impl IntParams {
                 }));
             }
         };
-        Ok(Self(TfheParams::new(bits, failure)?))
+        Ok(Self(TfheParams::with_group(bits, failure, group)?))
     }
 
     /// A set by its name.
@@ -93,6 +92,7 @@ impl IntParams {
             norm: 4,
             lwe_dimension: 24,
             lwe_noise_log: 4,
+            group: 1,
             masks: 1,
             log_n: 5 + bits.min(8),
             mask_digits: (24, 1),
@@ -111,6 +111,12 @@ impl IntParams {
     #[getter]
     fn bits(&self) -> u32 {
         self.0.message_bits()
+    }
+
+    /// Key bits per step of a look-up.
+    #[getter]
+    fn group(&self) -> usize {
+        self.0.group()
     }
 
     /// Logarithm of the probability that a look-up fails, at most.
@@ -152,79 +158,16 @@ impl IntParams {
     }
 }
 
-impl IntKeys {
-    fn closed(bytes: Vec<u8>) -> ringloom::Result<Self> {
-        Ok(Self(Frame::new(
-            "IntKeys.from_bytes",
-            Kind::TfheKeys,
-            bytes,
-        )?))
-    }
-
-    /// Reads and checks the keys.
-    pub fn open(&self, params: &TfheParams) -> ringloom::Result<SeededTfheKeys> {
-        SeededTfheKeys::from_bytes(&self.0.bytes, params, self.0.bytes.len() as u64)
-    }
-}
-
-#[pymethods]
-impl IntKeys {
-    /// Identity of the secret key, as hexadecimal digits.
-    #[getter]
-    fn key_id(&self) -> String {
-        hex(self.0.header.key_bytes())
-    }
-
-    /// Identity of the parameters, as hexadecimal digits.
-    #[getter]
-    fn params_id(&self) -> String {
-        hex(self.0.header.params_id().as_bytes())
-    }
-
-    /// Size in bytes.
-    #[getter]
-    fn nbytes(&self) -> usize {
-        self.0.bytes.len()
-    }
-
-    /// The keys as bytes.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.bytes)
-    }
-
-    /// Keys from their bytes; a session reads and checks them.
-    #[staticmethod]
-    fn from_bytes(data: &[u8]) -> Result<Self> {
-        Ok(Self::closed(data.to_vec())?)
-    }
-
-    /// Writes the keys to a file.
-    fn save(&self, py: Python<'_>, path: PathBuf) -> Result<()> {
-        Ok(py.detach(|| wire::write("IntKeys.save", &path, &self.0.bytes))?)
-    }
-
-    /// Reads keys from a file of at most `max_bytes`; a session checks them.
-    #[staticmethod]
-    #[pyo3(signature = (path, *, max_bytes=wire::MAX_FILE_BYTES))]
-    fn load(py: Python<'_>, path: PathBuf, max_bytes: u64) -> Result<Self> {
-        Ok(py.detach(|| Self::closed(wire::read("IntKeys.load", &path, max_bytes)?))?)
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
-        reduce(py, "IntKeys", self.to_bytes(py), true)
-    }
-
-    fn __repr__(&self) -> String {
-        format!(
-            "IntKeys(key={}, params={}, {})",
-            hex(&self.0.header.key_bytes()[..6]),
-            self.0.header.params_id(),
-            bytes_text(self.0.bytes.len() as u64)
-        )
-    }
-}
-
 impl IntCiphertext {
+    /// Closes fresh ciphertexts: a seed and 8 bytes each.
+    fn fresh(batch: &SeededLweBatch, shape: &[usize]) -> ringloom::Result<Self> {
+        let bytes = batch.to_bytes()?;
+        Ok(Self {
+            shape: shape.to_vec(),
+            frame: Frame::new("IntCiphertext", Kind::SeededLweBatch, bytes)?,
+        })
+    }
+
     /// Serialises a batch whose ciphertexts are the entries of an array.
     pub fn close(batch: &LweBatch, shape: &[usize]) -> ringloom::Result<Self> {
         let bytes = batch.to_bytes()?;
@@ -236,8 +179,13 @@ impl IntCiphertext {
 
     /// Opens the batch in a session, and checks that it has as many entries as its shape says.
     pub fn open(&self, session: &TfheSession) -> ringloom::Result<(Vec<usize>, LweBatch)> {
-        let bytes = &self.frame.bytes;
-        let batch = LweBatch::from_bytes(bytes, session, bytes.len() as u64)?;
+        let (bytes, limit) = (&self.frame.bytes, self.frame.bytes.len() as u64);
+        let batch = match self.frame.header.kind() {
+            Kind::SeededLweBatch => {
+                SeededLweBatch::from_bytes(bytes, session.params(), limit)?.expand(session)?
+            }
+            _ => LweBatch::from_bytes(bytes, session, limit)?,
+        };
         let expected: usize = self.shape.iter().product();
         if batch.len() == expected {
             return Ok((self.shape.clone(), batch));
@@ -253,7 +201,11 @@ impl IntCiphertext {
     fn unpacked(data: &[u8]) -> ringloom::Result<Self> {
         let op = "IntCiphertext.from_bytes";
         let (shape, frame) = wire::shaped(op, data)?;
-        let frame = Frame::new(op, Kind::LweBatch, frame.to_vec())?;
+        let kind = match Header::of(frame)?.kind() {
+            Kind::SeededLweBatch => Kind::SeededLweBatch,
+            _ => Kind::LweBatch,
+        };
+        let frame = Frame::new(op, kind, frame.to_vec())?;
         Ok(Self { shape, frame })
     }
 }
@@ -332,6 +284,21 @@ impl IntCiphertext {
             bytes_text(self.frame.bytes.len() as u64)
         )
     }
+}
+
+/// Refuses parameters of other than 4 bits: integers of 8 are two digits.
+pub fn check_digits(op: &'static str, session: &TfheSession) -> Result<()> {
+    let bits = session.params().message_bits();
+    if bits == 4 {
+        return Ok(());
+    }
+    Err(Failure::Library(ringloom::Error::InvalidParams {
+        op,
+        what: "integers of 8 bits are two digits of 4 bits",
+        expected: "parameters of 4 bits".into(),
+        got: format!("{bits} bits"),
+        remedy: "use IntParams(4)",
+    }))
 }
 
 #[pymethods]
@@ -424,9 +391,61 @@ impl IntClient {
             }
         };
         Ok(py.detach(|| {
-            let batch = self.secret.encrypt(&x.values, low..=high)?;
-            IntCiphertext::close(&batch, &x.shape)
+            let batch = self.secret.encrypt_seeded(&x.values, low..=high)?;
+            IntCiphertext::fresh(&batch, &x.shape)
         })?)
+    }
+
+    /// Encrypts a vector of integers in 0 to 255 as two digits each, the low one first: a
+    /// ciphertext of shape `(n, 2)` for `lut8` and `add8`, under parameters of 4 bits.
+    fn encrypt_uint8(&self, py: Python<'_>, x: &Bound<'_, PyAny>) -> Result<IntCiphertext> {
+        let op = "IntClient.encrypt_uint8";
+        let x = integers(op, x)?;
+        if x.shape.len() != 1 || x.values.is_empty() {
+            let expected = "a 1-D array that is not empty";
+            return Err(Failure::shape(op, expected, shape_text(&x.shape)));
+        }
+        check_digits(op, &self.session)?;
+        if x.values.iter().any(|v| !(0..=255).contains(v)) {
+            return Err(Failure::Library(ringloom::Error::MessageRange {
+                op,
+                what: "a value",
+                expected: "0 to 255".into(),
+                got: "one outside".into(),
+            }));
+        }
+        Ok(py.detach(|| {
+            let digits = x.values.iter().flat_map(|v| [v & 15, v >> 4]);
+            let digits = Zeroizing::new(digits.collect::<Vec<i64>>());
+            let batch = self.secret.encrypt_seeded(&digits, 0..=15)?;
+            IntCiphertext::fresh(&batch, &[x.values.len(), 2])
+        })?)
+    }
+
+    /// Decrypts digits of shape `(n, 2)` to a vector of `numpy.uint8`.
+    fn decrypt_uint8<'py>(
+        &self,
+        py: Python<'py>,
+        ciphertext: &IntCiphertext,
+    ) -> Result<Bound<'py, PyArrayDyn<u8>>> {
+        let op = "IntClient.decrypt_uint8";
+        let [count, 2] = *ciphertext.shape else {
+            let expected = "digits of shape (n, 2)";
+            return Err(Failure::shape(op, expected, shape_text(&ciphertext.shape)));
+        };
+        let digits = py.detach(|| {
+            let (_, batch) = ciphertext.open(&self.session)?;
+            self.secret.decrypt(&batch)
+        })?;
+        let values = digits.as_chunks::<2>().0.iter();
+        let values = values.map(|[low, high]| (low + 16 * high) as u8).collect();
+        let array = ArrayD::from_shape_vec(vec![count], values).expect("one for two digits");
+        Ok(array.into_pyarray(py))
+    }
+
+    /// Makes the key that a server needs for `lut8`.
+    fn packing_key(&self, py: Python<'_>) -> Result<IntPackingKey> {
+        Ok(py.detach(|| IntPackingKey::closed(self.secret.packing_key()?.to_bytes()?))?)
     }
 
     /// Decrypts to an array of the ciphertext's shape.

@@ -5,21 +5,26 @@ use std::sync::Arc;
 use pyo3::{prelude::*, types::PyTuple};
 use ringloom::{
     Error,
-    tfhe::{IntMatrix, LookUpTable, LweBatch, TfheKeys},
+    tfhe::{IntMatrix, LookUpTable, LweBatch, PackingKey, TfheKeys},
 };
 
 use crate::{
     convert::{Integers, int64, integers, shape_text, shape_tuple},
     device,
     errors::{Failure, Result},
-    int_client::{IntCiphertext, IntKeys, IntParams},
+    int_client::{IntCiphertext, IntParams},
+    int_functions,
+    int_keys::{IntKeys, IntPackingKey},
     params::hex,
     progress::Progress,
 };
 
 /// Computes on encrypted integers of one client. Immutable; holds no secret and cannot decrypt.
 #[pyclass(module = "ringloom", frozen)]
-pub struct IntSession(Arc<TfheKeys>);
+pub struct IntSession {
+    keys: Arc<TfheKeys>,
+    packing: Option<Arc<PackingKey>>,
+}
 
 /// Encrypted integers, a vector or the rows of a matrix, on a server's device.
 ///
@@ -27,41 +32,58 @@ pub struct IntSession(Arc<TfheKeys>);
 /// refused. `export` gives a ciphertext that the client can decrypt.
 #[pyclass(module = "ringloom", frozen)]
 pub struct IntTensor {
-    keys: Arc<TfheKeys>,
-    batch: LweBatch,
-    shape: Vec<usize>,
+    pub keys: Arc<TfheKeys>,
+    pub packing: Option<Arc<PackingKey>>,
+    pub batch: LweBatch,
+    pub shape: Vec<usize>,
 }
 
 #[pymethods]
 impl IntSession {
-    /// Opens parameters on a device and loads a client's keys there.
+    /// Opens parameters on a device and loads a client's keys there; `lut8` needs `packing` too.
     #[new]
-    #[pyo3(signature = (params, keys, *, device="auto", threads=None))]
+    #[pyo3(signature = (params, keys, *, packing=None, device="auto", threads=None))]
     fn new(
         py: Python<'_>,
         params: &IntParams,
         keys: &IntKeys,
+        packing: Option<&IntPackingKey>,
         device: &str,
         threads: Option<usize>,
     ) -> Result<Self> {
-        let keys = py.detach(|| {
+        let (keys, packing) = py.detach(|| {
             let session = device::open_integers(&params.0, device, threads)?;
-            TfheKeys::load(&session, &keys.open(&params.0)?)
+            let keys = TfheKeys::load(&session, &keys.open(&params.0)?)?;
+            let packing = packing
+                .map(|key| PackingKey::load(&session, &key.open(&params.0)?))
+                .transpose()?;
+            ringloom::Result::Ok((keys, packing.map(Arc::new)))
         })?;
-        Ok(Self(Arc::new(keys)))
+        if let Some(packing) = &packing
+            && packing.key_id() != keys.key_id()
+        {
+            let op = "IntSession";
+            let (expected, got) = (keys.key_id().to_string(), packing.key_id().to_string());
+            return Err(Error::KeyMismatch { op, expected, got }.into());
+        }
+        Ok(Self {
+            keys: Arc::new(keys),
+            packing,
+        })
     }
 
     /// Brings a client's ciphertext to the device: a tensor with operators.
     fn load(&self, py: Python<'_>, ciphertext: &IntCiphertext) -> Result<IntTensor> {
-        let (shape, batch) = py.detach(|| ciphertext.open(self.0.session()))?;
-        let (expected, got) = (self.0.key_id(), batch.key_id());
+        let (shape, batch) = py.detach(|| ciphertext.open(self.keys.session()))?;
+        let (expected, got) = (self.keys.key_id(), batch.key_id());
         if expected != got {
             let op = "IntSession.load";
             let (expected, got) = (expected.to_string(), got.to_string());
             return Err(Error::KeyMismatch { op, expected, got }.into());
         }
         Ok(IntTensor {
-            keys: self.0.clone(),
+            keys: self.keys.clone(),
+            packing: self.packing.clone(),
             batch,
             shape,
         })
@@ -70,19 +92,19 @@ impl IntSession {
     /// The parameters.
     #[getter]
     fn params(&self) -> IntParams {
-        IntParams(self.0.session().params().clone())
+        IntParams(self.keys.session().params().clone())
     }
 
     /// Name of the device.
     #[getter]
     fn device(&self) -> String {
-        self.0.session().device().to_owned()
+        self.keys.session().device().to_owned()
     }
 
     /// Identity of the client's secret key, as hexadecimal digits.
     #[getter]
     fn key_id(&self) -> String {
-        hex(self.0.key_id().as_bytes())
+        hex(self.keys.key_id().as_bytes())
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {
@@ -96,17 +118,28 @@ impl IntSession {
     fn __repr__(&self) -> String {
         format!(
             "IntSession(device='{}', params={}, key={})",
-            self.0.session().device(),
-            self.0.session().params(),
-            self.0.key_id()
+            self.keys.session().device(),
+            self.keys.session().params(),
+            self.keys.key_id()
         )
     }
 }
 
 impl IntTensor {
+    /// Another batch of a shape in the same session.
+    pub fn shaped(&self, batch: LweBatch, shape: Vec<usize>) -> Self {
+        Self {
+            keys: self.keys.clone(),
+            packing: self.packing.clone(),
+            batch,
+            shape,
+        }
+    }
+
     fn with(&self, batch: ringloom::Result<LweBatch>) -> Result<Self> {
         Ok(Self {
             keys: self.keys.clone(),
+            packing: self.packing.clone(),
             batch: batch?,
             shape: self.shape.clone(),
         })
@@ -117,7 +150,7 @@ impl IntTensor {
         *self.shape.last().expect("an array has an axis")
     }
 
-    fn same_shape(&self, op: &'static str, other: &Self) -> Result<()> {
+    pub fn same_shape(&self, op: &'static str, other: &Self) -> Result<()> {
         if self.shape == other.shape {
             return Ok(());
         }
@@ -194,6 +227,7 @@ impl IntTensor {
         *shape.last_mut().expect("an array has an axis") = rows;
         Ok(Self {
             keys: self.keys.clone(),
+            packing: self.packing.clone(),
             batch,
             shape,
         })
@@ -272,6 +306,30 @@ impl IntTensor {
     #[getter]
     fn key_id(&self) -> String {
         hex(self.keys.key_id().as_bytes())
+    }
+
+    /// The largest value along an axis, or of all: an array of shape `(1,)` for one value. Values
+    /// take at most half of the parameters' range, because differences are looked up.
+    #[pyo3(signature = (axis=None, *, progress=None))]
+    fn max(
+        &self,
+        py: Python<'_>,
+        axis: Option<isize>,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<Self> {
+        int_functions::largest(py, self, "IntTensor.max", axis, progress, TfheKeys::max)
+    }
+
+    /// The place of the largest value along an axis, or of all; of several the first.
+    #[pyo3(signature = (axis=None, *, progress=None))]
+    fn argmax(
+        &self,
+        py: Python<'_>,
+        axis: Option<isize>,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<Self> {
+        let op = "IntTensor.argmax";
+        int_functions::largest(py, self, op, axis, progress, TfheKeys::argmax)
     }
 
     /// The ciphertext, for the client to decrypt.

@@ -24,6 +24,8 @@ mod encryptor;
 mod errors;
 mod image;
 mod int_client;
+mod int_functions;
+mod int_keys;
 mod int_tensor;
 mod keys;
 mod matrix;
@@ -51,7 +53,9 @@ mod _native {
         encrypted_program::EncryptedProgram,
         encryptor::Encryptor,
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
-        int_client::{IntCiphertext, IntClient, IntKeys, IntParams},
+        int_client::{IntCiphertext, IntClient, IntParams},
+        int_functions::{add8, lut8, luts},
+        int_keys::{IntKeys, IntPackingKey},
         int_tensor::{IntSession, IntTensor, lut, relu},
         keys::{EvaluationKeys, PublicKey},
         matrix::{MatrixCiphertext, MatrixTensor},

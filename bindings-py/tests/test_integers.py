@@ -66,6 +66,83 @@ def test_arithmetic(party: tuple[rl.IntClient, rl.IntSession]) -> None:
         np.testing.assert_array_equal(client.decrypt_int(got.export()), want)
 
 
+def test_largest(party: tuple[rl.IntClient, rl.IntSession], rng: np.random.Generator) -> None:
+    client, server = party
+    x = rng.integers(-3, 3, size=(3, 5), endpoint=True)
+    x[1] = 2
+    enc = server.load(client.encrypt_int(x, range=(-3, 3)))
+    for axis in (0, 1, -1, None):
+        got = enc.max(axis, progress=False), enc.argmax(axis, progress=False)
+        for have, want in zip(got, (x.max(axis), x.argmax(axis)), strict=True):
+            have_clear = client.decrypt_int(have.export())
+            np.testing.assert_array_equal(have_clear, np.atleast_1d(want))
+        assert got[0].range == (-3, 3)
+    seen: list[tuple[int, int]] = []
+    enc.max(1, progress=lambda *step: seen.append(step))
+    assert seen[-1] == (12, 12)
+    with pytest.raises(rl.errors.ShapeError):
+        enc.max(2)
+    wide = server.load(client.encrypt_int(x, range=(-4, 4)))
+    with pytest.raises(rl.errors.MessageRangeError):
+        wide.argmax(1)
+
+
+def test_several_tables(party: tuple[rl.IntClient, rl.IntSession]) -> None:
+    client, server = party
+    x = np.arange(-4, 4)
+    enc = server.load(client.encrypt_int(x, range=(-4, 3)))
+    low, sign = rl.luts(enc, [lambda v: min(v, 0), lambda v: int(v > 0)])
+    np.testing.assert_array_equal(client.decrypt_int(low.export()), np.minimum(x, 0))
+    np.testing.assert_array_equal(client.decrypt_int(sign.export()), x > 0)
+    with pytest.raises(rl.errors.ShapeError):
+        rl.luts(enc, [])
+
+
+def test_integers_of_8_bits(party: tuple[rl.IntClient, rl.IntSession], tmp_path: Path) -> None:
+    client, server = party
+    x, y = (np.array(v, dtype=np.uint8) for v in ([0, 255, 77, 16], [1, 3, 200, 15]))
+    packing = client.packing_key()
+    packing.save(tmp_path / "packing.rlk")
+    packing = rl.IntPackingKey.load(tmp_path / "packing.rlk")
+    assert pickle.loads(pickle.dumps(packing)).to_bytes() == packing.to_bytes()
+    assert (packing.key_id, packing.params_id) == (client.key_id, client.params.id)
+    keys = client.keygen(progress=False)
+    both = rl.IntSession(client.params, keys, packing=packing, device="cpu", threads=1)
+    a, b = (both.load(client.encrypt_uint8(v)) for v in (x, y))
+    assert (a.shape, a.range) == ((4, 2), (0, 15))
+    got = rl.lut8(a, lambda v: v * 7 % 251, progress=False)
+    want = np.array([int(v) * 7 % 251 for v in x], dtype=np.uint8)
+    np.testing.assert_array_equal(client.decrypt_uint8(got.export()), want)
+    total, carry = rl.add8(got, b)
+    np.testing.assert_array_equal(client.decrypt_uint8(total.export()), want + y)
+    over = want.astype(int) + y > 255
+    np.testing.assert_array_equal(client.decrypt_int(carry.export()), over)
+    with pytest.raises(rl.errors.KeyMissingError, match="packing"):
+        rl.lut8(server.load(client.encrypt_uint8(x)), lambda v: v)
+    with pytest.raises(OverflowError):
+        rl.lut8(a, lambda v: v + 1)
+    with pytest.raises(rl.errors.MessageRangeError):
+        client.encrypt_uint8([256])
+    for call in (
+        lambda: client.encrypt_uint8(x.reshape(2, 2)),
+        lambda: client.decrypt_uint8(client.encrypt_int([1, 2])),
+        lambda: rl.lut8(both.load(client.encrypt_int([1, 2])), lambda v: v),
+        lambda: rl.add8(a, both.load(client.encrypt_uint8([1]))),
+    ):
+        with pytest.raises(rl.errors.ShapeError):
+            call()
+    three = rl.IntClient(rl.IntParams.insecure_toy(3), threads=1)
+    with pytest.raises(rl.errors.ParameterError):
+        three.encrypt_uint8(x)
+    with pytest.raises(rl.errors.KeyMismatchError):
+        rl.IntSession(
+            client.params,
+            keys,
+            packing=rl.IntClient(client.params, threads=1).packing_key(),
+            device="cpu",
+        )
+
+
 def test_ranges_of_types(party: tuple[rl.IntClient, rl.IntSession]) -> None:
     client, server = party
     for x, bits, want in [
@@ -80,6 +157,8 @@ def test_ranges_of_types(party: tuple[rl.IntClient, rl.IntSession]) -> None:
 def test_bytes(party: tuple[rl.IntClient, rl.IntSession], tmp_path: Path) -> None:
     client, server = party
     ct = client.encrypt_int(np.arange(6).reshape(2, 3))
+    # A seed, and 8 bytes for each value.
+    assert ct.nbytes < 300
     again = pickle.loads(pickle.dumps(ct))
     assert (again.shape, again.dtype, again.key_id) == ((2, 3), np.int64, client.key_id)
     np.testing.assert_array_equal(client.decrypt_int(again), np.arange(6).reshape(2, 3))
@@ -109,6 +188,9 @@ def test_params() -> None:
     params = rl.IntParams(4)
     assert (params.name, params.bits, params.log2_failure) == ("p4", 4, -128)
     assert params.key_bytes < 32e6
+    grouped = rl.IntParams(4, group=3)
+    assert (grouped.name, grouped.group, params.group) == ("p4-g3", 3, 1)
+    assert pickle.loads(pickle.dumps(grouped)) == grouped != params
     assert "p4-norm16" in rl.IntParams.names()
     assert params == rl.IntParams.named("p4") != rl.IntParams(4, log2_failure=-64)
     for one in (params, rl.IntParams.insecure_toy(3)):

@@ -7,14 +7,18 @@ mod frames;
 
 use std::{fs, path::PathBuf};
 
-use frames::{INTEGERS, Tfhe, VALUES, VECTORS, World, folder, reader};
+use frames::{Hidden, INTEGERS, Tfhe, VALUES, VECTORS, World, folder, reader};
 use ringloom::{
     Ciphertext, Decryptor, Encryptor, EvaluationKeys, Evaluator, Params, PublicKey, SecretKey,
     SeededKeys, Session,
     matrix::EncryptedVectors,
     model::{Program, PublicProgram},
+    rlwe::SecureRandom,
     serial::{Decode, Header, Security},
-    tfhe::{LweBatch, SeededTfheKeys, TfheKeys},
+    tfhe::{
+        EncryptedIntNetwork, IntNetwork, LweBatch, PackingKey, SeededLweBatch, SeededPackingKey,
+        SeededTfheKeys, TfheKeys,
+    },
 };
 use ringloom_ntt::reference::ReferenceDevice;
 
@@ -101,6 +105,34 @@ fn version_1() {
     let keys = TfheKeys::load(device, &keys).unwrap();
     let small = keys.key_switch(&batch).unwrap();
     assert_eq!(tfhe.secret.decrypt_small(&small).unwrap(), INTEGERS);
+    let fresh = SeededLweBatch::load(&path("tfhe_fresh_ciphertext.rlc"), toy, LIMIT).unwrap();
+    let fresh = fresh.expand(device).unwrap();
+    assert_eq!(tfhe.secret.decrypt(&fresh).unwrap(), INTEGERS);
+    let packing = SeededPackingKey::load(&path("tfhe_packing_key.rlk"), toy, LIMIT).unwrap();
+    let packing = PackingKey::load(device, &packing).unwrap();
+    let packed = packing.pack(&fresh.slice(0, 2).unwrap(), 2).unwrap();
+    assert_eq!(
+        tfhe.secret.decrypt_glwe(&packed).unwrap()[..9],
+        [-1, 0, 0, 0, 0, 0, 0, 0, 2]
+    );
+    let Hidden {
+        session,
+        secret,
+        keys,
+        ..
+    } = Hidden::new(1);
+    let toy = session.params();
+    let network = path("integers_encrypted_network.rlp");
+    let network = <EncryptedIntNetwork as Decode>::load(&network, toy, LIMIT).unwrap();
+    let mut random = SecureRandom::insecure_from_seed([3; 32]);
+    let vector = [vec![1, 0, 1]];
+    let x = (secret.encrypt_vectors_with(&network, &vector, &mut random)).unwrap();
+    let keys = TfheKeys::load(&session, &keys).unwrap();
+    let server = network.load(&session).unwrap();
+    let y = server.run(&keys, &x, &mut ringloom::no_progress).unwrap();
+    let today = IntNetwork::compile(toy, 0..=1, frames::layers()).unwrap();
+    let want = today.run_clear(&vector[0]).unwrap();
+    assert_eq!(secret.decrypt(&y).unwrap(), want);
 
     // As long as version 1 is what is written, the bytes come back.
     let world = World::with(&params, 1);

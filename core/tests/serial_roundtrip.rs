@@ -34,13 +34,19 @@ fn encoding_is_canonical() {
             "{}",
             frame.name
         );
-        let (params, secret) = match frame.name.starts_with("tfhe") {
-            true => (world.tfhe.session.params().id(), world.tfhe.secret.id()),
-            false => (world.params.id(), world.secret.id()),
+        let whose = frame.name.split('_').next();
+        let (params, secret) = match whose {
+            Some("tfhe") => (world.tfhe.session.params().id(), world.tfhe.secret.id()),
+            Some("integers") => {
+                let hidden = &world.hidden;
+                (hidden.session.params().id(), hidden.secret.id())
+            }
+            _ => (world.params.id(), world.secret.id()),
         };
         assert_eq!(header.params_id(), params);
         assert!(frame.name.ends_with(header.kind().extension()));
         let keyed = matches!(frame.name.rsplit_once('.'), Some((_, "rlk" | "rlc")));
+        let keyed = keyed || whose == Some("integers");
         assert_eq!(KeyId::of(&header) == secret, keyed, "{}", frame.name);
     }
 }

@@ -64,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 norm: 5,
                 lwe_dimension: 24,
                 lwe_noise_log: 4,
+                group: 1,
                 masks: 1,
                 log_n: 9,
                 mask_digits: (24, 1),

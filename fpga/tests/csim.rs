@@ -268,6 +268,7 @@ const TOY: TfheLiteral = TfheLiteral {
     norm: 4,
     lwe_dimension: 24,
     lwe_noise_log: 4,
+    group: 1,
     masks: 1,
     log_n: MIN_LOG_N,
     mask_digits: (24, 1),

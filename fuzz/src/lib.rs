@@ -37,22 +37,38 @@ pub fn session() -> &'static Session {
     })
 }
 
+/// The set of the fixtures of encrypted integers.
+const TOY: TfheLiteral = TfheLiteral {
+    message_bits: 2,
+    norm: 1,
+    lwe_dimension: 2,
+    lwe_noise_log: 4,
+    group: 1,
+    masks: 2,
+    log_n: 4,
+    mask_digits: (24, 1),
+    body_digits: (24, 1),
+    switch_digits: (6, 2),
+};
+
+/// The set of the fixture of an encrypted network, which looks up.
+pub fn networks() -> &'static TfheParams {
+    static NETWORKS: OnceLock<TfheParams> = OnceLock::new();
+    NETWORKS.get_or_init(|| {
+        let literal = TfheLiteral {
+            masks: 1,
+            log_n: 5,
+            ..TOY
+        };
+        TfheParams::insecure_toy(&literal).expect("the fixture's set is good")
+    })
+}
+
 /// A session of look-ups for the fixtures.
 pub fn tfhe() -> &'static TfheSession {
     static TFHE: OnceLock<TfheSession> = OnceLock::new();
     TFHE.get_or_init(|| {
-        let literal = TfheLiteral {
-            message_bits: 2,
-            norm: 1,
-            lwe_dimension: 2,
-            lwe_noise_log: 4,
-            masks: 2,
-            log_n: 4,
-            mask_digits: (24, 1),
-            body_digits: (24, 1),
-            switch_digits: (6, 2),
-        };
-        let params = TfheParams::insecure_toy(&literal).expect("the fixture's set is good");
+        let params = TfheParams::insecure_toy(&TOY).expect("the fixture's set is good");
         let device = ringloom_ntt::reference::ReferenceDevice::new();
         TfheSession::new(&params, &device).expect("the reference takes any ring")
     })
@@ -76,7 +92,10 @@ fn frame(kind: Kind, input: &[u8]) -> Option<Vec<u8>> {
     frame.extend_from_slice(&kind.code().to_le_bytes());
     frame.extend_from_slice(&kind.version().to_le_bytes());
     let id = match kind {
-        Kind::TfheKeys | Kind::LweBatch => tfhe().params().id(),
+        Kind::TfheKeys | Kind::LweBatch | Kind::SeededLweBatch | Kind::PackingKey => {
+            tfhe().params().id()
+        }
+        Kind::EncryptedIntNetwork => networks().id(),
         _ => params().id(),
     };
     frame.extend_from_slice(id.as_bytes());

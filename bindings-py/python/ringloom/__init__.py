@@ -7,7 +7,8 @@ A client holds the secret key; a server computes on what it cannot read.
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `Weights`, `ModelServer` |
-| exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor`; `lut`, `relu` |
+| exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor` |
+| their functions | `lut`, `luts`, `relu`; of 8 bits `lut8`, `add8` |
 | the model's owner | `Sequential` and its layers, `from_sklearn`, `Program` |
 """
 
@@ -30,6 +31,7 @@ from ringloom._native import (
     IntCiphertext,
     IntClient,
     IntKeys,
+    IntPackingKey,
     IntParams,
     IntSession,
     IntTensor,
@@ -53,9 +55,12 @@ from ringloom._native import (
     Tensor,
     TransposePlan,
     Weights,
+    add8,
     align_levels,
     devices,
     lut,
+    lut8,
+    luts,
     matmul_plan,
     matvec_plan,
     relu,
@@ -80,6 +85,7 @@ __all__ = [
     "IntCiphertext",
     "IntClient",
     "IntKeys",
+    "IntPackingKey",
     "IntParams",
     "IntSession",
     "IntTensor",
@@ -104,11 +110,14 @@ __all__ = [
     "Tensor",
     "TransposePlan",
     "Weights",
+    "add8",
     "align_levels",
     "devices",
     "errors",
     "from_sklearn",
     "lut",
+    "lut8",
+    "luts",
     "matmul_plan",
     "matvec_plan",
     "relu",

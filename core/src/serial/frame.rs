@@ -45,10 +45,16 @@ pub enum Kind {
     TfheKeys,
     /// [`LweBatch`](crate::tfhe::LweBatch).
     LweBatch,
+    /// [`EncryptedIntNetwork`](crate::tfhe::EncryptedIntNetwork).
+    EncryptedIntNetwork,
+    /// [`SeededLweBatch`](crate::tfhe::SeededLweBatch).
+    SeededLweBatch,
+    /// [`SeededPackingKey`](crate::tfhe::SeededPackingKey).
+    PackingKey,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
@@ -61,6 +67,9 @@ impl Kind {
         Self::EncryptedProgram,
         Self::TfheKeys,
         Self::LweBatch,
+        Self::EncryptedIntNetwork,
+        Self::SeededLweBatch,
+        Self::PackingKey,
     ];
 
     /// Its number in the file.
@@ -78,6 +87,9 @@ impl Kind {
             Self::EncryptedProgram => 10,
             Self::TfheKeys => 11,
             Self::LweBatch => 12,
+            Self::EncryptedIntNetwork => 13,
+            Self::SeededLweBatch => 14,
+            Self::PackingKey => 15,
         }
     }
 
@@ -89,9 +101,17 @@ impl Kind {
     /// The usual end of a file name.
     pub const fn extension(self) -> &'static str {
         match self {
-            Self::PublicKey | Self::SeededKeys | Self::TfheKeys => "rlk",
-            Self::Ciphertext | Self::EncryptedVectors | Self::CoeffMatrix | Self::LweBatch => "rlc",
-            Self::Params | Self::Program | Self::PublicProgram | Self::EncryptedProgram => "rlp",
+            Self::PublicKey | Self::SeededKeys | Self::TfheKeys | Self::PackingKey => "rlk",
+            Self::Ciphertext
+            | Self::EncryptedVectors
+            | Self::CoeffMatrix
+            | Self::LweBatch
+            | Self::SeededLweBatch => "rlc",
+            Self::Params
+            | Self::Program
+            | Self::PublicProgram
+            | Self::EncryptedProgram
+            | Self::EncryptedIntNetwork => "rlp",
             Self::SecretKey => "rls",
         }
     }
@@ -121,6 +141,9 @@ impl Kind {
             Self::EncryptedProgram => "EncryptedProgram::read_from",
             Self::TfheKeys => "SeededTfheKeys::read_from",
             Self::LweBatch => "LweBatch::read_from",
+            Self::EncryptedIntNetwork => "EncryptedIntNetwork::read_from",
+            Self::SeededLweBatch => "SeededLweBatch::read_from",
+            Self::PackingKey => "SeededPackingKey::read_from",
         }
     }
 
@@ -138,6 +161,9 @@ impl Kind {
             Self::EncryptedProgram => "EncryptedProgram::write_to",
             Self::TfheKeys => "SeededTfheKeys::write_to",
             Self::LweBatch => "LweBatch::write_to",
+            Self::EncryptedIntNetwork => "EncryptedIntNetwork::write_to",
+            Self::SeededLweBatch => "SeededLweBatch::write_to",
+            Self::PackingKey => "SeededPackingKey::write_to",
         }
     }
 }
@@ -157,6 +183,9 @@ impl fmt::Display for Kind {
             Self::EncryptedProgram => "an encrypted program",
             Self::TfheKeys => "keys of look-ups",
             Self::LweBatch => "encrypted integers",
+            Self::EncryptedIntNetwork => "an encrypted network of integers",
+            Self::SeededLweBatch => "fresh encrypted integers",
+            Self::PackingKey => "a packing key",
         })
     }
 }

@@ -15,8 +15,8 @@
 //!
 //! | file | kinds |
 //! |---|---|
-//! | `.rlk` | [`Kind::PublicKey`], [`Kind::SeededKeys`], [`Kind::TfheKeys`] |
-//! | `.rlc` | [`Kind::Ciphertext`], [`Kind::EncryptedVectors`], [`Kind::CoeffMatrix`], [`Kind::LweBatch`] |
+//! | `.rlk` | [`Kind::PublicKey`], [`Kind::SeededKeys`], [`Kind::TfheKeys`], [`Kind::PackingKey`] |
+//! | `.rlc` | [`Kind::Ciphertext`], [`Kind::EncryptedVectors`], [`Kind::CoeffMatrix`], [`Kind::LweBatch`], [`Kind::SeededLweBatch`] |
 //! | `.rlp` | [`Kind::Program`], [`Kind::EncryptedProgram`], [`Kind::PublicProgram`], [`Kind::Params`] |
 //! | `.rls` | [`Kind::SecretKey`], see [`SecretKey::export_secret`](crate::SecretKey::export_secret) |
 //!

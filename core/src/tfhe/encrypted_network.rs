@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     encoding::{Encoding, Space},
+    extremes::IntOutput,
     ggsw::{GgswEncryptor, expand_masks},
     glwe::GlweBatch,
     look_up::LookUpTable,
@@ -34,27 +35,29 @@ const AT_ONCE: usize = 32;
 /// An [`IntNetwork`] with weights and biases encrypted, in host memory: what a server that may not
 /// see them is given. Sizes, ranges of sums, and the tables are public.
 pub struct EncryptedIntNetwork {
-    params: TfheParams,
-    key_id: KeyId,
-    inputs: (i64, i64),
-    columns: usize,
-    layers: Vec<Layer>,
+    pub(super) params: TfheParams,
+    pub(super) key_id: KeyId,
+    pub(super) inputs: (i64, i64),
+    pub(super) columns: usize,
+    pub(super) layers: Vec<Layer>,
+    pub(super) output: IntOutput,
 }
 
-struct Layer {
-    seed: [u8; 32],
-    rows: usize,
+pub(super) struct Layer {
+    pub(super) seed: [u8; 32],
+    pub(super) rows: usize,
     /// GLWE ciphertexts that a sum is made of.
-    terms: usize,
+    pub(super) terms: usize,
     /// For each row and term, the bodies of a GGSW ciphertext: evaluation domain.
-    bodies: Vec<u64>,
+    pub(super) bodies: Vec<u64>,
     /// For each row a GLWE ciphertext with the bias in coefficient 0.
-    biases: Vec<u64>,
+    pub(super) biases: Vec<u64>,
     /// Range and variance of the sums.
-    sums: Encoding,
-    activation: Option<fn(i64) -> i64>,
+    pub(super) sums: Encoding,
+    /// What is looked up: the results for the range of the sums.
+    pub(super) table: Option<Vec<i64>>,
     /// Where the results of the look-up lie.
-    space: Space,
+    pub(super) space: Space,
 }
 
 impl TfheSecretKey {
@@ -91,15 +94,20 @@ impl TfheSecretKey {
         let mut layers = Vec::with_capacity(network.layers().len());
         for (i, compiled) in network.layers().iter().enumerate() {
             let layer = self.encrypt_layer(op, compiled, i == 0, variance, random)?;
-            variance = params.noise().look_up();
+            variance = match layer.table {
+                Some(_) => params.noise().look_up(),
+                None => layer.sums.variance,
+            };
             layers.push(layer);
         }
+        network.check_output(op, variance)?;
         Ok(EncryptedIntNetwork {
             params: params.clone(),
             key_id: self.id(),
             inputs: network.inputs(),
             columns,
             layers,
+            output: network.output(),
         })
     }
 
@@ -167,7 +175,7 @@ impl TfheSecretKey {
             bodies,
             biases: self.session().ring().download(&biases.buf)?,
             sums,
-            activation: layer.activation,
+            table: (layer.activation).map(|f| (compiled.sums.0..=compiled.sums.1).map(f).collect()),
             space: compiled.space,
         })
     }
@@ -183,7 +191,7 @@ impl TfheSecretKey {
         vectors: &[Vec<i64>],
         random: &mut SecureRandom,
     ) -> Result<GlweBatch> {
-        let (op, params) = ("TfheSecretKey::encrypt_vectors", self.session().params());
+        let op = "TfheSecretKey::encrypt_vectors";
         self.session().check_params(op, &network.params)?;
         if let Some(wrong) = vectors.iter().find(|v| v.len() != network.columns) {
             return Err(Error::Shape {
@@ -193,13 +201,7 @@ impl TfheSecretKey {
             });
         }
         let (low, high) = network.inputs;
-        let mut values = Zeroizing::new(Vec::with_capacity(vectors.len() * params.n()));
-        for vector in vectors {
-            values.extend_from_slice(vector);
-            // No weight meets what stands in the other coefficients.
-            values.extend(std::iter::repeat_n(low, params.n() - vector.len()));
-        }
-        self.encrypt_glwe_with(&values, low..=high, random)
+        self.encrypt_packed_with(vectors, low..=high, random)
     }
 }
 
@@ -222,6 +224,7 @@ impl EncryptedIntNetwork {
             key_id: self.key_id,
             inputs: self.inputs,
             layers: layers.collect::<Result<_>>()?,
+            output: self.output,
         })
     }
 }
@@ -253,14 +256,17 @@ impl Layer {
         }
         let biases = session.shape(self.rows * lanes);
         let (low, high) = self.sums.range;
-        let table = |f| LookUpTable::into_space(op, session, low..=high, self.space, f);
+        let table = |results: &Vec<i64>| {
+            let of = |v: i64| results[(v - low) as usize];
+            LookUpTable::into_space(op, session, low..=high, self.space, of)
+        };
         Ok(LoadedLayer {
             rows: self.rows,
             terms: self.terms,
             key: ring.prepare(&key, Role::Diagonal)?,
             biases: ring.upload(biases, Domain::Coeff, &self.biases)?,
             sums: self.sums,
-            table: self.activation.map(table).transpose()?,
+            table: self.table.as_ref().map(table).transpose()?,
         })
     }
 }
@@ -271,6 +277,7 @@ pub struct EncryptedIntServer {
     key_id: KeyId,
     inputs: (i64, i64),
     layers: Vec<LoadedLayer>,
+    output: IntOutput,
 }
 
 struct LoadedLayer {
@@ -324,7 +331,19 @@ impl EncryptedIntServer {
             });
             report(op, progress, i + 1, self.layers.len())?;
         }
-        made.as_ref().unwrap_or(x).extract(0)
+        let values = made.as_ref().unwrap_or(x).extract(0)?;
+        match self.layers.last() {
+            Some(last) => (self.output).apply(keys, values, last.rows, progress),
+            None => Ok(values),
+        }
+    }
+}
+
+impl EncryptedIntServer {
+    /// The sums of the first layer, for the noise model's test.
+    #[cfg(test)]
+    pub(super) fn first_sums(&self, x: &GlweBatch) -> Result<GlweBatch> {
+        self.layers[0].sums_of(&self.session, x)
     }
 }
 

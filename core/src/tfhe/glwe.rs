@@ -104,6 +104,21 @@ impl GlweBatch {
     }
 }
 
+/// Masks of `count` fresh ciphertexts, one after the other, evaluation domain.
+pub(super) fn fresh_masks(session: &TfheSession, seed: [u8; 32], count: usize) -> Result<PolyBuf> {
+    let (ring, max) = (session.ring(), SeedLayout::MAX_DIGITS);
+    let polys = count * session.params().masks();
+    let mut masks = ring.alloc(session.shape(polys), Domain::Eval)?;
+    for (key_index, first) in (0..polys).step_by(max).enumerate() {
+        let key_index = key_index as u32;
+        ring.submit(Cmd::ExpandSeed {
+            dst: masks.view_mut().polys(first, max.min(polys - first), 1)?,
+            seed: SeedLayout { seed, key_index },
+        })?;
+    }
+    Ok(masks)
+}
+
 impl TfheSecretKey {
     /// Encrypts polynomials whose coefficients are values: `count * N` of them, as
     /// [`TfheSecretKey::encrypt`] encodes them. A ciphertext holds `N` values.
@@ -137,6 +152,16 @@ impl TfheSecretKey {
         encoding: Encoding,
         random: &mut SecureRandom,
     ) -> Result<GlweBatch> {
+        Ok(self.encrypt_words_seeded(words, encoding, random)?.0)
+    }
+
+    /// The same, and the seed of the masks.
+    pub(super) fn encrypt_words_seeded(
+        &self,
+        words: Zeroizing<Vec<u64>>,
+        encoding: Encoding,
+        random: &mut SecureRandom,
+    ) -> Result<(GlweBatch, [u8; 32])> {
         let (session, ring) = (self.session(), self.session().ring());
         let (lanes, n) = (session.params().lanes(), session.params().n());
         let count = words.len() / n;
@@ -149,19 +174,9 @@ impl TfheSecretKey {
             a: None,
             b: Some(message.view()),
         })?;
-        let masks = session.shape(count * (lanes - 1));
-        let mut masks = ring.alloc(masks, Domain::Eval)?;
         let mut buf = ring.alloc(session.shape(count * lanes), Domain::Eval)?;
         let seed = random.bytes(Purpose::PublicSeed);
-        let max = SeedLayout::MAX_DIGITS;
-        let polys = masks.shape().batch;
-        for (key_index, first) in (0..polys).step_by(max).enumerate() {
-            let key_index = key_index as u32;
-            ring.submit(Cmd::ExpandSeed {
-                dst: masks.view_mut().polys(first, max.min(polys - first), 1)?,
-                seed: SeedLayout { seed, key_index },
-            })?;
-        }
+        let masks = fresh_masks(session, seed, count)?;
         let of_mask = (0..lanes - 1).map(|c| masks.view().polys(c, count, lanes - 1));
         let of_mask = of_mask.collect::<ringloom_ntt::Result<Vec<_>>>()?;
         self.add_products(&mut body, &of_mask)?;
@@ -173,12 +188,13 @@ impl TfheSecretKey {
             })?;
         }
         ring.intt(&mut buf)?;
-        Ok(GlweBatch {
+        let batch = GlweBatch {
             session: session.clone(),
             key_id: self.id(),
             buf,
             encoding,
-        })
+        };
+        Ok((batch, seed))
     }
 
     /// Decrypts the coefficients of all polynomials, one ciphertext after the other.

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use ringloom_ntt::poly::{Cmd, Domain, PolyBuf};
+use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, lwe_width};
 
 use super::{
     encoding::{Encoding, Space},
@@ -276,21 +276,16 @@ impl TfheKeys {
         session.check_params(op, batch.session.params())?;
         session.check_params(op, table.session.params())?;
         self.check_key(op, batch.key_id.to_string())?;
-        self.check_input(op, &batch.encoding, table)?;
+        self.check_encoding(op, &batch.encoding, table.inputs)?;
         let (ring, params) = (session.ring(), session.params());
-        let mut exponents = ring.alloc(batch.buf.shape(), Domain::Coeff)?;
-        ring.submit(Cmd::LweModSwitch {
-            dst: exponents.view_mut(),
-            src: batch.buf.view(),
-            dimension: params.lwe_dimension(),
-        })?;
+        let (plan, exponents) = (params.rotation(), self.exponents(batch)?);
         let mut acc = ring.alloc(session.shape(batch.len() * params.lanes()), Domain::Coeff)?;
         ring.submit(Cmd::BlindRotate {
             acc: acc.view_mut(),
             table: table.buf.view(),
             lwe: exponents.view(),
             key: self.bootstrap_view(),
-            plan: params.rotation(),
+            plan,
         })?;
         Ok(GlweBatch {
             session: session.clone(),
@@ -303,8 +298,34 @@ impl TfheKeys {
         })
     }
 
-    fn check_input(&self, op: &'static str, input: &Encoding, table: &LookUpTable) -> Result<()> {
-        let ((low, high), (first, last)) = (input.range, table.inputs);
+    /// What a rotation turns by.
+    pub(super) fn exponents(&self, batch: &SmallLweBatch) -> Result<PolyBuf> {
+        let (session, ring) = (self.session(), self.session().ring());
+        let (params, plan) = (session.params(), session.params().rotation());
+        let width = lwe_width(plan.exponents(), params.log_n());
+        let mut exponents = ring.alloc(session.shape(batch.len() * width), Domain::Coeff)?;
+        let (dst, src) = (exponents.view_mut(), batch.buf.view());
+        ring.submit(if plan.group() == 1 {
+            let dimension = plan.dimension();
+            Cmd::LweModSwitch {
+                dst,
+                src,
+                dimension,
+            }
+        } else {
+            Cmd::LweGroupSwitch { dst, src, plan }
+        })?;
+        Ok(exponents)
+    }
+
+    /// Whether small ciphertexts may be looked up in a table of inputs `first..=last`.
+    pub(super) fn check_encoding(
+        &self,
+        op: &'static str,
+        input: &Encoding,
+        (first, last): (i64, i64),
+    ) -> Result<()> {
+        let (low, high) = input.range;
         if low < first || high > last {
             return Err(Error::MessageRange {
                 op,

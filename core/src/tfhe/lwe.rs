@@ -94,6 +94,23 @@ impl LweBatch {
         Ok(self.with_buf(self.session.ring().copy(&view)?, self.encoding))
     }
 
+    /// Ciphertexts `first, first + step, ..`, `count` of them.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] when there are not as many; device failures.
+    pub fn every(&self, first: usize, count: usize, step: usize) -> Result<Self> {
+        let (ring, lanes) = (self.session.ring(), self.session.params().lanes());
+        let shape = self.session.shape(count.saturating_mul(lanes));
+        let mut buf = ring.alloc(shape, Domain::Coeff)?;
+        for lane in 0..lanes {
+            let at = first.saturating_mul(lanes).saturating_add(lane);
+            let src = (self.buf.view()).polys(at, count, step.saturating_mul(lanes))?;
+            let dst = buf.view_mut().polys(lane, count, lanes)?;
+            ring.submit(Cmd::Copy { dst, src })?;
+        }
+        Ok(self.with_buf(buf, self.encoding))
+    }
+
     /// The ciphertexts of all batches, one batch after the other. The range is that of all.
     ///
     /// # Errors
@@ -133,7 +150,7 @@ impl LweBatch {
     }
 
     /// Whether another batch has this one's parameters, key and places of values.
-    fn check_fits(&self, op: &'static str, other: &Self) -> Result<()> {
+    pub(super) fn check_fits(&self, op: &'static str, other: &Self) -> Result<()> {
         self.session.check_params(op, other.session.params())?;
         if other.key_id != self.key_id {
             let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());

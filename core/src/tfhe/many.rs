@@ -13,7 +13,7 @@ use super::{
     encoding::{Encoding, Space, ends},
     glwe::GlweBatch,
     look_up::{LookUpTable, places},
-    lwe::LweBatch,
+    lwe::{LweBatch, SmallLweBatch},
     server_keys::TfheKeys,
     session::TfheSession,
 };
@@ -116,9 +116,19 @@ impl TfheKeys {
     /// # Errors
     /// As [`TfheKeys::look_up`].
     pub fn look_up_many(&self, batch: &LweBatch, tables: &LookUpTables) -> Result<Vec<LweBatch>> {
+        let rotated = self.rotate_many(&self.key_switch(batch)?, tables)?;
+        rotated.iter().map(|rotated| rotated.extract(0)).collect()
+    }
+
+    /// The accumulators of [`TfheKeys::look_up_many`].
+    pub(super) fn rotate_many(
+        &self,
+        batch: &SmallLweBatch,
+        tables: &LookUpTables,
+    ) -> Result<Vec<GlweBatch>> {
         let session = self.session();
         let ring = session.ring();
-        let mut rotated = self.blind_rotate(&self.key_switch(batch)?, &tables.common)?;
+        let mut rotated = self.blind_rotate(batch, &tables.common)?;
         ring.ntt(&mut rotated.buf)?;
         let result = |(i, &encoding): (usize, &Encoding)| {
             let mut buf = ring.alloc(rotated.buf.shape(), Domain::Eval)?;
@@ -129,13 +139,12 @@ impl TfheKeys {
                 b: Some(tables.factors.poly(i)?),
             })?;
             ring.intt(&mut buf)?;
-            GlweBatch {
+            Ok(GlweBatch {
                 session: session.clone(),
                 key_id: rotated.key_id,
                 buf,
                 encoding,
-            }
-            .extract(0)
+            })
         };
         tables.outputs.iter().enumerate().map(result).collect()
     }

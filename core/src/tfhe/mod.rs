@@ -8,11 +8,15 @@
 //! | [`TfheSecretKey`] | encrypts and decrypts; host only, wiped on drop |
 //! | [`SeededTfheKeys`], [`TfheKeys`] | the server's keys at rest and on a device |
 //! | [`LweBatch`] | encrypted integers, one ciphertext each: linear algebra |
+//! | [`SeededLweBatch`] | fresh ones as a seed and bodies, for sending |
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
 //! | [`LookUpTable`], [`LookUpTables`] | a function of small integers; several, looked up together |
-//! | [`IntLayer`], [`IntNetwork`], [`IntServer`] | networks of small integers |
+//! | [`IntLayer`], [`IntNetwork`], [`IntOutput`], [`IntServer`] | networks of small integers |
 //! | [`EncryptedIntNetwork`], [`EncryptedIntServer`] | the same with encrypted weights |
+//! | [`EncryptedBytes`], [`ByteTable`] | integers of 8 bits, functions of them |
+//! | [`PackedMatrix`] | products with vectors that are packed into polynomials |
+//! | [`SeededPackingKey`], [`PackingKey`] | packs encrypted integers into polynomials |
 //! | [`EncryptedBits`], [`Gate`] | bits and gates of two of them |
 //!
 //! ```
@@ -24,6 +28,7 @@
 //!     norm: 4,
 //!     lwe_dimension: 24,
 //!     lwe_noise_log: 4,
+//!     group: 1,
 //!     masks: 1,
 //!     log_n: 8,
 //!     mask_digits: (24, 1),
@@ -41,8 +46,12 @@
 //! # Ok::<(), ringloom::Error>(())
 //! ```
 
+mod bytes;
 mod encoding;
 mod encrypted_network;
+#[cfg(feature = "tfhe-rs")]
+pub mod exchange;
+mod extremes;
 mod gates;
 mod ggsw;
 mod glwe;
@@ -53,14 +62,19 @@ mod many;
 mod monte_carlo;
 mod network;
 mod noise;
+mod packed_matrix;
+mod packing;
 mod params;
 mod secret;
+mod seeded;
 mod server_keys;
 mod session;
 mod table;
 mod wire;
 
+pub use bytes::{ByteTable, EncryptedBytes};
 pub use encrypted_network::{EncryptedIntNetwork, EncryptedIntServer};
+pub use extremes::IntOutput;
 pub use gates::{EncryptedBits, Gate};
 pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;
@@ -68,8 +82,11 @@ pub use lwe::{LweBatch, SmallLweBatch};
 pub use many::LookUpTables;
 pub use network::{IntLayer, IntNetwork, IntServer};
 pub use noise::NoiseModel;
+pub use packed_matrix::PackedMatrix;
+pub use packing::{PackingKey, SeededPackingKey};
 pub use params::{Failure, TFHE_PRIME, TfheLiteral, TfheParams};
 pub use ringloom_ntt::poly::IntMatrix;
 pub use secret::TfheSecretKey;
+pub use seeded::SeededLweBatch;
 pub use server_keys::{SeededTfheKeys, TfheKeys};
 pub use session::TfheSession;

@@ -6,6 +6,7 @@ use ringloom_ntt::poly::IntMatrix;
 
 use super::{
     encoding::{self, Encoding, Space, sums},
+    extremes::IntOutput,
     look_up::LookUpTable,
     lwe::LweBatch,
     params::TfheParams,
@@ -40,6 +41,9 @@ pub struct IntNetwork {
     params: TfheParams,
     inputs: (i64, i64),
     layers: Vec<Compiled>,
+    output: IntOutput,
+    /// Of the last layer's results.
+    results: Encoding,
 }
 
 #[derive(Clone, Debug)]
@@ -148,11 +152,57 @@ impl IntNetwork {
             }
             compiled.push(done);
         }
+        let ends = (range.0.into(), range.1.into());
+        let space = compiled.last().map_or(padded, |last| last.space);
         Ok(Self {
             params: params.clone(),
             inputs,
             layers: compiled,
+            output: IntOutput::Values,
+            results: Encoding::new(op, "the results' range", space, ends, variance)?,
         })
+    }
+
+    /// The same whose output is made of the last layer's results: the largest of them, or its
+    /// place.
+    ///
+    /// # Errors
+    /// With the last layer's name: [`Error::MessageRange`] where the results' range is more than
+    /// half of what a look-up takes, or there are more results than a message has values;
+    /// [`Error::Precision`] where their noise is too much.
+    pub fn with_output(mut self, output: IntOutput) -> Result<Self> {
+        let op = "IntNetwork::with_output";
+        if let Some(last) = self.layers.last() {
+            let length = last.layer.weights.rows();
+            (output.check(op, &self.params, length, &self.results))
+                .map_err(|error| within(error, &last.layer.name))?;
+        }
+        self.output = output;
+        Ok(self)
+    }
+
+    /// What is made of the last layer's results.
+    pub fn output(&self) -> IntOutput {
+        self.output
+    }
+
+    /// The same for results of another variance.
+    pub(super) fn check_output(&self, op: &'static str, variance: f64) -> Result<()> {
+        let Some(last) = self.layers.last() else {
+            return Ok(());
+        };
+        let results = Encoding {
+            variance,
+            ..self.results
+        };
+        let length = last.layer.weights.rows();
+        (self.output.check(op, &self.params, length, &results))
+            .map_err(|error| within(error, &last.layer.name))
+    }
+
+    /// Results of the last layer.
+    pub(super) fn rows(&self) -> Option<usize> {
+        self.layers.last().map(|last| last.layer.weights.rows())
     }
 
     pub(super) fn params(&self) -> &TfheParams {
@@ -168,13 +218,14 @@ impl IntNetwork {
         &self.layers
     }
 
-    /// Look-ups of one input.
+    /// Look-ups of one input, without those of the output.
     pub fn look_ups(&self) -> usize {
         let active = self.layers.iter().filter(|c| c.layer.activation.is_some());
         active.map(|c| c.layer.weights.rows()).sum()
     }
 
-    /// At most this often, as a logarithm, any of an input's look-ups fails.
+    /// At most this often, as a logarithm, any of an input's look-ups fails, those of the output
+    /// not counted.
     pub fn log2_failure(&self) -> f64 {
         self.params.failure().log2() + (self.look_ups().max(1) as f64).log2()
     }
@@ -206,7 +257,10 @@ impl IntNetwork {
                 None => sums,
             };
         }
-        Ok(x)
+        Ok(match self.layers.is_empty() {
+            true => x,
+            false => self.output.clear(x),
+        })
     }
 
     /// Brings the tables to a device.
@@ -305,8 +359,14 @@ impl IntServer {
             }
             result = Some(y);
         }
-        // A network without layers is the identity.
-        result.map_or_else(|| x.slice(0, x.len()), Ok)
+        match (result, network.rows()) {
+            (Some(values), Some(rows)) => {
+                let progress = &mut |_, _| progress(before, total);
+                network.output.apply(keys, values, rows, progress)
+            }
+            // A network without layers is the identity.
+            _ => x.slice(0, x.len()),
+        }
     }
 }
 
@@ -341,6 +401,17 @@ fn within(error: Error, layer: &str) -> Error {
             what,
             expected,
             got: format!("{got} in layer {layer}"),
+        },
+        Error::Precision {
+            op,
+            what,
+            limit,
+            predicted,
+        } => Error::Precision {
+            op,
+            what: format!("{what} in layer {layer}"),
+            limit,
+            predicted,
         },
         other => other,
     }

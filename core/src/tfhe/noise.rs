@@ -61,9 +61,19 @@ impl NoiseModel {
 
     /// A whole blind rotation, and so a look-up: what comes out, whatever went in.
     ///
-    /// *Reference*: \[CGGI20\] section 4.
+    /// With groups of key bits, the keys of a step have the factors `X^a - 1`, of squared norm 2,
+    /// and the rounding of a decomposition is multiplied by a power of `X`.
+    ///
+    /// *Reference*: \[CGGI20\] section 4; groups: \[JP22\].
     pub fn look_up(&self) -> f64 {
-        self.params.lwe_dimension() as f64 * self.external_product(self.lwe_ones)
+        let plan = self.params.rotation();
+        let step = if plan.group() == 1 {
+            self.external_product(self.lwe_ones)
+        } else {
+            let (errors, once) = (self.external_product(0.0), self.external_product(1.0));
+            2.0 * plan.patterns() as f64 * errors + (once - errors)
+        };
+        plan.steps() as f64 * step
     }
 
     /// What the key-switch adds, the step from `q` to `2^32` before it included.
@@ -81,9 +91,13 @@ impl NoiseModel {
     }
 
     /// What rounding to exponents modulo `2N` adds. With the mean taken off, a word contributes
-    /// its rounding error times `s - 1/2`, whatever the bit `s`.
+    /// its rounding error times `s - 1/2`, whatever the bit `s`; a group of `g` words, times
+    /// `1 - 2^-g` for the key's pattern, if that is not empty, and `-2^-g` for the others: in the
+    /// mean `(1 - 2^-g)^2`.
     pub fn mod_switch(&self) -> f64 {
-        let words = self.params.lwe_dimension() as f64 / 48.0;
+        let plan = self.params.rotation();
+        let step = square(1.0 - (-(plan.group() as f64)).exp2()) / 12.0;
+        let words = plan.steps() as f64 * step;
         (1.0 / 12.0 + words) / square(2.0 * self.params.n() as f64)
     }
 
@@ -129,6 +143,18 @@ impl NoiseModel {
         low
     }
 
+    /// What a key-switch of the masks of a GLWE ciphertext by digits of `plan` adds.
+    pub(super) fn mask_switch(&self, plan: DigitPlan) -> f64 {
+        let dimension = self.params.big_dimension() as f64;
+        let key = dimension * f64::from(plan.levels()) * digit_square(plan) * ring_error();
+        let bits = self.params.ring_spec().modulus(0).bits();
+        (key + dimension * self.ring_square * rounding(bits, plan)) / square(Q)
+    }
+
+    pub(super) fn params(&self) -> &TfheParams {
+        &self.params
+    }
+
     /// Variance of the uniform errors `-2^t..=2^t` whose ends have half weight.
     fn lwe_error(&self) -> f64 {
         let t = f64::from(self.params.literal().lwe_noise_log);
@@ -149,19 +175,19 @@ fn square(x: f64) -> f64 {
 }
 
 /// Mean square of a balanced digit, uniform in `[-B/2, B/2)`.
-fn digit_square(plan: DigitPlan) -> f64 {
+pub(super) fn digit_square(plan: DigitPlan) -> f64 {
     (f64::from(2 * plan.base_log()).exp2() + 2.0) / 12.0
 }
 
 /// Variance of what rounding to the digits' bits drops, for a modulus of `bits` bits.
-fn rounding(bits: u32, plan: DigitPlan) -> f64 {
+pub(super) fn rounding(bits: u32, plan: DigitPlan) -> f64 {
     let step = f64::from(bits - plan.bits()).exp2();
     (square(step) - 1.0) / 12.0
 }
 
 /// `log2 P(|x| >= z)` for a standard normal `x`: the density times Mills' ratio, whose continued
 /// fraction `1/(z + 1/(z + 2/(z + 3/..)))` converges for every positive `z`.
-fn log2_two_tails(z: f64) -> f64 {
+pub(super) fn log2_two_tails(z: f64) -> f64 {
     if z < 0.5 {
         return 0.0; // more than 0.6: no set comes near
     }
@@ -208,6 +234,20 @@ mod tests {
             ("p4-fail64", -83.0, 30.0),
             ("p5-fail64", -79.3, 13.0),
             ("p6-fail64", -71.1, 26.0),
+            ("p2-g2", -136.0, 38.0),
+            ("p3-g2", -129.4, 9.2),
+            ("p4-g2", -129.1, 5.9),
+            ("p5-g2", -128.5, 11.0),
+            ("p2-g3", -136.6, 41.0),
+            ("p3-g3", -132.5, 14.0),
+            ("p4-g3", -131.0, 7.1),
+            ("p5-g3", -133.1, 21.0),
+            ("p6-g3", -128.8, 9.6),
+            ("p2-g4", -134.7, 29.0),
+            ("p3-g4", -135.6, 16.0),
+            ("p4-g4", -135.4, 8.7),
+            ("p5-g4", -150.5, 38.0),
+            ("p6-g4", -133.1, 12.0),
         ] {
             let params = TfheParams::named(name).unwrap();
             let noise = params.noise();
@@ -216,6 +256,6 @@ mod tests {
             assert!((got.0 - failure).abs() <= 0.051, "{name}: {got:?}");
             assert!((got.1 / norm - 1.0).abs() <= 0.05, "{name}: {got:?}");
         }
-        assert_eq!(TfheParams::names().count(), 14);
+        assert_eq!(TfheParams::names().count(), 28);
     }
 }

@@ -47,6 +47,8 @@ pub struct TfheLiteral {
     pub lwe_dimension: usize,
     /// Their noise is uniform in `-2^t..=2^t` (the ends with half weight) modulo `2^32`.
     pub lwe_noise_log: u32,
+    /// Key bits per step of a blind rotation: 1, or 2 to 4 that divide the dimension.
+    pub group: usize,
     /// Mask polynomials of a GLWE ciphertext, with ternary secrets.
     pub masks: usize,
     /// Logarithm of the ring degree.
@@ -87,20 +89,30 @@ impl PartialEq for TfheParams {
 }
 
 impl TfheParams {
-    /// The fastest set of the table for messages of `message_bits` bits.
+    /// The fastest set of the table for messages of `message_bits` bits whose blind rotations take
+    /// one key bit per step: the smallest keys.
     ///
     /// # Errors
     /// [`Error::InvalidParams`] where the table has none.
     pub fn new(message_bits: u32, failure: Failure) -> Result<Self> {
-        let fits = |literal: &TfheLiteral| literal.message_bits == message_bits;
+        Self::with_group(message_bits, failure, 1)
+    }
+
+    /// The set of the table whose blind rotations take `group` key bits per step, 1 to 4: fewer
+    /// transforms, `(2^group - 1) / group` times the key.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParams`] where the table has none.
+    pub fn with_group(message_bits: u32, failure: Failure, group: usize) -> Result<Self> {
+        let fits = |l: &TfheLiteral| (l.message_bits, l.group) == (message_bits, group);
         match TABLE
             .iter()
             .find(|r| fits(&r.literal) && r.failure == failure)
         {
             Some(row) => Self::build(row.name, &row.literal, row.failure),
             None => Err(outside(
-                "TfheParams::new",
-                format!("messages of {message_bits} bits, {failure:?}"),
+                "TfheParams::with_group",
+                format!("messages of {message_bits} bits, {failure:?}, groups of {group}"),
             )),
         }
     }
@@ -180,7 +192,8 @@ impl TfheParams {
             literal.masks,
             digits(literal.mask_digits)?,
             digits(literal.body_digits)?,
-        )?;
+        )?
+        .grouped(literal.group)?;
         Ok(Self(Arc::new(Inner {
             name,
             literal: *literal,
@@ -246,6 +259,11 @@ impl TfheParams {
         self.masks() * self.n()
     }
 
+    /// Key bits per step of a blind rotation.
+    pub fn group(&self) -> usize {
+        self.0.literal.group
+    }
+
     /// Polynomials that hold a small LWE ciphertext.
     pub fn small_width(&self) -> usize {
         lwe_width(self.lwe_dimension(), self.log_n())
@@ -268,7 +286,9 @@ impl TfheParams {
         let digits = digits
             .iter()
             .flat_map(|&(base, levels)| [base.into(), levels.into()]);
-        for number in numbers.into_iter().chain(digits) {
+        // Said only where there are groups: sets without have the identity of before.
+        let group = (l.group > 1).then_some(l.group as u64);
+        for number in numbers.into_iter().chain(digits).chain(group) {
             hash.update(&number.to_le_bytes());
         }
         ParamsId(*hash.finalize().as_bytes())
@@ -283,7 +303,7 @@ impl TfheParams {
 
     /// Polynomials of a bootstrap key at rest: the rows' bodies.
     pub(super) fn bootstrap_polys(&self) -> usize {
-        self.lwe_dimension() * self.rotation().row_count()
+        self.rotation().exponents() * self.rotation().row_count()
     }
 
     /// Words of a key-switch key at rest: the rows' bodies.

@@ -7,6 +7,7 @@ use rand_core::{Rng, SeedableRng};
 use ringloom_ntt::poly::{
     Cmd, DigitPlan, Domain, LWE_WORD_BITS, LweSwitchKey, Prepared, Role, View,
 };
+use zeroize::Zeroizing;
 
 use super::{
     ggsw::{GgswEncryptor, expand_masks},
@@ -29,7 +30,8 @@ pub struct SeededTfheKeys {
     params: TfheParams,
     key_id: KeyId,
     seed: [u8; 32],
-    /// For each bit of the small secret, the rows' bodies: N words each, evaluation domain.
+    /// For each bit of the small secret, or each pattern of each group of bits, the rows' bodies:
+    /// N words each, evaluation domain.
     bootstrap: Vec<u64>,
     /// For each coefficient of the ring secret and each level, a body modulo `2^32`.
     switch: Vec<u32>,
@@ -102,11 +104,11 @@ impl TfheSecretKey {
         let seed = random.bytes(Purpose::PublicSeed);
         let ggsw = GgswEncryptor::new(self, seed)?;
         let mut bootstrap = Vec::with_capacity(params.bootstrap_polys() * params.n());
-        for first in (0..params.lwe_dimension()).step_by(AT_ONCE) {
-            let last = (first + AT_ONCE).min(params.lwe_dimension());
-            let bits = &self.small_bits()[first..last];
-            bootstrap.extend(ggsw.bodies(first, bits, random)?);
-            report(op, progress, last, params.lwe_dimension())?;
+        let bits = self.pattern_bits();
+        for first in (0..bits.len()).step_by(AT_ONCE) {
+            let last = (first + AT_ONCE).min(bits.len());
+            bootstrap.extend(ggsw.bodies(first, &bits[first..last], random)?);
+            report(op, progress, last, bits.len())?;
         }
         Ok(SeededTfheKeys {
             params: params.clone(),
@@ -115,6 +117,23 @@ impl TfheSecretKey {
             bootstrap,
             switch: self.switch_bodies(seed, random),
         })
+    }
+
+    /// What the bootstrap key encrypts: for each group of key bits and each pattern that is not
+    /// empty, whether the group has this pattern; for groups of one the bits themselves. Constant
+    /// time.
+    fn pattern_bits(&self) -> Zeroizing<Vec<u8>> {
+        let plan = self.session().params().rotation();
+        let groups = self.small_bits().chunks_exact(plan.group());
+        let of_group = |bits: &[u8], p: usize| {
+            let bits = bits.iter().enumerate();
+            bits.fold(1, |all, (j, &bit)| all & (bit ^ 1 ^ ((p >> j) & 1) as u8))
+        };
+        Zeroizing::new(
+            groups
+                .flat_map(|bits| (1..=plan.patterns()).map(move |p| of_group(bits, p)))
+                .collect(),
+        )
     }
 
     /// `<mask, z> + e + s_i 2^(32 - base_log j)` modulo `2^32` for each coefficient `s_i` of the

@@ -7,7 +7,10 @@ use ringloom::{
     model::{Activation, CompileOptions, Linear, Program, Sequential},
     rlwe::SecureRandom,
     serial::{Decode, Encode, Security},
-    tfhe::{LweBatch, SeededTfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession},
+    tfhe::{
+        EncryptedIntNetwork, IntLayer, IntMatrix, IntNetwork, LweBatch, SeededLweBatch,
+        SeededPackingKey, SeededTfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
+    },
 };
 use ringloom_ntt::reference::ReferenceDevice;
 
@@ -26,6 +29,7 @@ pub struct World {
     pub vectors: EncryptedVectors,
     pub program: Program,
     pub tfhe: Tfhe,
+    pub hidden: Hidden,
 }
 
 /// Encrypted integers and the keys to look them up. No security.
@@ -34,6 +38,16 @@ pub struct Tfhe {
     pub secret: TfheSecretKey,
     pub keys: SeededTfheKeys,
     pub integers: LweBatch,
+    pub fresh: SeededLweBatch,
+    pub packing: SeededPackingKey,
+}
+
+/// A network of integers with encrypted weights, of a ring that can look up.
+pub struct Hidden {
+    pub session: TfheSession,
+    pub secret: TfheSecretKey,
+    pub keys: SeededTfheKeys,
+    pub network: EncryptedIntNetwork,
 }
 
 /// Integers that the golden batch holds, of a range of its own.
@@ -41,16 +55,48 @@ pub const INTEGERS: [i64; 3] = [-1, 2, 0];
 
 impl Tfhe {
     pub fn new(seed: u8) -> Self {
-        let literal = TfheLiteral {
+        let params = TfheParams::insecure_toy(&Self::literal()).unwrap();
+        let session = TfheSession::new(&params, &ReferenceDevice::new()).unwrap();
+        let mut random = SecureRandom::insecure_from_seed([seed; 32]);
+        let secret = TfheSecretKey::generate_with(&session, &mut random).unwrap();
+        let keys = secret
+            .server_keys_with(&mut random, &mut ringloom::no_progress)
+            .unwrap();
+        let integers = secret.encrypt_with(&INTEGERS, -1..=2, &mut random).unwrap();
+        let fresh = (secret.encrypt_seeded_with(&INTEGERS, -1..=2, &mut random)).unwrap();
+        let packing = secret.packing_key_with(&mut random).unwrap();
+        Self {
+            session,
+            secret,
+            keys,
+            integers,
+            fresh,
+            packing,
+        }
+    }
+
+    fn literal() -> TfheLiteral {
+        TfheLiteral {
             message_bits: 2,
             norm: 1,
             lwe_dimension: 2,
             lwe_noise_log: 4,
+            group: 1,
             masks: 2,
             log_n: 4,
             mask_digits: (24, 1),
             body_digits: (24, 1),
             switch_digits: (6, 2),
+        }
+    }
+}
+
+impl Hidden {
+    pub fn new(seed: u8) -> Self {
+        let literal = TfheLiteral {
+            log_n: 5,
+            masks: 1,
+            ..Tfhe::literal()
         };
         let params = TfheParams::insecure_toy(&literal).unwrap();
         let session = TfheSession::new(&params, &ReferenceDevice::new()).unwrap();
@@ -59,14 +105,34 @@ impl Tfhe {
         let keys = secret
             .server_keys_with(&mut random, &mut ringloom::no_progress)
             .unwrap();
-        let integers = secret.encrypt_with(&INTEGERS, -1..=2, &mut random).unwrap();
+        let network = IntNetwork::compile(&params, 0..=1, layers()).unwrap();
+        let network = secret.encrypt_network_with(&network, &mut random).unwrap();
         Self {
             session,
             secret,
             keys,
-            integers,
+            network,
         }
     }
+}
+
+/// A network of integers: a looked-up layer and one of sums.
+pub fn layers() -> Vec<IntLayer> {
+    let layer = |name: &str, (rows, columns), entries: Vec<i64>, activation| IntLayer {
+        name: name.into(),
+        weights: IntMatrix::new((rows, columns), 4, entries).unwrap(),
+        bias: vec![0; rows],
+        activation,
+    };
+    vec![
+        layer(
+            "hidden",
+            (2, 3),
+            vec![1, -1, 1, 0, 1, 1],
+            Some(|v| v.max(0)),
+        ),
+        layer("scores", (1, 2), vec![1, -1], None),
+    ]
 }
 
 /// Decodes under a limit and encodes again.
@@ -148,6 +214,7 @@ impl World {
             vectors,
             program,
             tfhe: Tfhe::new(seed),
+            hidden: Hidden::new(seed),
         }
     }
 
@@ -170,6 +237,21 @@ impl World {
                 "tfhe_ciphertext.rlc",
                 &self.tfhe.integers,
                 &self.tfhe.session,
+            ),
+            frame(
+                "tfhe_fresh_ciphertext.rlc",
+                &self.tfhe.fresh,
+                self.tfhe.session.params(),
+            ),
+            frame(
+                "tfhe_packing_key.rlk",
+                &self.tfhe.packing,
+                self.tfhe.session.params(),
+            ),
+            frame(
+                "integers_encrypted_network.rlp",
+                &self.hidden.network,
+                self.hidden.session.params(),
             ),
         ]
     }

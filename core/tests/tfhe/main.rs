@@ -1,5 +1,9 @@
 //! Encrypted integers: look-ups, linear algebra, gates, and what is refused.
 
+mod bytes;
+#[cfg(feature = "tfhe-rs")]
+mod exchange;
+mod extremes;
 mod networks;
 
 use std::ops::ControlFlow;
@@ -8,7 +12,7 @@ use ringloom::{
     Error, open_device,
     rlwe::SecureRandom,
     tfhe::{
-        EncryptedBits, Failure, Gate, IntMatrix, LookUpTable, LookUpTables, LweBatch,
+        EncryptedBits, Failure, Gate, IntMatrix, LookUpTable, LookUpTables, LweBatch, PackedMatrix,
         SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
     },
 };
@@ -19,6 +23,7 @@ const TOY: TfheLiteral = TfheLiteral {
     norm: 4,
     lwe_dimension: 24,
     lwe_noise_log: 4,
+    group: 1,
     masks: 1,
     log_n: 8,
     mask_digits: (24, 1),
@@ -41,6 +46,17 @@ const TOY_TWO: TfheLiteral = TfheLiteral {
     switch_digits: (3, 5),
     ..TOY
 };
+
+/// Two key bits per step.
+const TOY_PAIRS: TfheLiteral = TfheLiteral { group: 2, ..TOY };
+
+/// Three of them, with masks and digits as in [`TOY_TWO`].
+const TOY_THREES: TfheLiteral = TfheLiteral {
+    group: 3,
+    ..TOY_TWO
+};
+
+const TOY_FOURS: TfheLiteral = TfheLiteral { group: 4, ..TOY };
 
 fn matrix(rows: usize, columns: usize, entries: Vec<i64>) -> IntMatrix {
     IntMatrix::new((rows, columns), 16, entries).unwrap()
@@ -105,7 +121,7 @@ fn every_value(params: &TfheParams) {
 
 #[test]
 fn toy_sets_look_up_every_value() {
-    for literal in [TOY, TOY_TWO, TOY_FOUR] {
+    for literal in [TOY, TOY_TWO, TOY_FOUR, TOY_PAIRS, TOY_THREES, TOY_FOURS] {
         every_value(&TfheParams::insecure_toy(&literal).unwrap());
     }
 }
@@ -114,7 +130,9 @@ fn toy_sets_look_up_every_value() {
 #[ignore = "full size; make test-long"]
 fn sets_of_2_to_4_bits_look_up_every_value() {
     for bits in 2..=4 {
-        every_value(&TfheParams::new(bits, Failure::Below128).unwrap());
+        for group in 1..=4 {
+            every_value(&TfheParams::with_group(bits, Failure::Below128, group).unwrap());
+        }
     }
 }
 
@@ -157,6 +175,74 @@ fn linear_algebra_between_look_ups() {
     );
 }
 
+/// Vectors longer than a polynomial and shorter ones, equal to the product in the clear, on every
+/// device with the same bits.
+#[test]
+fn vectors_in_polynomials_are_multiplied() {
+    for (literal, columns) in [(TOY, 300), (TOY_TWO, 10)] {
+        let mut party = Party::toy(&literal);
+        // Five entries of each row are not zero.
+        let entry = |i: usize| match i % columns {
+            0 => 1,
+            j if j + 1 == columns => -1,
+            j if j % (columns / 3) == 1 => [1, -1][j / (columns / 3) % 2],
+            _ => 0,
+        };
+        let weights = matrix(3, columns, (0..3 * columns).map(entry).collect());
+        let offsets = [0, 1, -1];
+        let vectors = [2usize, 3]
+            .map(|step| -> Vec<i64> { (0..columns).map(|j| i64::from(j % step == 0)).collect() });
+        let x = (party.secret)
+            .encrypt_packed_with(&vectors, 0..=1, &mut party.random)
+            .unwrap();
+        let packed = PackedMatrix::new(&party.session, &weights, &offsets).unwrap();
+        let before = party.session.ring().stats();
+        let y = packed.apply(&x).unwrap();
+        let after = party.session.ring().stats();
+        assert_eq!(
+            (after.bytes_h2d, after.bytes_d2h),
+            (before.bytes_h2d, before.bytes_d2h)
+        );
+        let dot = |row: usize, x: &Vec<i64>| {
+            let products = weights.row(row).iter().zip(x).map(|(w, x)| w * x);
+            offsets[row] + products.sum::<i64>()
+        };
+        let want = vectors
+            .iter()
+            .flat_map(|x| (0..3).map(move |row| dot(row, x)));
+        let want: Vec<i64> = want.collect();
+        assert_eq!(party.secret.decrypt(&y).unwrap(), want);
+        assert!(want.iter().any(|&v| v != want[0]), "{want:?}");
+
+        let device = open_device("reference", None).unwrap();
+        let session = TfheSession::new(party.session.params(), &*device).unwrap();
+        let theirs = PackedMatrix::new(&session, &weights, &offsets).unwrap();
+        let theirs = theirs.apply(&x.to_session(&session).unwrap()).unwrap();
+        assert_eq!(
+            party.secret.phases(&theirs).unwrap(),
+            party.secret.phases(&y).unwrap()
+        );
+
+        let refused = PackedMatrix::new(&party.session, &weights, &[0]);
+        assert!(matches!(refused, Err(Error::Shape { .. })));
+        let wide = matrix(1, columns, vec![1; columns]);
+        let wide = PackedMatrix::new(&party.session, &wide, &[0]).unwrap();
+        assert!(matches!(wide.apply(&x), Err(Error::MessageRange { .. })));
+        if columns == 300 {
+            let one = vectors[0][..5].to_vec();
+            let x = (party.secret).encrypt_packed_with(&[one], 0..=1, &mut party.random);
+            assert!(matches!(
+                packed.apply(&x.unwrap()),
+                Err(Error::Shape { .. })
+            ));
+        }
+        for vectors in [vec![], vec![vec![]], vec![vec![0], vec![0, 1]]] {
+            let refused = (party.secret).encrypt_packed_with(&vectors, 0..=1, &mut party.random);
+            assert!(matches!(refused, Err(Error::Shape { .. })));
+        }
+    }
+}
+
 /// Two look-ups with linear algebra between them: no byte moves, nothing runs elsewhere.
 #[test]
 fn nothing_moves_between_look_ups() {
@@ -180,7 +266,7 @@ fn nothing_moves_between_look_ups() {
 /// The same words from every device, whether it has the fused command or runs its lowering.
 #[test]
 fn devices_agree() {
-    for literal in [TOY, TOY_TWO] {
+    for literal in [TOY, TOY_TWO, TOY_PAIRS, TOY_THREES] {
         let mut party = Party::toy(&literal);
         let x = party.encrypt(&[-4, -1, 0, 3], -4..=3);
         let table = |session: &TfheSession| LookUpTable::new(session, -4..=3, |v| v.abs() - 1);
@@ -256,6 +342,13 @@ fn sets_outside_the_table_are_refused() {
         },
         TfheLiteral {
             switch_digits: (0, 3),
+            ..TOY
+        },
+        TfheLiteral { group: 0, ..TOY },
+        TfheLiteral { group: 5, ..TOY },
+        TfheLiteral {
+            group: 2,
+            lwe_dimension: 25,
             ..TOY
         },
         TfheLiteral { masks: 0, ..TOY },

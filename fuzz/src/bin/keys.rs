@@ -1,16 +1,24 @@
 #![no_main]
 
-use ringloom::{PublicKey, SeededKeys, serial::Kind, tfhe::SeededTfheKeys};
-use ringloom_fuzz::{decode, params, tfhe, which};
+use ringloom::{
+    PublicKey, SeededKeys,
+    serial::Kind,
+    tfhe::{SeededPackingKey, SeededTfheKeys},
+};
+use ringloom_fuzz::{decode, import_secret, params, tfhe, which};
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 3) {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
     0 => {
         let _ = decode::<SeededKeys>(Kind::SeededKeys, params(), input);
     }
     1 => {
         let _ = decode::<SeededTfheKeys>(Kind::TfheKeys, tfhe().params(), input);
     }
-    _ => {
+    2 => {
         let _ = decode::<PublicKey>(Kind::PublicKey, params(), input);
+    }
+    3 => import_secret(input),
+    _ => {
+        let _ = decode::<SeededPackingKey>(Kind::PackingKey, tfhe().params(), input);
     }
 });

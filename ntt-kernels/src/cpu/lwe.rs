@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     arith::Modulus,
-    poly::{LWE_WORD_BITS, LweSwitchKey, View, ViewMut, lwe_mod_switch, lwe_width},
+    poly::{
+        LWE_WORD_BITS, LweSwitchKey, RotationPlan, View, ViewMut, lwe_group_switch, lwe_mod_switch,
+        lwe_width,
+    },
 };
 
 /// Ciphertexts that a task switches together, so that the key is read from memory once for all.
@@ -29,6 +32,29 @@ impl<K: LimbKernel> CpuRing<K> {
             }
             let mut out = vec![0; width * n];
             (self.kernel).vectorise(|| lwe_mod_switch(dimension, log_n, &words, &mut out));
+            for (row, words) in rows.into_iter().zip(out.chunks_exact(n)) {
+                row.words.copy_from_slice(words);
+            }
+        });
+    }
+
+    pub(super) fn lwe_group_switch(&self, dst: &ViewMut, src: &View, plan: &RotationPlan) {
+        let (n, log_n) = (dst.n(), dst.log_n());
+        let from = lwe_width(plan.dimension(), log_n);
+        let to = lwe_width(plan.exponents(), log_n);
+        let mut locked = Locked::new(dst, [src]);
+        let (words, sources) = locked.split();
+        let src = sources.operand(src);
+        let tasks = ciphertexts(words, dst, to, 1);
+        let cost = 2 * WORD * plan.exponents() * plan.group();
+        self.workers.run(tasks, cost, |rows| {
+            let (limb, first) = (rows[0].limb, rows[0].poly / to * from);
+            let words: Vec<u64> = (first..first + from)
+                .flat_map(|poly| src.row(poly, limb))
+                .copied()
+                .collect();
+            let mut out = vec![0; to * n];
+            lwe_group_switch(plan, log_n, &words, &mut out);
             for (row, words) in rows.into_iter().zip(out.chunks_exact(n)) {
                 row.words.copy_from_slice(words);
             }

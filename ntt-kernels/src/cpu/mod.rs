@@ -15,6 +15,7 @@ mod convert;
 mod device;
 mod elementwise;
 mod embed;
+mod grouped;
 mod image_mul;
 pub mod isa;
 pub mod kernel;

@@ -168,6 +168,7 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
                 src,
                 dimension,
             } => self.lwe_mod_switch(dst, src, *dimension),
+            Cmd::LweGroupSwitch { dst, src, plan } => self.lwe_group_switch(dst, src, plan),
             Cmd::LweKeySwitch { dst, src, key } => self.lwe_key_switch(dst, src, key),
             Cmd::BlindRotate {
                 acc,

@@ -3,6 +3,7 @@
 
 use super::{
     buffer::{self, Locked, Operand, Row},
+    grouped::bundle_polys,
     kernel::{Lift, LimbKernel},
     monomial::{Digit, Turn},
     packed::{Packed, PackedBuffer},
@@ -45,11 +46,15 @@ impl<K: LimbKernel> CpuRing<K> {
             let accs: Vec<_> = all.by_ref().take(tile * lanes).collect();
             let product = self.memory.take(lanes * n, BufClass::Public)?;
             let digits = self.memory.take(rows * n, BufClass::Public)?;
-            tasks.push((first, accs, product, digits));
+            let bundle = self.memory.take(bundle_polys(plan) * n, BufClass::Public)?;
+            tasks.push((first, accs, product, digits, bundle));
         }
-        let cost = plan.dimension() * (rows + lanes) * (NTT_WORD + rows * WORD) * n * tile;
-        self.workers
-            .run(tasks, cost, |(first, mut accs, mut product, mut digits)| {
+        let patterns = plan.patterns();
+        let cost = plan.steps() * (rows + lanes) * (NTT_WORD + rows * patterns * WORD) * n * tile;
+        self.workers.run(
+            tasks,
+            cost,
+            |(first, mut accs, mut product, mut digits, mut bundle)| {
                 let limb = accs[0].limb;
                 let rotation = Rotation {
                     ring: self,
@@ -57,49 +62,62 @@ impl<K: LimbKernel> CpuRing<K> {
                     limb,
                     lwe,
                     key,
-                    width: lwe_width(plan.dimension(), acc.log_n()),
+                    width: lwe_width(plan.exponents(), acc.log_n()),
                 };
                 let mut scratch = Scratch {
                     product: &mut product,
                     digits: &mut digits,
+                    bundle: &mut bundle,
                 };
                 rotation.start(first, &mut accs, table);
-                for step in 0..plan.dimension() {
+                for step in 0..plan.steps() {
                     for (i, acc) in accs.chunks_mut(lanes).enumerate() {
-                        rotation.step(step, first + i, acc, &mut scratch);
+                        if plan.group() == 1 {
+                            rotation.step(step, first + i, acc, &mut scratch);
+                        } else {
+                            rotation.grouped_step(step, first + i, acc, &mut scratch);
+                        }
                     }
                 }
-            });
+            },
+        );
         Ok(())
     }
 }
 
-struct Rotation<'a, K> {
-    ring: &'a CpuRing<K>,
-    plan: &'a RotationPlan,
-    limb: usize,
+pub(super) struct Rotation<'a, K> {
+    pub(super) ring: &'a CpuRing<K>,
+    pub(super) plan: &'a RotationPlan,
+    pub(super) limb: usize,
     lwe: Operand<'a>,
-    key: &'a View,
+    pub(super) key: &'a View,
     /// Polynomials of an LWE ciphertext.
     width: usize,
 }
 
-struct Scratch<'a> {
+pub(super) struct Scratch<'a> {
     /// One polynomial for each lane.
-    product: &'a mut [u64],
+    pub(super) product: &'a mut [u64],
     /// One polynomial for each row of a GGSW ciphertext.
-    digits: &'a mut [u64],
+    pub(super) digits: &'a mut [u64],
+    /// See [`bundle_polys`].
+    pub(super) bundle: &'a mut [u64],
 }
 
 impl<K: LimbKernel> Rotation<'_, K> {
-    fn modulus(&self) -> &Modulus {
+    pub(super) fn modulus(&self) -> &Modulus {
         self.ring.modulus(self.limb)
+    }
+
+    /// Word `index` of a ciphertext.
+    pub(super) fn exponent(&self, ciphertext: usize, index: usize, n: usize) -> u64 {
+        let poly = ciphertext * self.width + index / n;
+        self.lwe.row(poly, self.limb)[index % n]
     }
 
     /// The factor for word `index` of a ciphertext.
     fn turn(&self, ciphertext: usize, index: usize, inverse: bool, n: usize) -> Turn {
-        let poly = ciphertext * self.width + index / n;
-        Turn::new(self.lwe.row(poly, self.limb)[index % n], inverse, n)
+        Turn::new(self.exponent(ciphertext, index, n), inverse, n)
     }
 
     /// `acc = X^-b table`.
@@ -109,7 +127,7 @@ impl<K: LimbKernel> Rotation<'_, K> {
             let poly = first * lanes + i;
             let table = table.row(poly % table.batch(), self.limb);
             let n = table.len();
-            let turn = self.turn(poly / lanes, self.plan.dimension(), true, n);
+            let turn = self.turn(poly / lanes, self.plan.exponents(), true, n);
             for (range, from, negative) in turn.runs(n) {
                 let words = acc.words[range].iter_mut().zip(&table[from..]);
                 words.for_each(|(dst, &x)| *dst = if negative { m.neg(x) } else { x });

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::Result,
-    poly::{Cmd, Power, RingSpec, View, lwe_mod_switch, lwe_width},
+    poly::{Cmd, Power, RingSpec, View, lwe_group_switch, lwe_mod_switch, lwe_width},
 };
 
 /// Words of a window in canonical order. Wiped, since they may be secret.
@@ -57,6 +57,17 @@ pub(crate) fn run(
             let words = lwe_width(*dimension, log_n) * n;
             for (src, out) in src.chunks_exact(words).zip(out.chunks_exact_mut(words)) {
                 lwe_mod_switch(*dimension, log_n, src, out);
+            }
+        }
+        Cmd::LweGroupSwitch { src, plan, .. } => {
+            let src = fetch(src)?;
+            let (from, to) = (
+                lwe_width(plan.dimension(), log_n),
+                lwe_width(plan.exponents(), log_n),
+            );
+            let ciphertexts = src.chunks_exact(from * n).zip(out.chunks_exact_mut(to * n));
+            for (src, out) in ciphertexts {
+                lwe_group_switch(plan, log_n, src, out);
             }
         }
         Cmd::LweKeySwitch { src, key, .. } => {

@@ -1,12 +1,12 @@
 //! Commands that move residues between limbs: base conversion, mod-down, gadget decomposition and
 //! gadget product.
 //!
-//! | command | launches, row by row | launches with tiled transforms |
+//! | command | launches, row by row | launches with tiled transforms, for `N <= 2^10` |
 //! |---|---|---|
-//! | base conversion | 2: source words, lift | 2 |
-//! | mod-down | 3: inverse transform with source words, lift, transform with subtraction and scaling | 7: inverse transform 2, source words, lift, transform 2, subtraction and scaling |
-//! | decomposition | 4: inverse transform with source words, lift, transform, own limbs | 7: inverse transform 2, source words, lift, transform 2, own limbs |
-//! | gadget product | 4: as the decomposition without own limbs, inner product | 7 |
+//! | base conversion | 2: source words, lift | the same |
+//! | mod-down | 3: inverse transform with source words, lift, transform with subtraction and scaling | 4, 2: the same, with the lift in the first pass of the transform |
+//! | decomposition | 4: inverse transform with source words, lift, transform, own limbs | 5, 3: the same, with the lift in the first pass |
+//! | gadget product | 4: as the decomposition without own limbs, inner product | 4, 2: the same, with the lift in the first and the inner product in the last pass |
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use super::{
     programs::Source,
     ring::{Digits, OpenClRing, Place, State},
     sys::Arg,
-    tables::{Lift, PlanTables, Rows},
-    transform::End,
+    tables::{Lift, PlanTables},
+    transform::{End, Lifted},
 };
 use crate::{
     error::Result,
@@ -52,32 +52,27 @@ impl OpenClRing {
         let ys = self.scratch(batch * drop.len() * n)?;
         let ys = Place::scratch(&ys, drop);
         let rows = self.rows(state, batch, drop)?;
-        self.source_words_of_values(state, (ys, Place::of(src)), batch, &rows, &tables, log_n)?;
+        let source = Place::of(src);
+        let scale = End::Scale(&tables.lift.scalings);
+        self.transform(state, (ys, source), &rows, log_n, scale)?;
         let lifted = self.scratch(batch * keep.len() * n)?;
         let lifted = Place::scratch(&lifted, keep);
-        self.lift(state, (lifted, ys), batch, &tables.lift, log_n)?;
         let rows = self.rows(state, batch, keep)?;
-        let inverses = (tables.inverses.as_ref()).expect("the tables are those of a mod-down");
-        if !self.shared.tiled {
-            let end = End::Subtract {
-                minuend: Place::of(src),
-                factors: inverses,
+        let end = End::Subtract {
+            minuend: source,
+            factors: (tables.inverses.as_ref()).expect("the tables are those of a mod-down"),
+        };
+        if self.shared.tiled {
+            let lift = Lifted {
+                ys,
+                lift: &tables.lift,
+                stride: 0,
             };
-            return self.transform(state, (Place::of(dst), lifted), &rows, log_n, end);
+            let places = (Place::of(dst), lifted);
+            return self.lift_and_transform(state, places, lift, &rows, log_n, end);
         }
-        self.transform(state, (lifted, lifted), &rows, log_n, End::Forward)?;
-        let items = self.items(n);
-        let mut args = Vec::from(Place::of(dst).args());
-        args.extend(Place::of(src).args());
-        args.extend(lifted.args());
-        args.extend([
-            Arg::Memory(inverses),
-            Arg::Memory(&rows.list),
-            Arg::Memory(&self.constants.moduli),
-            Arg::Word(log_n),
-        ]);
-        let kernel = (Source::Words { items }, "subtract_scale");
-        self.launch(state, kernel, args, [n, rows.count, 1], items)
+        self.lift(state, (lifted, ys), batch, &tables.lift, log_n)?;
+        self.transform(state, (Place::of(dst), lifted), &rows, log_n, end)
     }
 
     pub(super) fn decompose(
@@ -89,8 +84,17 @@ impl OpenClRing {
     ) -> Result<()> {
         let log_n = src.log_n();
         let tables = self.plan(state, plan, log_n, PlanTables::gadget)?;
-        self.lifted_digits(state, dst, src, plan, &tables)?;
-        let (_, own) = (tables.digits.as_ref()).expect("the tables are those of a gadget");
+        let ys = self.scratch(plan.source().len() * src.n())?;
+        let ys = Place::scratch(&ys, plan.source());
+        self.digit_words(state, (ys, src), plan, &tables)?;
+        let (rows, own) = (tables.digits.as_ref()).expect("the tables are those of a gadget");
+        if self.shared.tiled {
+            let lift = self.digit_lift(ys, &tables);
+            self.lift_and_transform(state, (dst, dst), lift, rows, log_n, End::Forward)?;
+        } else {
+            self.lift(state, (dst, ys), 1, &tables.lift, log_n)?;
+            self.transform(state, (dst, dst), rows, log_n, End::Forward)?;
+        }
         self.copy_rows(state, dst, only(src), own, log_n)
     }
 
@@ -103,54 +107,53 @@ impl OpenClRing {
         plan: &Arc<GadgetPlan>,
         accumulate: bool,
     ) -> Result<()> {
-        let count = plan.digits().len();
-        let tables = self.plan(state, plan, src.log_n(), PlanTables::gadget)?;
+        let (count, log_n) = (plan.digits().len(), src.log_n());
+        let tables = self.plan(state, plan, log_n, PlanTables::gadget)?;
+        let ys = self.scratch(plan.source().len() * src.n())?;
+        let ys = Place::scratch(&ys, plan.source());
+        self.digit_words(state, (ys, src), plan, &tables)?;
         let lifted: Buffer = self.scratch(count * plan.extended().len() * acc.n())?;
         let lifted = Place::scratch(&lifted, plan.extended());
-        self.lifted_digits(state, lifted, src, plan, &tables)?;
+        let (rows, _) = (tables.digits.as_ref()).expect("the tables are those of a gadget");
         let owners = (tables.owners.as_ref()).expect("the tables are those of a gadget");
         let digits = Digits {
             lifted,
             count,
             own: Some((only(src), owners)),
         };
+        if self.shared.tiled {
+            let lift = self.digit_lift(ys, &tables);
+            let targets = self.rows(state, 1, acc.limbs())?;
+            let places = (Place::of(acc), Place::of(key));
+            let rows = (rows, &*targets);
+            return self.lift_and_multiply(state, places, digits, lift, rows, log_n, accumulate);
+        }
+        self.lift(state, (lifted, ys), 1, &tables.lift, log_n)?;
+        self.transform(state, (lifted, lifted), rows, log_n, End::Forward)?;
         self.inner_product(state, acc, digits, key, accumulate)
     }
 
-    /// The digits of one polynomial on all limbs but their own.
-    fn lifted_digits(
+    /// The source words of all digits.
+    fn digit_words(
         &self,
         state: &mut State,
-        dst: Place<'_>,
-        src: &View,
-        plan: &Arc<GadgetPlan>,
+        (ys, src): (Place<'_>, &View),
+        plan: &GadgetPlan,
         tables: &PlanTables,
     ) -> Result<()> {
-        let log_n = src.log_n();
-        let ys = self.scratch(plan.source().len() * src.n())?;
-        let ys = Place::scratch(&ys, plan.source());
         let rows = self.rows(state, 1, plan.source())?;
-        self.source_words_of_values(state, (ys, Place::of(src)), 1, &rows, tables, log_n)?;
-        self.lift(state, (dst, ys), 1, &tables.lift, log_n)?;
-        let (lifted, _) = (tables.digits.as_ref()).expect("the tables are those of a gadget");
-        self.transform(state, (dst, dst), lifted, log_n, End::Forward)
+        let scale = End::Scale(&tables.lift.scalings);
+        self.transform(state, (ys, Place::of(src)), &rows, src.log_n(), scale)
     }
 
-    /// Source words from the evaluation domain; `rows` are all source rows.
-    fn source_words_of_values(
-        &self,
-        state: &mut State,
-        (ys, src): (Place<'_>, Place<'_>),
-        batch: usize,
-        rows: &Rows,
-        tables: &PlanTables,
-        log_n: u32,
-    ) -> Result<()> {
-        if let Some(scalings) = &tables.lift.scalings {
-            return self.transform(state, (ys, src), rows, log_n, End::Scale(scalings));
+    /// All digits are lifted from the words of one polynomial, each with factors of its own.
+    fn digit_lift<'a>(&self, mut ys: Place<'a>, tables: &'a PlanTables) -> Lifted<'a> {
+        ys.window.0[1] = 0;
+        Lifted {
+            ys,
+            lift: &tables.lift,
+            stride: self.spec.moduli().len(),
         }
-        self.transform(state, (ys, src), rows, log_n, End::Inverse)?;
-        self.source_words(state, (ys, ys), batch, &tables.lift, log_n)
     }
 
     /// Source words from the coefficient domain; both places may be the same.

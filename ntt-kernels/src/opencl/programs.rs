@@ -40,6 +40,10 @@ pub(super) enum Source {
         columns: bool,
         invert: bool,
         last: bool,
+        /// Starts with words lifted from source words.
+        lift: bool,
+        /// Ends with products by a key.
+        inner: bool,
     },
 }
 
@@ -92,6 +96,8 @@ impl Source {
                 columns,
                 invert,
                 last,
+                lift,
+                inner,
             } => {
                 define("STAGES", &stages);
                 define("LOG_TILE", &log_tile);
@@ -99,7 +105,9 @@ impl Source {
                 define("COLUMNS", &u32::from(columns));
                 define("INVERT", &u32::from(invert));
                 define("LAST", &u32::from(last));
-                define("ROUNDS", &rounds(stages, columns, invert));
+                define("LIFT", &u32::from(lift));
+                define("INNER", &u32::from(inner));
+                define("ROUNDS", &rounds(stages, columns, invert, lift));
                 &[
                     include_str!("kernels/butterflies.cl"),
                     include_str!("kernels/ntt_tile.cl"),
@@ -116,7 +124,7 @@ impl Source {
 ///
 /// Blocks meet global memory one word per item only where a round's items are far apart, so their
 /// last stages go through the tile.
-fn rounds(stages: u32, columns: bool, invert: bool) -> String {
+fn rounds(stages: u32, columns: bool, invert: bool, lift: bool) -> String {
     // (first stage, stages): rounds of three, what is left at the end.
     let mut rounds: Vec<(u32, u32)> = (0..stages)
         .step_by(3)
@@ -132,10 +140,10 @@ fn rounds(stages: u32, columns: bool, invert: bool) -> String {
     }
     for (i, (first, log_r)) in rounds.into_iter().enumerate() {
         let (starts, ends) = (i == 0, i + 1 == count);
-        let get = if starts && (columns || !invert) {
-            "FROM_GLOBAL"
-        } else {
-            "FROM_LOCAL"
+        let get = match (starts && (columns || !invert), lift) {
+            (true, true) => "FROM_LIFT",
+            (true, false) => "FROM_GLOBAL",
+            (false, _) => "FROM_LOCAL",
         };
         let put = if ends && (columns || invert) {
             "TO_GLOBAL"
@@ -263,12 +271,12 @@ mod tests {
     #[test]
     fn rounds_cover_all_stages() {
         assert_eq!(
-            rounds(8, true, false),
+            rounds(8, true, false, false),
             "ROUND(0, 3, FROM_GLOBAL, TO_LOCAL) BARRIER ROUND(3, 3, FROM_LOCAL, TO_LOCAL) \
              BARRIER ROUND(6, 2, FROM_LOCAL, TO_GLOBAL) "
         );
         assert_eq!(
-            rounds(4, false, true),
+            rounds(4, false, true, false),
             "LOAD_TILE BARRIER ROUND(3, 1, FROM_LOCAL, TO_LOCAL) BARRIER \
              ROUND(0, 3, FROM_LOCAL, TO_GLOBAL) "
         );

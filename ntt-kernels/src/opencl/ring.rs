@@ -327,9 +327,7 @@ impl OpenClRing {
         key: &View,
         accumulate: bool,
     ) -> Result<()> {
-        // Where no digit is its own, the second place is not read.
-        let nobody = (digits.lifted, &self.constants.nobody);
-        let (own, owners) = digits.own.unwrap_or(nobody);
+        let (own, owners) = self.own(digits);
         let mut args = Vec::from(place(acc));
         args.extend(digits.lifted.args());
         args.extend(own.args());
@@ -340,6 +338,12 @@ impl OpenClRing {
             Arg::Word(u32::from(accumulate)),
         ]);
         self.product(state, "inner_product", acc, 1, args)
+    }
+
+    /// Where the words are that digits have of their own limbs, and which digit does. Where no
+    /// digit is its own, the place is not read.
+    pub(super) fn own<'a>(&'a self, digits: Digits<'a>) -> (Place<'a>, &'a Memory) {
+        (digits.own).unwrap_or((digits.lifted, &self.constants.nobody))
     }
 
     fn diag_mul_acc(
@@ -390,6 +394,7 @@ impl OpenClRing {
 }
 
 /// The digits of a gadget product.
+#[derive(Clone, Copy)]
 pub(super) struct Digits<'a> {
     pub(super) lifted: Place<'a>,
     pub(super) count: usize,
@@ -452,7 +457,10 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(kind, CmdKind::ModMatMul | CmdKind::BlindRotate) && !kind.has_host_form()
+        !matches!(
+            kind,
+            CmdKind::ModMatMul | CmdKind::BlindRotate | CmdKind::GroupedRotate
+        ) && !kind.has_host_form()
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -557,6 +565,7 @@ impl RingBackend for OpenClRing {
                 | Cmd::Monomial { .. }
                 | Cmd::Digit { .. }
                 | Cmd::LweModSwitch { .. }
+                | Cmd::LweGroupSwitch { .. }
                 | Cmd::LweKeySwitch { .. } => {
                     unreachable!("the ring lowers what is not supported, or runs it on the host")
                 }

@@ -18,7 +18,7 @@ pub(super) struct Constants {
     pub(super) forward: Memory,
     /// `psi^-bitrev(k)`, in the same form.
     pub(super) inverse: Memory,
-    /// `1/N` and `psi^(-N/2)/N`, 18 degrees for each limb: pairs, or rows as [`scaling`] makes.
+    /// `1/N` and `psi^(-N/2)/N`, 18 degrees for each limb, as [`scaling`] makes.
     pub(super) scalings: Memory,
     /// For each limb no digit, as [`PlanTables::owners`] says.
     pub(super) nobody: Memory,
@@ -50,13 +50,7 @@ impl Constants {
             twiddles(m, &mut forward, &powers(m, psi, log_n));
             let inverses = powers(m, m.inv(psi), log_n);
             for log_n in 0..DEGREES {
-                if shared.tiled {
-                    let (sum, difference) = last_factors(m, inverses[1], log_n);
-                    scalings.extend(pair(m.shoup(sum)));
-                    scalings.extend(pair(m.shoup(difference)));
-                } else {
-                    scalings.extend(scaling(shared, m, inverses[1], log_n, 1, 0));
-                }
+                scalings.extend(scaling(shared, m, inverses[1], log_n, 1, 0));
             }
             twiddles(m, &mut inverse, &inverses);
         }
@@ -77,7 +71,7 @@ fn last_factors(m: &Modulus, root: u64, log_n: u32) -> (u64, u64) {
     (n_inv, m.mul(n_inv, root))
 }
 
-/// The last stage of an inverse transform of a row, whose result is multiplied by `factor` and
+/// The last stage of an inverse transform, whose result is multiplied by `factor` and
 /// increased by `summand`.
 fn scaling(
     shared: &Shared,
@@ -93,8 +87,8 @@ fn scaling(
     [a, b, c, d, summand, 0, 0, 0]
 }
 
-/// A factor as transforms of rows take it: centred and divided by the modulus, both in doubles, or
-/// with its quotient.
+/// A factor as transforms take it: centred and divided by the modulus, both in doubles, or with its
+/// quotient.
 fn row_factor(shared: &Shared, m: &Modulus, factor: u64) -> [u64; 2] {
     if !in_doubles(shared, m) {
         return pair(m.shoup(factor));
@@ -186,9 +180,12 @@ pub(super) struct Lift {
     pub(super) task_count: usize,
     pub(super) factors: Memory,
     pub(super) exact: bool,
-    /// Where transforms run row by row: for each limb the last stage of the inverse transform that
-    /// makes its source words, as [`scaling`].
-    pub(super) scalings: Option<Memory>,
+    /// For each limb the last stage of the inverse transform that makes its source words, as
+    /// [`scaling`].
+    pub(super) scalings: Memory,
+    /// For tiles, for each limb of the modulus table, one polynomial of the destination after the
+    /// other: first source row, number of source rows, first factor, 0.
+    pub(super) targets: Memory,
 }
 
 /// Target limbs of one task of a lift.
@@ -205,20 +202,20 @@ impl Lift {
     ) -> Result<Self> {
         let exact = plans[0].mode() == LiftMode::CentredExact;
         let (mut rows, mut constants) = (Vec::new(), Vec::new());
-        let mut scalings = vec![[0; 8]; spec.moduli().len()];
+        let limbs = spec.moduli().len();
+        let mut scalings = vec![[0; 8]; limbs];
+        let mut places = vec![[0u32; 4]; limbs * plans.len()];
         let (mut tasks, mut factors) = (Vec::<[u32; 8]>::new(), Vec::<[u64; TARGETS]>::new());
         for (poly, plan) in plans.iter().enumerate() {
             let (first, count) = (rows.len(), plan.source().len());
             for (i, limb) in plan.source().iter().enumerate() {
                 let [factor, quotient] = pair(plan.inv_hats()[i]);
                 let summand = if exact { 0 } else { plan.halves()[i] };
-                if !shared.tiled {
-                    let m = spec.modulus(limb);
-                    // The twiddle of stage 0, as the tables have it.
-                    let psi = m.inv(root_of_unity(m, spec.log_n())?);
-                    let root = m.pow(psi, 1 << (spec.log_n() - 1));
-                    scalings[limb] = scaling(shared, m, root, log_n, factor, summand);
-                }
+                let m = spec.modulus(limb);
+                // The twiddle of stage 0, as the tables have it.
+                let psi = m.inv(root_of_unity(m, spec.log_n())?);
+                let root = m.pow(psi, 1 << (spec.log_n() - 1));
+                scalings[limb] = scaling(shared, m, root, log_n, factor, summand);
                 rows.push((0, limb));
                 constants.push([factor, quotient, summand, 0]);
             }
@@ -229,6 +226,8 @@ impl Lift {
                 let mut block = vec![[0; TARGETS]; count + 1];
                 for (k, &(target, limb)) in group.iter().enumerate() {
                     targets |= (limb as u32) << (8 * k);
+                    places[poly * limbs + limb] =
+                        [first as u32, count as u32, (start + k) as u32, 0];
                     for (s, &hat) in plan.hats(target).iter().enumerate() {
                         block[s][k] = hat;
                     }
@@ -251,11 +250,8 @@ impl Lift {
             tasks: table(shared, &tasks)?,
             factors: table(shared, &factors)?,
             exact,
-            scalings: if shared.tiled {
-                None
-            } else {
-                Some(table(shared, &scalings)?)
-            },
+            scalings: table(shared, &scalings)?,
+            targets: table(shared, &places)?,
         })
     }
 }
@@ -263,8 +259,7 @@ impl Lift {
 /// Constants of a plan, and the plan itself: while it is here, its address is no other plan's.
 pub(super) struct PlanTables {
     pub(super) lift: Lift,
-    /// Mod-down: `D^-1` with quotients, by row of the modulus table; where transforms run row by
-    /// row, as [`row_factor`].
+    /// Mod-down: `D^-1` by row of the modulus table, as [`row_factor`].
     pub(super) inverses: Option<Memory>,
     /// Gadget: the digit that has each limb of the modulus table among its own.
     pub(super) owners: Option<Memory>,
@@ -297,11 +292,7 @@ impl PlanTables {
     ) -> Result<Self> {
         let mut inverses = vec![[0; 2]; spec.moduli().len()];
         for (limb, &w) in plan.kept().iter().zip(plan.inverses()) {
-            inverses[limb] = if shared.tiled {
-                pair(w)
-            } else {
-                row_factor(shared, spec.modulus(limb), w.value)
-            };
+            inverses[limb] = row_factor(shared, spec.modulus(limb), w.value);
         }
         Ok(Self {
             lift: Lift::new(shared, spec, &[plan.lift()], log_n)?,

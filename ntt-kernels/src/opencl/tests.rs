@@ -209,9 +209,9 @@ fn a_small_dual_program() {
 
 /// Switches a random polynomial to a random key; the launches of the gadget product and of the
 /// mod-down, after a first run has made every list and constant.
-fn launches_of_a_key_switch(device: &OpenClDevice) -> (u64, u64) {
-    let (log_n, chain, special) = (6, LimbSet::range(0, 4), LimbSet::range(4, 6));
-    let spec = RingSpec::new(log_n, &primes_below(50, 128, 6).unwrap()).unwrap();
+fn launches_of_a_key_switch(device: &OpenClDevice, log_n: u32) -> (u64, u64) {
+    let (chain, special) = (LimbSet::range(0, 4), LimbSet::range(4, 6));
+    let spec = RingSpec::new(log_n, &primes_below(50, 2 << log_n, 6).unwrap()).unwrap();
     let ring = Ring::new(device, &spec).unwrap();
     let random = |batch, limbs, seed| {
         let shape = Shape::new(batch, limbs, log_n);
@@ -251,7 +251,15 @@ fn launches_of_a_key_switch(device: &OpenClDevice) -> (u64, u64) {
 #[test]
 fn a_key_switch_by_rows_is_seven_launches() {
     if let Some(device) = device(Transforms::Rows) {
-        assert_eq!(launches_of_a_key_switch(&device), (4, 3));
+        assert_eq!(launches_of_a_key_switch(&device, 6), (4, 3));
+    }
+}
+
+#[test]
+fn a_key_switch_by_tiles_is_eight_launches_and_four_for_small_degrees() {
+    if let Some(device) = device(Transforms::Tiled) {
+        assert_eq!(launches_of_a_key_switch(&device, 11), (4, 4));
+        assert_eq!(launches_of_a_key_switch(&device, 6), (2, 2));
     }
 }
 

@@ -2,14 +2,13 @@
 
 use super::{
     programs::Source,
-    ring::{OpenClRing, Place, State},
+    ring::{Digits, OpenClRing, Place, State},
     sys::{Arg, Memory},
-    tables::{DEGREES, Rows},
+    tables::{DEGREES, Lift, Rows},
 };
 use crate::error::Result;
 
-/// The direction of a transform, and what its last step adds. Only transforms of rows take the
-/// forms with more to do.
+/// The direction of a transform, and what its last step adds.
 #[derive(Clone, Copy)]
 pub(super) enum End<'a> {
     Forward,
@@ -23,6 +22,21 @@ pub(super) enum End<'a> {
     Scale(&'a Memory),
 }
 
+impl End<'_> {
+    fn inverts(self) -> bool {
+        matches!(self, End::Inverse | End::Scale(_))
+    }
+}
+
+/// Lifts before a transform: where the source words are, and how many rows of the table of targets
+/// belong to one polynomial of the destination; 0 where all have the same.
+#[derive(Clone, Copy)]
+pub(super) struct Lifted<'a> {
+    pub(super) ys: Place<'a>,
+    pub(super) lift: &'a Lift,
+    pub(super) stride: usize,
+}
+
 impl OpenClRing {
     /// A transform of rows from the second place to the same rows of the first, which may be the
     /// same.
@@ -34,73 +48,124 @@ impl OpenClRing {
         log_n: u32,
         end: End<'_>,
     ) -> Result<()> {
+        let invert = end.inverts();
         if !self.shared.tiled {
-            return self.transform_rows(state, (dst, src), rows, log_n, end);
+            let mut args = self.operands((dst, src), rows, log_n, invert);
+            args.extend(self.end(src, log_n, end));
+            let kernel = if invert { "row_inverse" } else { "row_forward" };
+            let kernel = (Source::Rows { invert }, kernel);
+            return self.launch(state, kernel, args, [rows.count, 1, 1], 1);
         }
-        let invert = match end {
-            End::Forward => false,
-            End::Inverse => true,
-            End::Subtract { .. } | End::Scale(_) => {
-                unreachable!("tiled transforms leave these to kernels of their own")
-            }
-        };
-        let mut passes = tiled_passes(log_n, invert);
+        let mut halves = halves(log_n);
         if invert {
-            passes.reverse();
+            halves.reverse();
         }
-        for (i, pass) in passes.into_iter().enumerate() {
-            let mut args = self.operands((dst, if i == 0 { src } else { dst }), rows, invert);
-            args.extend([
-                Arg::Memory(&self.constants.scalings),
-                Arg::Word(log_n),
-                Arg::Word(self.spec.log_n()),
-            ]);
-            let global = [pass.len, rows.count, 1];
-            self.launch(state, (pass.source, "pass"), args, global, pass.items)?;
+        let count = halves.len();
+        for (i, half) in halves.into_iter().enumerate() {
+            let last = i + 1 == count;
+            let from = if i == 0 { src } else { dst };
+            let mut args = self.operands((dst, from), rows, log_n, invert);
+            if invert || last {
+                args.extend(self.end(src, log_n, end));
+            }
+            let source = half.source(invert, last, false, false);
+            self.tiles(state, source, args, rows, log_n, half)?;
         }
         Ok(())
     }
 
-    fn transform_rows(
+    /// Lifts source words to rows of the first place and transforms them there, by way of the
+    /// second place where there are two passes; both may be the same. For tiles.
+    pub(super) fn lift_and_transform(
         &self,
         state: &mut State,
-        (dst, src): (Place<'_>, Place<'_>),
+        (dst, middle): (Place<'_>, Place<'_>),
+        lifted: Lifted<'_>,
         rows: &Rows,
         log_n: u32,
         end: End<'_>,
     ) -> Result<()> {
-        let invert = matches!(end, End::Inverse | End::Scale(_));
-        let mut args = self.operands((dst, src), rows, invert);
-        args.extend([Arg::Word(log_n), Arg::Word(self.spec.log_n())]);
-        let scalings = &self.constants.scalings;
-        match end {
-            // Without a subtraction the minuend and the factors are not read.
-            End::Forward => {
-                args.extend(src.args());
-                args.extend([Arg::Memory(scalings), Arg::Word(0)]);
-            }
-            End::Subtract { minuend, factors } => {
-                args.extend(minuend.args());
-                args.extend([Arg::Memory(factors), Arg::Word(1)]);
-            }
-            End::Inverse => {
-                let (stride, at) = (Arg::Word(DEGREES), Arg::Word(log_n));
-                args.extend([Arg::Memory(scalings), stride, at]);
-            }
-            End::Scale(scalings) => {
-                args.extend([Arg::Memory(scalings), Arg::Word(1), Arg::Word(0)]);
-            }
+        let halves = halves(log_n);
+        let &[first, ..] = &halves[..] else {
+            return Ok(());
+        };
+        let one = halves.len() == 1;
+        let to = if one { dst } else { middle };
+        let mut args = self.operands((to, lifted.ys), rows, log_n, false);
+        args.extend(self.lift_args(lifted));
+        if one {
+            args.extend(self.end(lifted.ys, log_n, end));
         }
-        let kernel = if invert { "row_inverse" } else { "row_forward" };
-        let kernel = (Source::Rows { invert }, kernel);
-        self.launch(state, kernel, args, [rows.count, 1, 1], 1)
+        let source = first.source(false, one, true, false);
+        self.tiles(state, source, args, rows, log_n, first)?;
+        let Some(&second) = halves.get(1) else {
+            return Ok(());
+        };
+        let mut args = self.operands((dst, middle), rows, log_n, false);
+        args.extend(self.end(middle, log_n, end));
+        let source = second.source(false, true, false, false);
+        self.tiles(state, source, args, rows, log_n, second)
     }
 
-    /// Places, rows, moduli and twiddles.
+    /// Lifts source words to digits, transforms them, multiplies by a key and adds up. `digits`
+    /// has room for what is between two passes, and the values of a digit's own limbs;
+    /// `rows` are those that are lifted, `targets` those of the destination. For tiles.
+    pub(super) fn lift_and_multiply(
+        &self,
+        state: &mut State,
+        (acc, key): (Place<'_>, Place<'_>),
+        digits: Digits<'_>,
+        lifted: Lifted<'_>,
+        (rows, targets): (&Rows, &Rows),
+        log_n: u32,
+        accumulate: bool,
+    ) -> Result<()> {
+        let halves = halves(log_n);
+        let one = halves.len() == 1;
+        if !one {
+            let mut args = self.operands((digits.lifted, lifted.ys), rows, log_n, false);
+            args.extend(self.lift_args(lifted));
+            let source = halves[0].source(false, false, true, false);
+            self.tiles(state, source, args, rows, log_n, halves[0])?;
+        }
+        let from = if one { lifted.ys } else { digits.lifted };
+        let mut args = self.operands((acc, from), targets, log_n, false);
+        if one {
+            args.extend(self.lift_args(lifted));
+        }
+        let (own, owners) = self.own(digits);
+        args.extend(own.args());
+        args.push(Arg::Memory(owners));
+        args.extend(key.args());
+        args.extend([
+            Arg::Word(digits.count as u32),
+            Arg::Word(u32::from(accumulate)),
+        ]);
+        let half = halves[halves.len() - 1];
+        let source = half.source(false, true, one, true);
+        self.tiles(state, source, args, targets, log_n, half)
+    }
+
+    fn tiles(
+        &self,
+        state: &mut State,
+        source: Source,
+        args: Vec<Arg<'_>>,
+        rows: &Rows,
+        log_n: u32,
+        half: Half,
+    ) -> Result<()> {
+        // Eight words to an item.
+        let (len, items) = (1 << (log_n - 3), 1 << (half.log_tile - 3));
+        self.launch(state, (source, "pass"), args, [len, rows.count, 1], items)
+    }
+
+    /// Places, rows, moduli, twiddles and degrees.
     fn operands<'a>(
         &'a self,
         (dst, src): (Place<'a>, Place<'a>),
         rows: &'a Rows,
+        log_n: u32,
         invert: bool,
     ) -> Vec<Arg<'a>> {
         let twiddles = if invert {
@@ -114,8 +179,37 @@ impl OpenClRing {
             Arg::Memory(&rows.list),
             Arg::Memory(&self.constants.moduli),
             Arg::Memory(twiddles),
+            Arg::Word(log_n),
+            Arg::Word(self.spec.log_n()),
         ]);
         args
+    }
+
+    /// What the last step takes. Without a subtraction minuend and factors are not read: `src` and
+    /// some table stand for them.
+    fn end<'a>(&'a self, src: Place<'a>, log_n: u32, end: End<'a>) -> Vec<Arg<'a>> {
+        let scalings = &self.constants.scalings;
+        match end {
+            End::Forward => {
+                let [memory, window] = src.args();
+                vec![memory, window, Arg::Memory(scalings), Arg::Word(0)]
+            }
+            End::Subtract { minuend, factors } => {
+                let [memory, window] = minuend.args();
+                vec![memory, window, Arg::Memory(factors), Arg::Word(1)]
+            }
+            End::Inverse => vec![Arg::Memory(scalings), Arg::Word(DEGREES), Arg::Word(log_n)],
+            End::Scale(scalings) => vec![Arg::Memory(scalings), Arg::Word(1), Arg::Word(0)],
+        }
+    }
+
+    fn lift_args<'a>(&self, lifted: Lifted<'a>) -> [Arg<'a>; 4] {
+        [
+            Arg::Memory(&lifted.lift.targets),
+            Arg::Word(lifted.stride as u32),
+            Arg::Memory(&lifted.lift.factors),
+            Arg::Memory(&lifted.lift.sources.list),
+        ]
     }
 }
 
@@ -123,33 +217,42 @@ impl OpenClRing {
 const LOG_COLUMN_TILE: u32 = 11;
 const LOG_BLOCK_TILE: u32 = 10;
 
-/// One launch of a tiled transform.
-struct Pass {
-    source: Source,
-    len: usize,
-    items: usize,
+/// One pass of a tiled transform.
+#[derive(Clone, Copy)]
+struct Half {
+    stages: u32,
+    log_tile: u32,
+    columns: bool,
 }
 
-/// One pass for degrees that fit a tile, otherwise columns and blocks of about the same length.
-fn tiled_passes(log_n: u32, invert: bool) -> Vec<Pass> {
-    let pass = |stages, log_tile, columns, last| Pass {
-        source: Source::Tile {
-            stages,
-            log_tile,
-            columns,
+impl Half {
+    fn source(self, invert: bool, last: bool, lift: bool, inner: bool) -> Source {
+        Source::Tile {
+            stages: self.stages,
+            log_tile: self.log_tile,
+            columns: self.columns,
             invert,
             last,
-        },
-        // Eight words to an item.
-        len: 1 << (log_n - 3),
-        items: 1 << (log_tile - 3),
+            lift,
+            inner,
+        }
+    }
+}
+
+/// The passes of a forward transform: one for degrees that fit a tile, otherwise columns and blocks
+/// of about the same length.
+fn halves(log_n: u32) -> Vec<Half> {
+    let half = |stages, log_tile, columns| Half {
+        stages,
+        log_tile,
+        columns,
     };
     if log_n <= LOG_BLOCK_TILE {
-        return vec![pass(log_n, log_n, false, true)];
+        return vec![half(log_n, log_n, false)];
     }
     let first = log_n / 2;
     vec![
-        pass(first, LOG_COLUMN_TILE, true, invert),
-        pass(log_n - first, LOG_BLOCK_TILE, false, !invert),
+        half(first, LOG_COLUMN_TILE, true),
+        half(log_n - first, LOG_BLOCK_TILE, false),
     ]
 }

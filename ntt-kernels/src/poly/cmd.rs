@@ -109,6 +109,18 @@ pub enum Cmd {
         /// Mask words of a ciphertext.
         dimension: usize,
     },
+    /// Small LWE ciphertexts modulo `2^32` to the exponents modulo `2N` of a rotation that takes
+    /// several key bits per step: [`lwe_group_switch`] on each.
+    ///
+    /// [`lwe_group_switch`]: super::lwe_group_switch
+    LweGroupSwitch {
+        /// Destination: one limb, `lwe_width(plan.exponents(), log_n)` polynomials per ciphertext.
+        dst: ViewMut,
+        /// Source: as many ciphertexts of `lwe_width(plan.dimension(), log_n)` polynomials.
+        src: View,
+        /// The rotation.
+        plan: RotationPlan,
+    },
     /// LWE ciphertexts modulo `q` to a small secret and modulo `2^32`: [`LweSwitchKey::switch`]
     /// on each.
     LweKeySwitch {
@@ -195,13 +207,18 @@ pub enum Cmd {
     /// external product is the sum over the rows of digit times key. Under keys of the bits `s_i`
     /// this is a rotation by `X^-(b - sum a_i s_i)`.
     ///
-    /// *Reference*: \[CGGI20\] algorithm 9.
+    /// A plan with groups of `g > 1` bits takes a group per step: its `2^g - 1` exponents `a_p`,
+    /// one for each pattern `p` of bits that are not all zero, and as many GGSW ciphertexts, of 1
+    /// for the pattern of the group and of 0 for the others. With `G` the gadget matrix,
+    /// `acc = (G + sum_p (X^a_p - 1) GGSW_p) * acc`. Its kind is [`CmdKind::GroupedRotate`].
+    ///
+    /// *Reference*: \[CGGI20\] algorithm 9; groups: \[JP22\].
     BlindRotate {
         /// Accumulators: [`RotationPlan::lanes`] polynomials for each ciphertext.
         acc: ViewMut,
         /// Tables: as many polynomials, or those of one accumulator for all.
         table: View,
-        /// LWE ciphertexts modulo `2N`: [`lwe_width`](super::lwe_width) polynomials for each.
+        /// LWE ciphertexts modulo `2N`: `lwe_width(plan.exponents(), log_n)` polynomials for each.
         lwe: View,
         /// Prepared [`Role::Diagonal`](super::Role::Diagonal) with [`RotationPlan::key_polys`]
         /// polynomials.
@@ -297,6 +314,7 @@ pub enum CmdKind {
     Monomial,
     Digit,
     LweModSwitch,
+    LweGroupSwitch,
     LweKeySwitch,
     ExpandSeed,
     InnerProduct,
@@ -306,12 +324,14 @@ pub enum CmdKind {
     Decompose,
     ModMatMul,
     BlindRotate,
+    /// [`Cmd::BlindRotate`] by a plan with groups of key bits.
+    GroupedRotate,
     GadgetProduct,
 }
 
 impl CmdKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Copy,
         Self::Elementwise,
         Self::ScaleLimbs,
@@ -322,6 +342,7 @@ impl CmdKind {
         Self::Monomial,
         Self::Digit,
         Self::LweModSwitch,
+        Self::LweGroupSwitch,
         Self::LweKeySwitch,
         Self::ExpandSeed,
         Self::InnerProduct,
@@ -331,6 +352,7 @@ impl CmdKind {
         Self::Decompose,
         Self::ModMatMul,
         Self::BlindRotate,
+        Self::GroupedRotate,
         Self::GadgetProduct,
     ];
 
@@ -343,6 +365,7 @@ impl CmdKind {
                 | Self::Decompose
                 | Self::ModMatMul
                 | Self::BlindRotate
+                | Self::GroupedRotate
                 | Self::GadgetProduct
         )
     }
@@ -352,7 +375,11 @@ impl CmdKind {
     pub const fn has_host_form(self) -> bool {
         matches!(
             self,
-            Self::Monomial | Self::Digit | Self::LweModSwitch | Self::LweKeySwitch
+            Self::Monomial
+                | Self::Digit
+                | Self::LweModSwitch
+                | Self::LweGroupSwitch
+                | Self::LweKeySwitch
         )
     }
 
@@ -369,6 +396,7 @@ impl CmdKind {
             Self::Monomial => "monomial",
             Self::Digit => "digit",
             Self::LweModSwitch => "lwe_mod_switch",
+            Self::LweGroupSwitch => "lwe_group_switch",
             Self::LweKeySwitch => "lwe_key_switch",
             Self::ExpandSeed => "expand_seed",
             Self::InnerProduct => "inner_product",
@@ -378,6 +406,7 @@ impl CmdKind {
             Self::Decompose => "decompose",
             Self::ModMatMul => "mod_mat_mul",
             Self::BlindRotate => "blind_rotate",
+            Self::GroupedRotate => "grouped_rotate",
             Self::GadgetProduct => "gadget_product",
         }
     }
@@ -397,6 +426,7 @@ impl Cmd {
             Self::Monomial { .. } => CmdKind::Monomial,
             Self::Digit { .. } => CmdKind::Digit,
             Self::LweModSwitch { .. } => CmdKind::LweModSwitch,
+            Self::LweGroupSwitch { .. } => CmdKind::LweGroupSwitch,
             Self::LweKeySwitch { .. } => CmdKind::LweKeySwitch,
             Self::ExpandSeed { .. } => CmdKind::ExpandSeed,
             Self::InnerProduct { .. } => CmdKind::InnerProduct,
@@ -405,6 +435,7 @@ impl Cmd {
             Self::ModDown { .. } => CmdKind::ModDown,
             Self::Decompose { .. } => CmdKind::Decompose,
             Self::ModMatMul { .. } => CmdKind::ModMatMul,
+            Self::BlindRotate { plan, .. } if plan.group() > 1 => CmdKind::GroupedRotate,
             Self::BlindRotate { .. } => CmdKind::BlindRotate,
             Self::GadgetProduct { .. } => CmdKind::GadgetProduct,
         }
@@ -423,6 +454,7 @@ impl Cmd {
             | Self::Monomial { dst, .. }
             | Self::Digit { dst, .. }
             | Self::LweModSwitch { dst, .. }
+            | Self::LweGroupSwitch { dst, .. }
             | Self::LweKeySwitch { dst, .. }
             | Self::ExpandSeed { dst, .. }
             | Self::InnerProduct { acc: dst, .. }
@@ -444,6 +476,7 @@ impl Cmd {
             | Self::Automorphism { src, .. }
             | Self::Digit { src, .. }
             | Self::LweModSwitch { src, .. }
+            | Self::LweGroupSwitch { src, .. }
             | Self::LweKeySwitch { src, .. }
             | Self::ModDown { src, .. }
             | Self::Decompose { src, .. } => vec![src],
@@ -489,6 +522,7 @@ impl Cmd {
             | Self::Automorphism { dst, src, .. }
             | Self::Digit { dst, src, .. }
             | Self::LweModSwitch { dst, src, .. }
+            | Self::LweGroupSwitch { dst, src, .. }
             | Self::LweKeySwitch { dst, src, .. }
             | Self::ModDown { dst, src, .. }
             | Self::Decompose { dst, src, .. } => {

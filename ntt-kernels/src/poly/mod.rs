@@ -30,6 +30,6 @@ pub use int_matrix::IntMatrix;
 pub use limbs::{Domain, LimbSet, Shape};
 pub use plans::{
     BaseConvertPlan, DigitPlan, GadgetDigit, GadgetPlan, LWE_WORD_BITS, LiftMode, LweSwitchKey,
-    ModDownPlan, RotationPlan, lwe_mod_switch, lwe_width, to_lwe_word,
+    ModDownPlan, RotationPlan, lwe_group_switch, lwe_mod_switch, lwe_width, to_lwe_word,
 };
 pub use spec::{MAX_LOG_N, MIN_LOG_N, RingId, RingSpec};

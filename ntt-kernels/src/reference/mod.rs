@@ -143,6 +143,7 @@ impl ReferenceRing {
             Cmd::Monomial { .. }
             | Cmd::Digit { .. }
             | Cmd::LweModSwitch { .. }
+            | Cmd::LweGroupSwitch { .. }
             | Cmd::LweKeySwitch { .. } => {
                 return host_form::run(&self.spec, cmd, |view| Ok(gather(view)));
             }

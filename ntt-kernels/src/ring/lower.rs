@@ -230,16 +230,20 @@ impl<'a> BlindRotation<'a> {
         self.ring.submit(Cmd::Monomial {
             dst: self.acc.clone(),
             src: table,
-            power: self.power(self.plan.dimension(), true),
+            power: self.power(self.plan.exponents(), true),
         })?;
-        (0..self.plan.dimension()).try_for_each(|step| self.step(step))
+        if self.plan.group() == 1 {
+            return (0..self.plan.steps()).try_for_each(|step| self.step(step));
+        }
+        let mut bundle = Bundle::new(self.ring, &self.acc, self.plan)?;
+        (0..self.plan.steps()).try_for_each(|step| self.grouped_step(step, &mut bundle))
     }
 
     /// Word `index` of the LWE ciphertexts as exponents.
     fn power(&self, index: usize, inverse: bool) -> Power {
         Power::Word {
             lwe: self.lwe.clone(),
-            width: lwe_width(self.plan.dimension(), self.acc.log_n()),
+            width: lwe_width(self.plan.exponents(), self.acc.log_n()),
             index,
             inverse,
         }
@@ -259,7 +263,8 @@ impl<'a> BlindRotation<'a> {
             a: None,
             b: Some((*self.acc).clone()),
         })?;
-        self.decompose()?;
+        let rotated = self.rotated.view();
+        self.decompose(rotated)?;
         let count = self.acc.batch() / plan.lanes();
         for lane in 0..plan.lanes() {
             let terms = (0..plan.row_count()).map(|row| {
@@ -286,18 +291,127 @@ impl<'a> BlindRotation<'a> {
         Ok(())
     }
 
-    /// The digits of `rotated`, transformed.
-    fn decompose(&mut self) -> Result<()> {
+    /// `acc = (G + sum_p (X^a_p - 1) GGSW_p) * acc`.
+    fn grouped_step(&mut self, step: usize, bundle: &mut Bundle) -> Result<()> {
+        let (ring, plan) = (self.ring, self.plan);
+        let (lanes, rows) = (plan.lanes(), plan.row_count());
+        let count = self.acc.batch() / lanes;
+        let first = step * plan.patterns();
+        for p in 0..plan.patterns() {
+            ring.submit(Cmd::Monomial {
+                dst: (bundle.monomials.view_mut()).polys(p, count, plan.patterns())?,
+                src: bundle.one.view(),
+                power: self.power(first + p, false),
+            })?;
+        }
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Sub,
+            dst: bundle.monomials.view_mut(),
+            a: None,
+            b: Some(bundle.one.view()),
+        })?;
+        ring.ntt(&mut bundle.monomials)?;
+        self.decompose((*self.acc).clone())?;
+        let m = *ring
+            .spec()
+            .modulus(self.acc.limbs().iter().next().unwrap_or(0));
+        for (row, (of, level)) in plan.rows().enumerate() {
+            for lane in 0..lanes {
+                let terms = (0..plan.patterns()).map(|p| {
+                    let monomial = bundle.monomials.view().polys(p, count, plan.patterns())?;
+                    let key = self.key.clone();
+                    Ok((
+                        monomial,
+                        key.polys(plan.key_poly(first + p, row, lane), 1, 1)?,
+                    ))
+                });
+                ring.submit(Cmd::DiagMulAcc {
+                    acc: bundle.ggsw.view_mut(),
+                    terms: terms.collect::<Result<_>>()?,
+                    accumulate: false,
+                })?;
+                if lane == of {
+                    // The gadget's factor is a constant polynomial.
+                    let factor = 1 << plan.digits(lane).factor_log(m.bits(), level);
+                    ring.submit(Cmd::OffsetLimbs {
+                        dst: bundle.ggsw.view_mut(),
+                        src: None,
+                        consts: [m.reduce(factor)].into(),
+                    })?;
+                }
+                ring.submit(Cmd::Elementwise {
+                    op: if row == 0 {
+                        ElementwiseOp::Mul
+                    } else {
+                        ElementwiseOp::MulAcc
+                    },
+                    dst: self.product.view_mut().polys(lane, count, lanes)?,
+                    a: Some(self.digits.view().polys(row, count, rows)?),
+                    b: Some(bundle.ggsw.view()),
+                })?;
+            }
+        }
+        ring.intt(&mut self.product)?;
+        ring.submit(Cmd::Copy {
+            dst: self.acc.clone(),
+            src: self.product.view(),
+        })?;
+        // These are written anew in the next step.
+        self.product.domain = Domain::Eval;
+        self.digits.domain = Domain::Coeff;
+        bundle.monomials.domain = Domain::Coeff;
+        Ok(())
+    }
+
+    /// The digits of accumulators, transformed.
+    fn decompose(&mut self, src: View) -> Result<()> {
         let (lanes, rows) = (self.plan.lanes(), self.plan.row_count());
         let count = self.acc.batch() / lanes;
         for (row, (lane, level)) in self.plan.rows().enumerate() {
             self.ring.submit(Cmd::Digit {
                 dst: self.digits.view_mut().polys(row, count, rows)?,
-                src: self.rotated.view().polys(lane, count, lanes)?,
+                src: src.clone().polys(lane, count, lanes)?,
                 plan: self.plan.digits(lane),
                 level,
             })?;
         }
         self.ring.ntt(&mut self.digits)
+    }
+}
+
+/// What a step that takes several key bits works with.
+struct Bundle {
+    one: PolyBuf,
+    /// One polynomial for each accumulator and pattern.
+    monomials: PolyBuf,
+    /// One polynomial of the GGSW ciphertext of each accumulator.
+    ggsw: PolyBuf,
+}
+
+impl Bundle {
+    fn new(ring: &Ring, acc: &ViewMut, plan: RotationPlan) -> Result<Self> {
+        let count = acc.batch() / plan.lanes();
+        let shape = |polys| Shape::new(polys, acc.limbs(), acc.log_n());
+        // Without an upload: nothing moves during a rotation.
+        let mut one = ring.alloc(shape(1), Domain::Coeff)?;
+        let some = (**acc).clone().polys(0, 1, 1)?;
+        ring.submit(Cmd::Elementwise {
+            op: ElementwiseOp::Sub,
+            dst: one.view_mut(),
+            a: Some(some.clone()),
+            b: Some(some),
+        })?;
+        one.domain = Domain::Eval;
+        ring.submit(Cmd::OffsetLimbs {
+            dst: one.view_mut(),
+            src: None,
+            consts: [1].into(),
+        })?;
+        ring.intt(&mut one)?;
+        Ok(Self {
+            one,
+            monomials: ring.alloc(shape(count * plan.patterns()), Domain::Coeff)?,
+            ggsw: ring.alloc(shape(count), Domain::Eval)?,
+        })
     }
 }

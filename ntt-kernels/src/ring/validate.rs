@@ -117,6 +117,14 @@ impl Checker<'_> {
                 self.lwe(dst, width, LWE_WORD_BITS)?;
                 self.like(src, dst)
             }
+            Cmd::LweGroupSwitch { dst, src, plan } => {
+                let from = lwe_width(plan.dimension(), dst.log_n());
+                let to = lwe_width(plan.exponents(), dst.log_n());
+                self.lwe(dst, to, LWE_WORD_BITS)?;
+                self.lwe(src, from, LWE_WORD_BITS)?;
+                self.limbs(src, dst.limbs())?;
+                self.batch(src, dst.batch() / to * from)
+            }
             Cmd::LweKeySwitch { dst, src, key } => {
                 let from = lwe_width(key.source(), dst.log_n());
                 let to = lwe_width(key.target(), dst.log_n());
@@ -210,7 +218,7 @@ impl Checker<'_> {
                 key,
                 plan,
             } => {
-                let width = lwe_width(plan.dimension(), acc.log_n());
+                let width = lwe_width(plan.exponents(), acc.log_n());
                 self.lwe(acc, plan.lanes(), 0)?;
                 self.lwe(table, plan.lanes(), 0)?;
                 self.repeated(table, acc)?;

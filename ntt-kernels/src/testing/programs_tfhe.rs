@@ -12,14 +12,18 @@ use crate::{
     },
 };
 
-pub(super) const PRIMITIVE: [(&str, Program); 4] = [
+pub(super) const PRIMITIVE: [(&str, Program); 5] = [
     ("monomial", monomial),
     ("digit", digit),
     ("lwe_mod_switch", lwe_mod_switch),
+    ("lwe_group_switch", lwe_group_switch),
     ("lwe_key_switch", lwe_key_switch),
 ];
 
-pub(super) const FUSED: [(&str, Program); 1] = [("blind_rotate", blind_rotate)];
+pub(super) const FUSED: [(&str, Program); 2] = [
+    ("blind_rotate", blind_rotate),
+    ("grouped_rotate", grouped_rotate),
+];
 
 const OTHER: Input = Input::Random(79);
 
@@ -153,6 +157,29 @@ fn lwe_mod_switch(run: &mut Run<'_>, s: Setup) -> Result<()> {
     Ok(())
 }
 
+fn lwe_group_switch(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    let digits = DigitPlan::new(8, 1)?;
+    for limbs in wide_limbs(run, s) {
+        // Exponents that end within a polynomial and just before the next; bodies likewise.
+        for (dimension, group) in [(6, 1), (10, 2), (1 << s.log_n, 2), (6, 3), (4, 4)] {
+            let plan = RotationPlan::new(dimension, 1, digits, digits)?.grouped(group)?;
+            let shape = |words| Shape::new(lwe_width(words, s.log_n) * s.batch, limbs, s.log_n);
+            let src = small_lwe(run, shape(dimension), s.input)?;
+            let polys = shape(plan.exponents()).batch;
+            let mut dst = surrounded(run, s, limbs, polys)?;
+            run.ring.submit(Cmd::LweGroupSwitch {
+                dst: (dst.view_mut().polys(1, polys, 1)?).with_limbs(limbs)?,
+                src: src.view(),
+                plan,
+            })?;
+            let what = format!("dimension {dimension}, groups of {group}, limb {limbs}");
+            run.see(what, &dst.view())?;
+            run.see("source", &src.view())?;
+        }
+    }
+    Ok(())
+}
+
 fn lwe_key_switch(run: &mut Run<'_>, s: Setup) -> Result<()> {
     for limbs in wide_limbs(run, s) {
         for (source, target, base_log, levels) in [(5, 3, 4, 4), (1, 16, 31, 1), (17, 2, 3, 7)] {
@@ -180,18 +207,29 @@ fn lwe_key_switch(run: &mut Run<'_>, s: Setup) -> Result<()> {
 }
 
 fn blind_rotate(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    rotate(run, s, &[(3, 1, 1), (3, 1, 2)])
+}
+
+fn grouped_rotate(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    rotate(run, s, &[(4, 2, 1), (3, 3, 2), (4, 4, 1)])
+}
+
+/// Rotations of dimensions, groups of key bits, and masks.
+fn rotate(run: &mut Run<'_>, s: Setup, shapes: &[(usize, usize, usize)]) -> Result<()> {
     let some = s.limbs.iter().step_by(s.limbs.len().div_ceil(3));
     for limb in some.collect::<Vec<_>>() {
         let limbs: LimbSet = [limb].into_iter().collect();
         let bits = least_bits(run, limbs);
         let one = DigitPlan::new((bits / 2).min(24), 1)?;
         let two = DigitPlan::new(bits / 3, 2)?;
-        for (masks, mask, body) in [(1, one, one), (2, two, one)] {
-            let plan = RotationPlan::new(3, masks, mask, body)?;
+        for &(dimension, group, masks) in shapes {
+            let mask = if masks == 1 { one } else { two };
+            let plan = RotationPlan::new(dimension, masks, mask, one)?.grouped(group)?;
             let shape = |polys| Shape::new(polys, limbs, s.log_n);
             let key = run.buffer(shape(plan.key_polys()), Domain::Eval, s.input)?;
             let key = run.ring.prepare(&key, Role::Diagonal)?;
-            let lwe = run.buffer(shape(s.batch), Domain::Coeff, Input::Random(80))?;
+            let width = lwe_width(plan.exponents(), s.log_n);
+            let lwe = run.buffer(shape(width * s.batch), Domain::Coeff, Input::Random(80))?;
             let polys = plan.lanes() * s.batch;
             // One table for all, or one for each.
             let tables = if masks == 1 { plan.lanes() } else { polys };

@@ -56,18 +56,3 @@ static inline void scaling_butterfly(ulong *low, ulong *high, ulong4 s, ulong q)
 #define SCALED_3(X, ROOT) INVERSE(X, 3, 2, ROOT) INVERSE(X, 3, 1, ROOT) SCALED(X, 3)
 #define SCALED_4(X, ROOT)                                                                          \
     INVERSE(X, 4, 3, ROOT) INVERSE(X, 4, 2, ROOT) INVERSE(X, 4, 1, ROOT) SCALED(X, 4)
-
-// The arguments of every transform kernel. `scalings` has 18 entries for each limb, by degree.
-#define TRANSFORM_ARGUMENTS                                                                        \
-    __global ulong *dst, window dst_window, __global const ulong *src, window src_window,          \
-        __global const uint *rows, __global const ulong *moduli, __global const ulong2 *tables,    \
-        __global const ulong4 *scalings, uint log_n, uint log_max
-
-#define TRANSFORM_PROLOGUE                                                                         \
-    uint row = rows[get_global_id(1)];                                                             \
-    uint poly = row_poly(row), limb = row_limb(row);                                               \
-    ulong q = moduli[8 * limb];                                                                    \
-    ulong4 scaling = scalings[18 * limb + log_n];                                                  \
-    __global const ulong2 *twiddles = tables + ((ulong)limb << log_max);                           \
-    __global const ulong *from = src + offset(src_window, poly, limb, log_n);                      \
-    __global ulong *to = dst + offset(dst_window, poly, limb, log_n);

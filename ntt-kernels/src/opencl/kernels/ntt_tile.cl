@@ -6,7 +6,11 @@
 // neighbouring words.
 // ROUNDS lists the rounds in order, each ROUND(first stage, stages, GET, PUT) of at most three
 // stages, with barriers between them.
+// LIFT: the words that a forward transform starts with are lifted from those of other limbs.
+// INNER: the last forward pass of all digits of a gadget product, multiplied by the key.
 // Ranges: dimension 0 over the tiles of a row (WG items each), dimension 1 over the row list.
+//
+// `tables` has 1 << log_max pairs for each limb.
 
 #define WG (TILE / 8)
 #define LOG_NETWORKS (LOG_TILE - STAGES)
@@ -29,16 +33,46 @@
 #define LOCAL_WORDS PADDED(TILE)
 #endif
 
-#define FROM_GLOBAL(R, C) from[GLOBAL_AT(R, C)]
-#define FROM_LOCAL(R, C) tile[LOCAL_AT(R, C)]
+// Words of a network into x[].
+#define NETWORK_AT(AT, K) AT(base + ((K) << log_t), c)
+#define FROM_GLOBAL(LOG_R)                                                                         \
+    _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                     \
+        x[k] = from[NETWORK_AT(GLOBAL_AT, k)];
+#define FROM_LOCAL(LOG_R)                                                                          \
+    _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                     \
+        x[k] = tile[NETWORK_AT(LOCAL_AT, k)];
+// Sums over the source limbs as in convert.cl: at most CHUNK products on top of a residue, and one
+// more word. The factors of a target are four words apart.
+#define CHUNK 32
+#define FROM_LIFT(LOG_R)                                                                           \
+    {                                                                                              \
+        ulong2 sum[1 << LOG_R];                                                                    \
+        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
+            sum[k] = (ulong2)(0, 0);                                                               \
+        for (uint s = 0; s < lift.y; s++) {                                                        \
+            const uint source = row_limb(sources[lift.x + s]);                                     \
+            __global const ulong *words = src + offset(src_window, poly, source, log_n);           \
+            const ulong factor = factors[lift.z + 4 * s];                                          \
+            _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                             \
+                multiply_add(&sum[k], words[NETWORK_AT(GLOBAL_AT, k)], factor);                    \
+            if (s % CHUNK == CHUNK - 1)                                                            \
+                _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                         \
+                    sum[k] = (ulong2)(reduce_wide(sum[k], m), 0);                                  \
+        }                                                                                          \
+        const ulong summand = factors[lift.z + 4 * lift.y];                                        \
+        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++) {                               \
+            multiply_add(&sum[k], 1UL, summand);                                                   \
+            x[k] = reduce_wide(sum[k], m);                                                         \
+        }                                                                                          \
+    }
 #define TO_LOCAL(R, C, X) tile[LOCAL_AT(R, C)] = X
 #define TO_GLOBAL(R, C, X) to[GLOBAL_AT(R, C)] = FINISH(X)
 
-// The last pass leaves residues, the first one lazy words.
+// The last pass leaves residues, the first one lazy words. The summand is 0 but for source words.
 #if !LAST
 #define FINISH(X) (X)
 #elif INVERT
-#define FINISH(X) correct(X, q)
+#define FINISH(X) add_mod(correct(X, q), summand, q)
 #else
 #define FINISH(X) correct(correct(X, 2 * q), q)
 #endif
@@ -72,8 +106,7 @@
         const uint base = (block << (STAGES - J)) + (p & ((1u << log_t) - 1));                     \
         const uint root = (ROOT(c) << J) + block;                                                  \
         ulong x[1 << LOG_R];                                                                       \
-        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
-            x[k] = GET(base + (k << log_t), c);                                                    \
+        GET(LOG_R)                                                                                 \
         NETWORK(J, LOG_R)(x, root)                                                                 \
         _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
             PUT(base + (k << log_t), c, x[k]);                                                     \
@@ -83,13 +116,121 @@
 #define LOAD_TILE                                                                                  \
     _Pragma("unroll") for (uint u = 0; u < 8; u++)                                                 \
         tile[PADDED(me + u * WG)] = from[(tile_index << LOG_TILE) + me + u * WG];
+#if INNER
 #define STORE_TILE                                                                                 \
-    _Pragma("unroll") for (uint u = 0; u < 8; u++)                                                 \
-        to[(tile_index << LOG_TILE) + me + u * WG] = FINISH(tile[PADDED(me + u * WG)]);
+    _Pragma("unroll") for (uint u = 0; u < 8; u++) {                                               \
+        const ulong word = FINISH(tile[PADDED(me + u * WG)]);                                      \
+        multiply_add(&sum0[u], word, key0[u * WG]);                                                \
+        multiply_add(&sum1[u], word, key1[u * WG]);                                                \
+    }
+#else
+// (minuend - transform) * factor, where `subtract` is not 0: a difference below 2q.
+#define STORE_TILE                                                                                 \
+    _Pragma("unroll") for (uint u = 0; u < 8; u++) {                                               \
+        const uint at = (tile_index << LOG_TILE) + me + u * WG;                                    \
+        const ulong word = FINISH(tile[PADDED(me + u * WG)]);                                      \
+        to[at] = subtract ? mul_fixed(minuend[at] + q - word, inverse, q) : word;                  \
+    }
+#endif
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void pass(TRANSFORM_ARGUMENTS) {
+#if LIFT
+#define LIFT_ARGUMENTS                                                                             \
+    , __global const uint4 *lifts, uint lift_stride, __global const ulong *factors,                \
+        __global const uint *sources
+// First source, number of sources, place of the factors.
+#define LIFT_PROLOGUE const uint4 lift = lifts[poly * lift_stride + limb];
+#else
+#define LIFT_ARGUMENTS
+#define LIFT_PROLOGUE __global const ulong *from = src + offset(src_window, poly, limb, log_n);
+#endif
+
+#if INVERT
+// `scalings` has eight words for each step of `scaling_stride` limbs, from `scaling_at`.
+#define END_ARGUMENTS                                                                              \
+    , __global const ulong *scalings, uint scaling_stride, uint scaling_at
+#define END_PROLOGUE                                                                               \
+    __global const ulong *last = scalings + 8 * (limb * scaling_stride + scaling_at);              \
+    const ulong4 scaling = vload4(0, last);                                                        \
+    const ulong summand = last[4];
+#elif LAST && !INNER
+#define END_ARGUMENTS                                                                              \
+    , __global const ulong *minuends, window minuend_window, __global const ulong2 *inverses,      \
+        uint subtract
+#define END_PROLOGUE                                                                               \
+    __global const ulong *minuend = minuends + offset(minuend_window, poly, limb, log_n);          \
+    const ulong2 inverse = subtract ? inverses[limb] : (ulong2)(0, 0);
+#else
+#define END_ARGUMENTS
+#define END_PROLOGUE
+#endif
+
+#define ARGUMENTS                                                                                  \
+    __global ulong *dst, window dst_window, __global const ulong *src, window src_window,          \
+        __global const uint *rows, __global const ulong *moduli, __global const ulong2 *tables,    \
+        uint log_n, uint log_max LIFT_ARGUMENTS END_ARGUMENTS
+#define PROLOGUE                                                                                   \
+    const uint me = get_local_id(0), tile_index = get_group_id(0);                                 \
+    const uint row = rows[get_global_id(1)], limb = row_limb(row);                                 \
+    const modulus m = load_modulus(moduli, limb);                                                  \
+    const ulong q = m.q;                                                                           \
+    __global const ulong2 *twiddles = tables + ((ulong)limb << log_max);
+
+#if !INNER
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void pass(ARGUMENTS) {
     __local ulong tile[LOCAL_WORDS];
-    const uint me = get_local_id(0), tile_index = get_group_id(0);
-    TRANSFORM_PROLOGUE
+    PROLOGUE
+    const uint poly = row_poly(row);
+    __global ulong *to = dst + offset(dst_window, poly, limb, log_n);
+    LIFT_PROLOGUE
+    END_PROLOGUE
     ROUNDS
 }
+#else
+// dst = sum over the digits d of transform(d) * (key 2d, key 2d + 1), on top of itself where
+// `accumulate` is not 0. Digit `owners[limb]`, if there is one, has its values in `own`; the `count`
+// others are transformed. A group does its tile of all digits, with sums in registers: at most
+// CHUNK products and one of `own` on top of a residue (docs/notes/opencl.md).
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
+pass(ARGUMENTS, __global const ulong *own, window own_window, __global const uint *owners,
+     __global const ulong *key, window key_window, uint digits, uint accumulate) {
+    __local ulong tile[LOCAL_WORDS];
+    PROLOGUE
+    const uint at = (tile_index << LOG_TILE) + me, owner = owners[limb];
+    const uint lifted = digits - (owner < digits ? 1u : 0u);
+    __global ulong *to0 = dst + offset(dst_window, 0, limb, log_n) + at;
+    __global ulong *to1 = dst + offset(dst_window, 1, limb, log_n) + at;
+    ulong2 sum0[8], sum1[8];
+    _Pragma("unroll") for (uint u = 0; u < 8; u++) {
+        sum0[u] = (ulong2)(accumulate ? to0[u * WG] : 0UL, 0UL);
+        sum1[u] = (ulong2)(accumulate ? to1[u * WG] : 0UL, 0UL);
+    }
+    // Every item of a group runs the loop equally often.
+    for (uint d = 0; d < lifted; d++) {
+        const uint poly = d + (d >= owner ? 1u : 0u);
+        LIFT_PROLOGUE
+        __global const ulong *key0 = key + offset(key_window, 2 * poly, limb, log_n) + at;
+        __global const ulong *key1 = key + offset(key_window, 2 * poly + 1, limb, log_n) + at;
+        ROUNDS
+        if (d % CHUNK == CHUNK - 1)
+            _Pragma("unroll") for (uint u = 0; u < 8; u++) {
+                sum0[u] = (ulong2)(reduce_wide(sum0[u], m), 0);
+                sum1[u] = (ulong2)(reduce_wide(sum1[u], m), 0);
+            }
+        // The next digit takes the tile.
+        BARRIER
+    }
+    if (owner < digits) {
+        __global const ulong *words = own + offset(own_window, 0, limb, log_n) + at;
+        __global const ulong *key0 = key + offset(key_window, 2 * owner, limb, log_n) + at;
+        __global const ulong *key1 = key + offset(key_window, 2 * owner + 1, limb, log_n) + at;
+        _Pragma("unroll") for (uint u = 0; u < 8; u++) {
+            multiply_add(&sum0[u], words[u * WG], key0[u * WG]);
+            multiply_add(&sum1[u], words[u * WG], key1[u * WG]);
+        }
+    }
+    _Pragma("unroll") for (uint u = 0; u < 8; u++) {
+        to0[u * WG] = reduce_wide(sum0[u], m);
+        to1[u * WG] = reduce_wide(sum1[u], m);
+    }
+}
+#endif

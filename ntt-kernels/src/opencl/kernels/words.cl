@@ -51,19 +51,6 @@ __kernel FLAT void shift(__global ulong *dst, window dst_window, __global const 
         add_mod(x, constants[limb].x, moduli[8 * limb]);
 }
 
-// dst = (x - y) * constants[limb]: the last step of a mod-down.
-__kernel FLAT void subtract_scale(__global ulong *dst, window dst_window, __global const ulong *x,
-                                  window x_window, __global const ulong *y, window y_window,
-                                  __global const ulong2 *constants, __global const uint *rows,
-                                  __global const ulong *moduli, uint log_n) {
-    uint i = get_global_id(0), row = rows[get_global_id(1)];
-    uint poly = row_poly(row), limb = row_limb(row);
-    ulong q = moduli[8 * limb];
-    ulong d = x[offset(x_window, poly, limb, log_n) + i] + q -
-              y[offset(y_window, poly, limb, log_n) + i];
-    dst[offset(dst_window, poly, limb, log_n) + i] = mul_fixed(d, constants[limb], q);
-}
-
 // The lowest `bits` bits of `i` in reversed order, 1 <= bits <= 32.
 static inline uint reverse_bits(uint i, uint bits) {
     i = ((i >> 1) & 0x55555555u) | ((i & 0x55555555u) << 1);

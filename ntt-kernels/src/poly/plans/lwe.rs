@@ -54,6 +54,43 @@ pub fn lwe_mod_switch(dimension: usize, log_n: u32, words: &[u64], out: &mut [u6
     out[dimension] = u64::from(body.wrapping_add(half) >> unit_log);
 }
 
+/// Exponents for a rotation that takes a group of mask words per step: for each group and each
+/// pattern of its words that is not empty, the sum of the pattern's words, rounded once. Pattern
+/// `p` of `1..2^g` has the word `j` of the group where bit `j` of `p` is set.
+///
+/// One pattern of `2^g`, the empty one among them, is that of the key: the mean of what the
+/// rounding adds to the phase is `2^-g` times the sum of all rounding errors, and is taken off as
+/// in [`lwe_mod_switch`], which this is for groups of one.
+///
+/// `words` are those of one ciphertext, `lwe_width(plan.dimension(), log_n)` polynomials; the body
+/// goes to position `plan.exponents()` of `out`, and zeros after it.
+///
+/// # Reference
+/// ePrint 2025/809; variance in docs/notes/tfhe.md.
+pub fn lwe_group_switch(plan: &RotationPlan, log_n: u32, words: &[u64], out: &mut [u64]) {
+    let unit_log = LWE_WORD_BITS - (log_n + 1);
+    let half = 1u32 << (unit_log - 1);
+    let (group, patterns) = (plan.group(), plan.patterns());
+    let mut drift = 0i64;
+    out.fill(0);
+    let groups = words[..plan.dimension()].chunks_exact(group);
+    for (out, words) in out.chunks_exact_mut(patterns).zip(groups) {
+        for (p, out) in out.iter_mut().enumerate() {
+            let set = words
+                .iter()
+                .enumerate()
+                .filter(|(j, _)| (p + 1) >> j & 1 == 1);
+            let sum = set.fold(0u32, |sum, (_, &word)| sum.wrapping_add(word as u32));
+            let lifted = sum.wrapping_add(half);
+            *out = u64::from(lifted >> unit_log);
+            // Rounded minus exact.
+            drift += i64::from(half) - i64::from(lifted & ((1 << unit_log) - 1));
+        }
+    }
+    let body = (words[plan.dimension()] as u32).wrapping_add((drift >> group) as u32);
+    out[plan.exponents()] = u64::from(body.wrapping_add(half) >> unit_log);
+}
+
 /// A key that switches LWE ciphertexts modulo `q` to a small secret and to words modulo `2^32`.
 /// Public, in host memory, cheap to clone.
 ///
@@ -164,6 +201,7 @@ impl fmt::Debug for LweSwitchKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RotationPlan {
     dimension: usize,
+    group: usize,
     masks: usize,
     mask: DigitPlan,
     body: DigitPlan,
@@ -187,18 +225,62 @@ impl RotationPlan {
         }
         Ok(Self {
             dimension,
+            group: 1,
             masks,
             mask,
             body,
         })
     }
 
+    /// The same with `group` key bits per step.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPlan`] for none, for more than [`RotationPlan::MAX_GROUP`], and for groups
+    /// that do not divide the dimension.
+    pub fn grouped(self, group: usize) -> Result<Self> {
+        let most = Self::MAX_GROUP;
+        if (1..=most).contains(&group) && self.dimension.is_multiple_of(group) {
+            return Ok(Self { group, ..self });
+        }
+        Err(Error::InvalidPlan {
+            op: "RotationPlan::grouped",
+            reason: format!(
+                "{group} key bits per step are not 1 to {most} that divide the dimension {}",
+                self.dimension
+            ),
+        })
+    }
+
     /// Most mask polynomials of an accumulator.
     pub const MAX_MASKS: usize = 16;
 
-    /// Number of steps: mask words of an LWE ciphertext.
+    /// Most key bits per step: the keys of a step number `2^group - 1`.
+    pub const MAX_GROUP: usize = 4;
+
+    /// Mask words of an LWE ciphertext.
     pub const fn dimension(&self) -> usize {
         self.dimension
+    }
+
+    /// Key bits per step.
+    pub const fn group(&self) -> usize {
+        self.group
+    }
+
+    /// Number of steps.
+    pub const fn steps(&self) -> usize {
+        self.dimension / self.group
+    }
+
+    /// Patterns of the key bits of a step that are not all zero: exponents and GGSW ciphertexts of
+    /// a step.
+    pub const fn patterns(&self) -> usize {
+        (1 << self.group) - 1
+    }
+
+    /// Exponents of a ciphertext before its body, and GGSW ciphertexts of the key.
+    pub const fn exponents(&self) -> usize {
+        self.steps() * self.patterns()
     }
 
     /// Polynomials of an accumulator: masks and a body.
@@ -226,13 +308,14 @@ impl RotationPlan {
         self.masks * self.mask.levels() as usize + self.body.levels() as usize
     }
 
-    /// Position in the key of the polynomial `lane` of row `row` of step `step`.
-    pub const fn key_poly(&self, step: usize, row: usize, lane: usize) -> usize {
-        (step * self.row_count() + row) * self.lanes() + lane
+    /// Position in the key of the polynomial `lane` of row `row` of the GGSW ciphertext `index`:
+    /// that of exponent `index`.
+    pub const fn key_poly(&self, index: usize, row: usize, lane: usize) -> usize {
+        (index * self.row_count() + row) * self.lanes() + lane
     }
 
     /// Polynomials of the key.
     pub const fn key_polys(&self) -> usize {
-        self.key_poly(self.dimension, 0, 0)
+        self.key_poly(self.exponents(), 0, 0)
     }
 }

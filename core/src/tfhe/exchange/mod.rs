@@ -1,0 +1,36 @@
+//! Exchange of ciphertexts with tfhe-rs, as raw words: the crate `tfhe` itself is no dependency.
+//!
+//! | type | one line |
+//! |---|---|
+//! | [`TfheRsSet`] | a parameter set of tfhe-rs whose ciphertexts can be exchanged |
+//! | [`TfheRsNoise`] | its variances and failure probabilities |
+//! | [`TfheRsSecret`] | the big LWE secret of tfhe-rs's client key; wiped on drop |
+//! | [`TfheRsBatch`] | ciphertexts modulo `2^64`: shortint ciphertexts, blocks of integers |
+//! | [`SeededImportKey`], [`ImportKey`] | from tfhe-rs's key to ours |
+//! | [`SeededExportKey`], [`ExportKey`] | from our key to tfhe-rs's |
+//!
+//! A client that owns both secrets makes an import key and an export key and gives them to the
+//! server beside the keys of both libraries. An import gives [`SmallLweBatch`], the input of
+//! [`TfheKeys::bootstrap`]; an export takes the [`LweBatch`] that look-ups and sums of them give.
+//! Both secrets then protect each other's ciphertexts: whoever has one reads all.
+//!
+//! [`SmallLweBatch`]: super::SmallLweBatch
+//! [`TfheKeys::bootstrap`]: super::TfheKeys::bootstrap
+//! [`LweBatch`]: super::LweBatch
+
+mod batch;
+mod export;
+mod import;
+mod masks;
+mod noise;
+mod secret;
+mod sets;
+#[cfg(test)]
+mod tests;
+
+pub use batch::TfheRsBatch;
+pub use export::{ExportKey, SeededExportKey};
+pub use import::{ImportKey, SeededImportKey};
+pub use noise::TfheRsNoise;
+pub use secret::TfheRsSecret;
+pub use sets::{TfheRsLiteral, TfheRsSet};

@@ -1,0 +1,313 @@
+//! `FheUint8` of tfhe-rs through a 16x16 layer of integers and back: from committed vectors, and
+//! with a live process of tfhe-rs.
+
+use std::{
+    env, fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use ringloom::{
+    Error, open_device,
+    rlwe::SecureRandom,
+    tfhe::{
+        Failure, IntMatrix, LookUpTable, LweBatch, TfheKeys, TfheParams, TfheSecretKey,
+        TfheSession,
+        exchange::{ExportKey, ImportKey, SeededImportKey, TfheRsBatch, TfheRsSecret, TfheRsSet},
+    },
+};
+
+const SET: &str = "V1_7_PARAM_MESSAGE_2_CARRY_2_KS_PBS_TUNIFORM_2M128";
+const KEY: [u8; 32] = [9; 32];
+const VALUES: [u64; 4] = [228, 27, 201, 77];
+
+/// Both clients' secrets, the keys of a server, and the blocks of four integers.
+struct Exchange {
+    ours: TfheSecretKey,
+    theirs: TfheRsSecret,
+    keys: TfheKeys,
+    seeded: SeededImportKey,
+    import: ImportKey,
+    export: ExportKey,
+    blocks: TfheRsBatch,
+}
+
+impl Exchange {
+    fn new(params: &TfheParams, secret: &[u64], words: Vec<u64>) -> Self {
+        let set = TfheRsSet::named(SET).unwrap();
+        let theirs = TfheRsSecret::new(&set, KEY, secret).unwrap();
+        let device = open_device("cpu", None).unwrap();
+        let session = TfheSession::new(params, &*device).unwrap();
+        let mut random = SecureRandom::insecure_from_seed([3; 32]);
+        let ours = TfheSecretKey::generate_with(&session, &mut random).unwrap();
+        let seeded = ours.server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()));
+        let import = ours.import_key_with(&theirs, &mut random).unwrap();
+        let export = ours.export_key_with(&theirs, &mut random).unwrap();
+        Self {
+            keys: TfheKeys::load(&session, &seeded.unwrap()).unwrap(),
+            import: ImportKey::load(&session, &import).unwrap(),
+            seeded: import,
+            export: ExportKey::load(&export),
+            blocks: TfheRsBatch::new(&set, KEY, (3, 1), words).unwrap(),
+            ours,
+            theirs,
+        }
+    }
+
+    fn committed(params: &TfheParams) -> Self {
+        let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/data/tfhe_rs"]
+            .iter()
+            .collect();
+        let bytes = fs::read(path.join("fheuint8.bin")).unwrap();
+        let (secret, words) = bytes.split_at(2048);
+        let secret: Vec<u64> = secret.iter().map(|&bit| bit.into()).collect();
+        Self::new(params, &secret, le_words(words))
+    }
+
+    /// The layer on imported blocks: `(W x) mod 4`, by a look-up before it and one after it.
+    fn layer(&self) -> LweBatch {
+        let session = self.keys.session();
+        let small = self.import.import(&self.blocks).unwrap();
+        let same = LookUpTable::new(session, 0..=3, |v| v).unwrap();
+        let x = self.keys.bootstrap(&small, &same).unwrap();
+        let sums = x
+            .mat_mul(&IntMatrix::new((16, 16), 4, weights()).unwrap())
+            .unwrap();
+        let modulo = LookUpTable::new(session, sums.range(), |v| v.rem_euclid(4)).unwrap();
+        self.keys.look_up(&sums, &modulo).unwrap()
+    }
+}
+
+fn le_words(bytes: &[u8]) -> Vec<u64> {
+    let words = bytes.as_chunks().0.iter();
+    words.map(|bytes| u64::from_le_bytes(*bytes)).collect()
+}
+
+/// Three ones and one -1 in each row, in places that may coincide: sums of values up to 3 lie in -3
+/// to 9.
+fn weights() -> Vec<i64> {
+    let mut weights = vec![0; 256];
+    for row in 0..16 {
+        for (column, weight) in [
+            (row, 1),
+            (5 * row + 3, 1),
+            (3 * row + 2, 1),
+            (7 * row + 1, -1),
+        ] {
+            weights[16 * row + column % 16] += weight;
+        }
+    }
+    weights
+}
+
+/// The layer in the clear, on integers of four blocks of two bits.
+fn clear(values: &[u64]) -> Vec<u64> {
+    let blocks = values
+        .iter()
+        .flat_map(|v| (0..4).map(move |i| (v >> (2 * i) & 3) as i64));
+    let (x, w): (Vec<i64>, _) = (blocks.collect(), weights());
+    let sums = w
+        .chunks_exact(16)
+        .map(|row| row.iter().zip(&x).map(|(w, x)| w * x).sum::<i64>());
+    let y: Vec<u64> = sums.map(|sum| sum.rem_euclid(4) as u64).collect();
+    let integers = y
+        .chunks_exact(4)
+        .map(|b| b[0] | b[1] << 2 | b[2] << 4 | b[3] << 6);
+    integers.collect()
+}
+
+fn integers(blocks: &[u64]) -> Vec<u64> {
+    let integers = blocks
+        .chunks_exact(4)
+        .map(|b| b[0] + (b[1] << 2) + (b[2] << 4) + (b[3] << 6));
+    integers.collect()
+}
+
+/// tfhe-rs's set as it is, ours without security, so that keys are small.
+#[test]
+fn a_layer_on_integers_of_tfhe_rs() {
+    layer_of_committed_blocks(&TfheParams::insecure_toy(&super::TOY_FOUR).unwrap());
+}
+
+#[test]
+#[ignore = "full size; make test-long"]
+fn a_layer_on_integers_of_tfhe_rs_at_full_size() {
+    layer_of_committed_blocks(&TfheParams::new(4, Failure::Below128).unwrap());
+}
+
+fn layer_of_committed_blocks(params: &TfheParams) {
+    let exchange = Exchange::committed(params);
+    let blocks = exchange.theirs.decrypt(&exchange.blocks).unwrap();
+    assert_eq!(integers(&blocks), VALUES);
+    let small = exchange.import.import(&exchange.blocks).unwrap();
+    assert_eq!((small.len(), small.range()), (16, 0..=3));
+    let got = exchange.ours.decrypt_small(&small).unwrap();
+    assert!(got.iter().zip(&blocks).all(|(&a, &b)| a as u64 == b));
+
+    let phases = exchange.ours.small_phases(&small).unwrap();
+    for device in ["cpu-scalar", "cpu-avx2"] {
+        // The second is not on every machine.
+        let Ok(device) = open_device(device, None) else {
+            continue;
+        };
+        let session = TfheSession::new(exchange.ours.session().params(), &*device).unwrap();
+        let import = ImportKey::load(&session, &exchange.seeded).unwrap();
+        let small = import.import(&exchange.blocks).unwrap();
+        assert_eq!(exchange.ours.small_phases(&small).unwrap(), phases);
+    }
+
+    let layer = exchange.layer();
+    let out = exchange.export.export(&layer).unwrap();
+    assert_eq!((out.degree(), out.noise_level(), out.len()), (3, 1, 16));
+    let decrypted = exchange.theirs.decrypt(&out).unwrap();
+    assert_eq!(integers(&decrypted), clear(&VALUES));
+
+    // Noise: what tfhe-rs's own look-ups have, and its published failure probability with it.
+    let noise = out.set().noise();
+    let (limit, norm) = (out.set().log2_failure(), 5.0 * 5.0);
+    assert!(noise.log2_failure_of(norm * out.variance()) <= limit + 0.2);
+    let errors = exchange.theirs.phases(&out).unwrap();
+    let errors = errors
+        .iter()
+        .zip(&decrypted)
+        .map(|(&phase, &value)| phase.wrapping_sub(value << 59) as i64 as f64 / 64f64.exp2());
+    let square = errors.map(|e| e * e).sum::<f64>() / 16.0;
+    let ratio = square / layer.variance();
+    // 16 samples: a factor of 3 is 4.5 standard deviations away.
+    assert!((1.0 / 9.0..3.0).contains(&ratio), "variance ratio {ratio}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_a_remedy() {
+    let text = |error: Error| {
+        let text = error.to_string();
+        assert!(text.contains("expected") && text.contains("got"), "{text}");
+        text
+    };
+    let unknown = TfheRsSet::named("V1_3_PARAM_MESSAGE_2_CARRY_2_KS_PBS_TUNIFORM_2M128");
+    assert!(text(unknown.unwrap_err()).contains("version of a set"));
+    let unknown = TfheRsSet::named("V1_8_PARAM_MESSAGE_3_CARRY_3_KS_PBS_TUNIFORM_2M128");
+    assert!(text(unknown.unwrap_err()).contains("MESSAGE_2_CARRY_2"));
+    for name in ["", "_PARAM_", "V1_8_PARAM_\u{e9}"] {
+        assert!(TfheRsSet::named(name).is_err());
+    }
+    let set = TfheRsSet::named(SET).unwrap();
+    let mut other = *set.literal();
+    assert_eq!(TfheRsSet::from_literal(&other).unwrap(), set);
+    other.lwe_dimension += 1;
+    assert!(text(TfheRsSet::from_literal(&other).unwrap_err()).contains("tfhe-rs 1.4 to 1.8"));
+    let small = TfheRsSet::named("V1_4_PARAM_MESSAGE_1_CARRY_1_KS_PBS_TUNIFORM_2M128").unwrap();
+
+    let bits = vec![1; 2048];
+    assert!(text(TfheRsSecret::new(&set, KEY, &bits[1..]).unwrap_err()).contains("2048"));
+    let mut wide = bits.clone();
+    wide[5] = 12345;
+    let refused = text(TfheRsSecret::new(&set, KEY, &wide).unwrap_err());
+    assert!(
+        refused.contains("large_lwe_secret_key") && !refused.contains("12345"),
+        "{refused}"
+    );
+
+    let words = vec![0; 2049];
+    let batch = |set: &TfheRsSet, key, degree, words: &[u64]| {
+        TfheRsBatch::new(set, key, degree, words.to_vec())
+    };
+    for wrong in [&words[1..], &[]] {
+        assert!(matches!(
+            batch(&set, KEY, (3, 1), wrong),
+            Err(Error::Shape { .. })
+        ));
+    }
+    assert!(matches!(
+        batch(&set, KEY, (16, 1), &words),
+        Err(Error::MessageRange { .. })
+    ));
+    let refused = text(batch(&set, KEY, (3, 6), &words).unwrap_err());
+    assert!(refused.contains("look the ciphertexts up"), "{refused}");
+
+    // Keys and sets that do not belong together; a toy of ours is enough.
+    let params = TfheParams::insecure_toy(&super::TOY_FOUR).unwrap();
+    let mut party = super::Party::new(&params, 4);
+    let theirs = TfheRsSecret::new(&set, KEY, &bits).unwrap();
+    assert!(!format!("{theirs:?}").contains('1') || format!("{theirs:?}").len() < 120);
+    let narrow = TfheRsSecret::new(&small, KEY, &bits).unwrap();
+    let refused = text(party.secret.import_key(&narrow).unwrap_err());
+    assert!(refused.contains("message bits"), "{refused}");
+    assert!(party.secret.export_key(&narrow).is_err());
+    let seeded = party.secret.import_key(&theirs).unwrap();
+    let import = ImportKey::load(&party.session, &seeded).unwrap();
+    let stranger = batch(&set, [1; 32], (3, 1), &words).unwrap();
+    assert!(matches!(
+        import.import(&stranger),
+        Err(Error::KeyMismatch { .. })
+    ));
+    assert!(matches!(
+        theirs.decrypt(&stranger),
+        Err(Error::KeyMismatch { .. })
+    ));
+    let other = batch(&small, KEY, (1, 1), &words).unwrap();
+    assert!(matches!(
+        import.import(&other),
+        Err(Error::ParamsMismatch { .. })
+    ));
+    let elsewhere = super::Party::toy(&super::TOY);
+    let refused = ImportKey::load(&elsewhere.session, &seeded);
+    assert!(matches!(refused, Err(Error::ParamsMismatch { .. })));
+
+    let export = ExportKey::load(&party.secret.export_key(&theirs).unwrap());
+    let negative = party.encrypt(&[-1], -1..=3);
+    let refused = text(export.export(&negative).unwrap_err());
+    assert!(refused.contains("0 to 15"), "{refused}");
+    let theirs_now = elsewhere.secret.encrypt(&[1], 0..=3).unwrap();
+    assert!(matches!(
+        export.export(&theirs_now),
+        Err(Error::ParamsMismatch { .. })
+    ));
+    let mut third = super::Party::new(&params, 5);
+    let foreign = third.encrypt(&[1], 0..=3);
+    assert!(matches!(
+        export.export(&foreign),
+        Err(Error::KeyMismatch { .. })
+    ));
+    let loud = party.encrypt(&[0], 0..=0).scale(1 << 38).unwrap();
+    assert!(matches!(export.export(&loud), Err(Error::Precision { .. })));
+}
+
+/// Runs the process of tfhe-rs whose script the environment names.
+fn tfhe_rs(script: &str, command: &str, folder: &Path) -> Vec<u64> {
+    let output = Command::new("node")
+        .args([script, command])
+        .arg(folder)
+        .output();
+    let output = output.expect("node runs");
+    let (text, errors) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8_lossy(text);
+    text.split_whitespace()
+        .map(|value| value.parse().unwrap())
+        .collect()
+}
+
+#[test]
+#[ignore = "needs tfhe-rs; make test-tfhe"]
+fn a_live_process_of_tfhe_rs_encrypts_and_decrypts() {
+    let Ok(script) = env::var("RINGLOOM_TFHE_RS") else {
+        eprintln!("RINGLOOM_TFHE_RS names no script: not run here");
+        return;
+    };
+    let folder: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "tfhe_rs"].iter().collect();
+    fs::create_dir_all(&folder).unwrap();
+    let values = tfhe_rs(&script, "make", &folder);
+    let read = |name| le_words(&fs::read(folder.join(name)).unwrap());
+    let params = TfheParams::new(4, Failure::Below128).unwrap();
+    let exchange = Exchange::new(&params, &read("secret.bin"), read("words.bin"));
+    let out = exchange.export.export(&exchange.layer()).unwrap();
+    let words = out
+        .ciphertexts()
+        .flatten()
+        .flat_map(|word| word.to_le_bytes());
+    fs::write(folder.join("results.bin"), words.collect::<Vec<_>>()).unwrap();
+    assert_eq!(tfhe_rs(&script, "decrypt", &folder), clear(&values));
+    eprintln!("tfhe-rs decrypts {:?} of {values:?}", clear(&values));
+}
