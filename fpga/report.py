@@ -4,7 +4,9 @@
 
 Every number is one of the SystemVerilog twin, not of the HLS kernels and not of a board: cycles
 from simulation, area from yosys (an estimate for UltraScale+, not Vivado), clock from place and
-route on an ECP5. An area that is more than 10% off the file that was there fails.
+route on an ECP5. Cycles other than those of the file that was there fail, and so do areas and
+clocks more than 10% off and rows that are gone: then the file stays, and the new one lies beside
+it as NAME.new. Rows of whole cores stay when --core is not given. Plots come with the file, as SVG.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SOURCES = [HERE / "rtl" / f"ringloom_{name}.sv" for name in ("mulmod", "butterfly", "core", "pins")]
 WORDS = {50: {"W": 50, "STEP": 17, "ROUNDS": 3}, 32: {"W": 32, "STEP": 16, "ROUNDS": 2}}
 DRIFT = 0.10
+Row = dict[str, Any]
+Tables = dict[str, Any]
 KINDS = {
     "DSP48E2": r"DSP48E2",
     "LUT": r"LUT[1-6]",
@@ -120,18 +125,77 @@ def clock(top: str, bits: int, **more: int) -> dict[str, object]:
     return {"module": top, "W": bits, **more, "MHz": float(found[-1]), **used}
 
 
-def drifted(old: dict[str, object], new: dict[str, object]) -> list[str]:
-    """What is more than DRIFT off the file that was there."""
+# What tells the rows of a table apart; the rest of a row was measured.
+NAMES = ("module", "W", "P", "LOG_MAX", "log_n")
+
+
+def name_of(row: Row) -> tuple[object, ...]:
+    return tuple(row.get(key) for key in NAMES)
+
+
+def merged(old: list[Row], new: list[Row]) -> list[Row]:
+    """The new rows, and the old ones of whole cores that were not measured again."""
+    names = {name_of(row) for row in new}
+    return new + [row for row in old if "LOG_MAX" in row and name_of(row) not in names]
+
+
+def drifted(old: Tables, new: Tables) -> list[str]:
+    """What is gone, more than DRIFT off, or for cycles off at all."""
     problems = []
-    keys = ("module", "W", "P", "LOG_MAX")
-    before = {tuple(row.get(k) for k in keys): row for row in old.get("area", [])}
-    for row in new.get("area", []):
-        was = before.get(tuple(row.get(k) for k in keys), {})
-        for kind in KINDS:
-            a, b = was.get(kind, row.get(kind, 0)), row.get(kind, 0)
-            if abs(a - b) > DRIFT * max(a, 10):
-                problems.append(f"{row['module']} W={row['W']}: {kind} was {a}, is {b}")
+    for part, slack in (("cycles", 0.0), ("area", DRIFT), ("clock", DRIFT)):
+        rows = {name_of(row): row for row in new.get(part, [])}
+        for was in old.get(part, []):
+            label = " ".join([part, *(f"{key}={was[key]}" for key in NAMES if key in was)])
+            row = rows.get(name_of(was))
+            if row is None:
+                problems.append(f"{label} is gone")
+                continue
+            for kind in sorted((was.keys() | row.keys()) - set(NAMES)):
+                a, b = was.get(kind, 0), row.get(kind, 0)
+                # A few cells more of a rare kind are no drift.
+                if abs(a - b) > slack * max(a, 10):
+                    problems.append(f"{label}: {kind} was {a}, is {b}")
     return problems
+
+
+def plot(tables: Tables, folder: Path) -> None:
+    """Cycles by N and P, and cells by module, as SVG; equal tables give equal files."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "ringloom"
+    from matplotlib import pyplot
+
+    def save(figure: pyplot.Figure, name: str) -> None:
+        figure.tight_layout()
+        figure.savefig(folder / name, metadata={"Date": None})
+        pyplot.close(figure)
+
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    for p in sorted({row["P"] for row in tables["cycles"]}):
+        rows = sorted((r for r in tables["cycles"] if r["P"] == p), key=lambda r: r["log_n"])
+        axes.plot([r["log_n"] for r in rows], [r["cycles"] for r in rows], "o-", label=f"P = {p}")
+    axes.set(yscale="log", xlabel="log2 N", ylabel="cycles of one transform (RTL twin, simulated)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, "cycles.svg")
+
+    kinds = ("DSP48E2", "LUT", "FF")
+    figure, all_axes = pyplot.subplots(1, len(kinds), figsize=(10, 4), sharey=True)
+    rows = tables["area"]
+    labels = [
+        f"{r['module'].removeprefix('ringloom_')}, W = {r['W']}"
+        + (f", P = {r['P']}" if "P" in r else "")
+        for r in rows
+    ]
+    for axes, kind in zip(all_axes, kinds, strict=True):
+        bars = axes.barh(labels, [r.get(kind, 0) for r in rows])
+        axes.bar_label(bars, padding=2, fontsize=7)
+        axes.set(xlabel=kind)
+        axes.margins(x=0.3)
+    all_axes[0].invert_yaxis()
+    figure.suptitle("RTL twin: yosys estimate for UltraScale+")
+    save(figure, "area.svg")
 
 
 def main() -> None:
@@ -141,7 +205,11 @@ def main() -> None:
     parser.add_argument(
         "--core", action="store_true", help="also area and clock of whole cores: many minutes"
     )
+    parser.add_argument("--plots", action="store_true", help="measure nothing, plot the file")
     args = parser.parse_args()
+    if args.plots:
+        plot(json.loads(args.out.read_text("utf-8")), args.out.parent)
+        return
     old = json.loads(args.out.read_text("utf-8")) if args.out.exists() else {}
     new = dict(old)
     new["what"] = "RTL twin: simulated cycles; yosys estimate for xcup; ECP5-85F-8, routed"
@@ -155,20 +223,28 @@ def main() -> None:
             rows += [
                 area("ringloom_core", w, P=p, LOG_MAX=12) for p, w in ((4, 50), (8, 50), (4, 32))
             ]
-        new["area"] = rows
+        new["area"] = merged(old.get("area", []), rows)
     if "clock" in wanted:
         new["nextpnr"] = first_line(nextpnr(), "--version")
-        new["clock"] = [clock("ringloom_butterfly", 50)]
+        rows = [clock("ringloom_butterfly", 50)]
         if args.core:
             # Behind few pins: the chip has fewer than the core.
-            new["clock"].append(clock("ringloom_pins", 50, P=4, LOG_MAX=12))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(new, indent=1) + "\n", "utf-8")
+            rows.append(clock("ringloom_pins", 50, P=4, LOG_MAX=12))
+        new["clock"] = merged(old.get("clock", []), rows)
+    problems = drifted(old, new)
+    out = args.out.with_name(args.out.name + ".new") if problems else args.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(new, indent=1) + "\n", "utf-8")
     for part in ("cycles", "area", "clock"):
         for row in new.get(part, []):
             print(part, " ".join(f"{k}={v}" for k, v in row.items()))
-    if problems := drifted(old, new):
-        sys.exit("report: area drifted, expected at most 10%, got " + "; ".join(problems))
+    if problems:
+        sys.exit(
+            f"report: expected what {args.out} says, areas and clocks within 10%, got "
+            + "; ".join(problems)
+            + f". If the change is meant, move {out} there"
+        )
+    plot(new, args.out.parent)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ python=.venv/bin/python
 "$python" scripts/test_check_references.py --quiet
 "$python" scripts/check_references.py
 "$python" fpga/vitis/test_collect.py --quiet
+"$python" fpga/test_report.py --quiet
 # Known answers are what their generator writes.
 answers=$(mktemp -d)
 trap 'rm -rf "$answers"' EXIT

@@ -98,6 +98,7 @@ fn class_of(error: &Error) -> &'static str {
         Error::Shape { .. } => "ShapeError",
         Error::PackingMismatch { .. } => "PackingError",
         Error::Precision { .. } => "PrecisionError",
+        Error::Memory { .. } => "PlanMemoryError",
         Error::Serialization { .. } => "SerializationError",
         Error::Cancelled { .. } => "CancelledError",
         Error::Randomness { .. } => "RandomnessError",

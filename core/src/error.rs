@@ -217,6 +217,21 @@ pub enum Error {
         /// Predicted.
         predicted: f64,
     },
+    /// A plan that needs more memory than there is.
+    #[error(
+        "{op}: too little memory for {what}, expected at most {available} bytes, got a plan of {needed}; \
+         split the product, choose a plan that takes less, or raise the limit"
+    )]
+    Memory {
+        /// Operation that was refused.
+        op: &'static str,
+        /// What would have been computed.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+    },
     /// Bytes that are not what they should be.
     #[error("{op}: unusable bytes, expected {expected}, got {got}; {remedy}")]
     Serialization {

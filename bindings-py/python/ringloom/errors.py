@@ -188,6 +188,10 @@ class DeviceMemoryError(DeviceError, MemoryError):
     """An allocation that cannot be satisfied."""
 
 
+class PlanMemoryError(RingloomError, MemoryError):
+    """A plan that needs more memory than there is, refused before it starts."""
+
+
 class SecretOnDeviceError(DeviceError):
     """Secret data on its way to a device other than the host's CPU."""
 

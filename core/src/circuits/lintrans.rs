@@ -241,12 +241,12 @@ impl LinearPlan {
     }
 
     /// Baby steps of a giant step, ascending.
-    pub(super) fn row(&self, giant: usize) -> &[usize] {
+    pub(crate) fn row(&self, giant: usize) -> &[usize] {
         &self.giants[&giant]
     }
 
     /// All giant steps, 0 among them if there are diagonals below the first.
-    pub(super) fn rows(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
         self.giants.keys().copied()
     }
 

@@ -1,6 +1,7 @@
 //! A product of two encrypted matrices in slots.
 
 use crate::{
+    circuits::LinearPlan,
     ckks::{Ciphertext, Evaluator},
     error::{Error, Result},
     matrix::{ArrayPacking, EncryptedArray, Lines, Packing, Rearrange, RearrangePlan},
@@ -114,6 +115,21 @@ impl MatMulPlan {
         let d = largest.max(shape.0).max(shape.1).next_power_of_two();
         let line = Packing::tiled(params.slots(), shape.0, d)?;
         ArrayPacking::with_line(&[shape.0, shape.1], Lines::Columns, line)
+    }
+
+    /// The skews of the left and of the right side.
+    pub(super) fn sides(&self) -> [&RearrangePlan; 2] {
+        [&self.left, &self.right]
+    }
+
+    /// The linear transforms of both.
+    pub(super) fn linears(&self) -> impl Iterator<Item = &LinearPlan> {
+        self.left.linears().chain(self.right.linears())
+    }
+
+    /// The power of two to which all sizes are padded.
+    pub(super) fn size(&self) -> usize {
+        self.d
     }
 
     /// Packing of the product.

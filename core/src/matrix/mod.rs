@@ -17,12 +17,14 @@
 //! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many of them at once, or one by tiles over slots |
+//! | [`ProductRequest`], [`Calibration`], [`Explanation`], [`Product`] | the fastest plan of a product on the device at hand |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | encrypted matrices whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | their products with a matrix fixed beforehand |
 
 mod array;
 mod array_packing;
 mod coeff;
+mod dispatch;
 mod encrypted_matvec;
 mod features;
 mod matmul;
@@ -41,6 +43,10 @@ pub use coeff::{
     CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix,
     RowSecrets, SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, TileSide, TiledMatMul,
     TiledMatMulPlan, TiledMatrix, Transpose, TransposePlan,
+};
+pub use dispatch::{
+    Calibration, Candidate, Explanation, Product, ProductMatrix, ProductPlan, ProductRequest, Side,
+    Task, WordKind, Work, available_memory,
 };
 pub use encrypted_matvec::EncryptedMatVec;
 pub use features::{FeatureBatch, FeatureLinear};

@@ -250,6 +250,21 @@ impl RearrangePlan {
         self.parts.iter().map(cost).sum()
     }
 
+    /// Rotations without masks that move anything.
+    pub(super) fn plain_rotations(&self) -> usize {
+        let moves = |p: &&Part| matches!(p, Part::Rotation { steps, .. } if *steps != 0);
+        self.parts.iter().filter(moves).count()
+    }
+
+    /// The linear transforms of its masks.
+    pub(super) fn linears(&self) -> impl Iterator<Item = &LinearPlan> {
+        let masks = self.parts.iter().filter_map(|part| match part {
+            Part::Rotation { .. } => None,
+            Part::Masks(masks) => Some(masks),
+        });
+        masks.flatten().map(|m| &m.linear)
+    }
+
     /// The rotation keys it needs.
     pub fn key_request(&self) -> KeyRequest {
         let mut request = KeyRequest::new();

@@ -110,6 +110,7 @@ impl OpenClRing {
     /// Lifts source words to digits, transforms them, multiplies by a key and adds up. `digits`
     /// has room for what is between two passes, and the values of a digit's own limbs;
     /// `rows` are those that are lifted, `targets` those of the destination. For tiles.
+    #[allow(clippy::too_many_arguments)] // operands of one launch
     pub(super) fn lift_and_multiply(
         &self,
         state: &mut State,

@@ -207,45 +207,56 @@ fn lwe_key_switch(run: &mut Run<'_>, s: Setup) -> Result<()> {
 }
 
 fn blind_rotate(run: &mut Run<'_>, s: Setup) -> Result<()> {
-    rotate(run, s, &[(3, 1, 1), (3, 1, 2)])
+    (some_limbs(s).into_iter()).try_for_each(|limb| rotate(run, s, limb, &[(3, 1, 1), (3, 1, 2)]))
 }
 
 fn grouped_rotate(run: &mut Run<'_>, s: Setup) -> Result<()> {
-    rotate(run, s, &[(4, 2, 1), (3, 3, 2), (4, 4, 1)])
+    // One for each limb: they are long.
+    let shapes = [(4, 2, 1), (3, 3, 2), (4, 4, 1)];
+    (some_limbs(s).into_iter().zip(shapes))
+        .try_for_each(|(limb, shape)| rotate(run, s, limb, &[shape]))
 }
 
-/// Rotations of dimensions, groups of key bits, and masks.
-fn rotate(run: &mut Run<'_>, s: Setup, shapes: &[(usize, usize, usize)]) -> Result<()> {
+/// At most three limbs.
+fn some_limbs(s: Setup) -> Vec<usize> {
     let some = s.limbs.iter().step_by(s.limbs.len().div_ceil(3));
-    for limb in some.collect::<Vec<_>>() {
-        let limbs: LimbSet = [limb].into_iter().collect();
-        let bits = least_bits(run, limbs);
-        let one = DigitPlan::new((bits / 2).min(24), 1)?;
-        let two = DigitPlan::new(bits / 3, 2)?;
-        for &(dimension, group, masks) in shapes {
-            let mask = if masks == 1 { one } else { two };
-            let plan = RotationPlan::new(dimension, masks, mask, one)?.grouped(group)?;
-            let shape = |polys| Shape::new(polys, limbs, s.log_n);
-            let key = run.buffer(shape(plan.key_polys()), Domain::Eval, s.input)?;
-            let key = run.ring.prepare(&key, Role::Diagonal)?;
-            let width = lwe_width(plan.exponents(), s.log_n);
-            let lwe = run.buffer(shape(width * s.batch), Domain::Coeff, Input::Random(80))?;
-            let polys = plan.lanes() * s.batch;
-            // One table for all, or one for each.
-            let tables = if masks == 1 { plan.lanes() } else { polys };
-            let table = run.buffer(shape(tables), Domain::Coeff, s.input)?;
-            let mut acc = surrounded(run, s, limbs, polys)?;
-            run.ring.submit(Cmd::BlindRotate {
-                acc: acc.view_mut().polys(1, polys, 1)?.with_limbs(limbs)?,
-                table: table.view(),
-                lwe: lwe.view(),
-                key: key.view(),
-                plan,
-            })?;
-            run.see(format!("{plan:?}, limb {limb}"), &acc.view())?;
-            run.see("table", &table.view())?;
-            run.see("ciphertexts", &lwe.view())?;
-        }
+    some.collect()
+}
+
+/// Rotations of dimensions, groups of key bits, and masks, on one limb.
+fn rotate(
+    run: &mut Run<'_>,
+    s: Setup,
+    limb: usize,
+    shapes: &[(usize, usize, usize)],
+) -> Result<()> {
+    let limbs: LimbSet = [limb].into_iter().collect();
+    let bits = least_bits(run, limbs);
+    let one = DigitPlan::new((bits / 2).min(24), 1)?;
+    let two = DigitPlan::new(bits / 3, 2)?;
+    for &(dimension, group, masks) in shapes {
+        let mask = if masks == 1 { one } else { two };
+        let plan = RotationPlan::new(dimension, masks, mask, one)?.grouped(group)?;
+        let shape = |polys| Shape::new(polys, limbs, s.log_n);
+        let key = run.buffer(shape(plan.key_polys()), Domain::Eval, s.input)?;
+        let key = run.ring.prepare(&key, Role::Diagonal)?;
+        let width = lwe_width(plan.exponents(), s.log_n);
+        let lwe = run.buffer(shape(width * s.batch), Domain::Coeff, Input::Random(80))?;
+        let polys = plan.lanes() * s.batch;
+        // One table for all, or one for each.
+        let tables = if masks == 1 { plan.lanes() } else { polys };
+        let table = run.buffer(shape(tables), Domain::Coeff, s.input)?;
+        let mut acc = surrounded(run, s, limbs, polys)?;
+        run.ring.submit(Cmd::BlindRotate {
+            acc: acc.view_mut().polys(1, polys, 1)?.with_limbs(limbs)?,
+            table: table.view(),
+            lwe: lwe.view(),
+            key: key.view(),
+            plan,
+        })?;
+        run.see(format!("{plan:?}, limb {limb}"), &acc.view())?;
+        run.see("table", &table.view())?;
+        run.see("ciphertexts", &lwe.view())?;
     }
     Ok(())
 }

@@ -117,6 +117,15 @@ impl CoeffMatMulPlan {
         self.tree.size()
     }
 
+    /// Children of a node of its trees, at most.
+    pub fn radix(&self) -> usize {
+        self.tree.radix()
+    }
+
+    pub(in crate::matrix) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// The keys it needs.
     pub fn key_request(&self) -> KeyRequest {
         let keys = self.tree.key_request(self.level);
@@ -171,7 +180,7 @@ impl CoeffMatMulPlan {
     }
 
     /// First row of every `N`, and their number.
-    fn row_tiles(&self) -> impl Iterator<Item = (usize, usize)> {
+    pub(in crate::matrix) fn row_tiles(&self) -> impl Iterator<Item = (usize, usize)> {
         let (rows, n) = (self.shape.0, 1usize << self.log_n);
         (0..rows)
             .step_by(n)

@@ -37,6 +37,7 @@ pub use tile_plan::TiledMatMulPlan;
 pub use tiles::{TileSide, TiledMatMul, TiledMatrix};
 pub use transpose::Transpose;
 pub use transpose_plan::TransposePlan;
+pub(in crate::matrix) use transpose_plan::{Tree, variances};
 pub use wire::CoeffMatrixInfo;
 
 use crate::{

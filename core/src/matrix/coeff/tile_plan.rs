@@ -186,6 +186,11 @@ impl TiledMatMulPlan {
         self.grid.size
     }
 
+    /// Children of a node of its trees, at most.
+    pub fn radix(&self) -> usize {
+        self.mul.radix()
+    }
+
     /// Runs of the product of encrypted matrices that it takes.
     pub fn groups(&self) -> usize {
         self.grid.count()
@@ -238,7 +243,7 @@ impl TiledMatMulPlan {
         Ok(of_coefficients * (self.grid.slots as f64).sqrt())
     }
 
-    pub(super) fn mul(&self) -> &CoeffMatMulPlan {
+    pub(in crate::matrix) fn mul(&self) -> &CoeffMatMulPlan {
         &self.mul
     }
 

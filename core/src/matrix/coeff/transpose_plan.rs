@@ -41,20 +41,20 @@ pub struct TransposePlan {
 
 /// The steps: of step `i` with stride `s_i`, nodes have `d / s_i` rows.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Tree {
+pub(in crate::matrix) struct Tree {
     log_n: u32,
     log_d: u32,
     steps: Vec<Step>,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Step {
+pub(in crate::matrix) struct Step {
     /// Nodes.
-    pub(super) stride: usize,
+    pub(in crate::matrix) stride: usize,
     /// Children of a node.
-    pub(super) radix: usize,
+    pub(in crate::matrix) radix: usize,
     /// Rows of a child.
-    pub(super) rows: usize,
+    pub(in crate::matrix) rows: usize,
 }
 
 impl Tree {
@@ -77,16 +77,16 @@ impl Tree {
         }
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::matrix) fn size(&self) -> usize {
         1 << self.log_d
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(in crate::matrix) fn steps(&self) -> &[Step] {
         &self.steps
     }
 
     /// Largest radix of a step.
-    pub(super) fn radix(&self) -> usize {
+    pub(in crate::matrix) fn radix(&self) -> usize {
         self.steps.first().map_or(1, |s| s.radix)
     }
 
@@ -267,7 +267,7 @@ pub(super) fn log_radix(op: &'static str, radix: usize) -> Result<u32> {
 
 /// Variances of a coefficient: of a gadget product divided by the special primes, and of the
 /// rounding of that division (docs/notes/noise-model.md).
-pub(super) fn variances(params: &Params, level: usize) -> Result<(f64, f64)> {
+pub(in crate::matrix) fn variances(params: &Params, level: usize) -> Result<(f64, f64)> {
     let spec = params.level(level)?;
     let (n, ring) = (params.n() as f64, params.ring_spec());
     let product = |limbs: ringloom_ntt::poly::LimbSet| -> f64 {

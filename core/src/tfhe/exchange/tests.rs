@@ -125,6 +125,7 @@ fn exports_of_extreme_words_keep_their_phase() {
         norm: 5,
         lwe_dimension: 24,
         lwe_noise_log: 4,
+        group: 1,
         masks: 1,
         log_n: 6,
         mask_digits: (24, 1),

@@ -1,0 +1,512 @@
+//! Times of commands on the device at hand, measured once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use ringloom_ntt::{
+    Ring,
+    poly::{
+        Cmd, Domain, ElementwiseOp, Factors, IntMatrix, LimbSet, PolyBuf, Prepared, Role, Shape,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::work::{LARGE, Task, WordKind, Work};
+use crate::{
+    error::{Error, Result},
+    params::Params,
+    session::Session,
+};
+
+/// How long the commands of matrix products take with one set of parameters on one device.
+///
+/// Measured by [`Calibration::measure`], in a second or a few; kept by whoever wants it again, as JSON
+/// ([`Calibration::save`], [`Calibration::load`]). Commands of a level are measured at a few levels and
+/// interpolated between them; products of matrices over a grid of sizes. Weights are taken to be at most
+/// one in absolute value, rounded at the primes that the top level drops.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Calibration {
+    version: u32,
+    params: String,
+    device: String,
+    /// Nanoseconds of the commands of a level, by level.
+    levels: BTreeMap<usize, LevelTimes>,
+    /// Nanoseconds of `N` words, of commands that fit a cache and of larger ones.
+    words: BTreeMap<String, [f64; 2]>,
+    integers: Grid,
+    images: Grid,
+}
+
+/// Format of the JSON form.
+const VERSION: u32 = 1;
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+struct LevelTimes {
+    gadget_product: f64,
+    decompose: f64,
+    inner_product: f64,
+    mod_down: f64,
+    mod_down_rescale: f64,
+    rescale: f64,
+    tensor: f64,
+}
+
+/// Nanoseconds of products of matrices for one limb and one lane, by rows and columns.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Grid {
+    rows: Vec<usize>,
+    columns: Vec<usize>,
+    /// Row-major.
+    times: Vec<f64>,
+}
+
+/// Sizes of the grid of products. Kernels work in panels, so small sizes are not cheaper by their
+/// number of entries.
+const ROWS: [usize; 4] = [1, 8, 32, 128];
+const COLUMNS: [usize; 4] = [1, 8, 64, 256];
+
+impl Calibration {
+    /// Measures the commands on the session's device: each several times, of which the fastest counts,
+    /// since whatever else the machine does only ever adds.
+    ///
+    /// # Errors
+    /// Device failures, memory among them.
+    pub fn measure(session: &Session) -> Result<Self> {
+        let meter = Meter::new(session);
+        let top = session.params().max_level();
+        let mut levels = BTreeMap::new();
+        for level in BTreeSet::from([1.min(top), top / 2, top]) {
+            levels.insert(level, meter.level(level)?);
+        }
+        let mut words = BTreeMap::new();
+        for kind in WordKind::ALL {
+            words.insert(format!("{kind:?}"), meter.words(kind)?);
+        }
+        Ok(Self {
+            version: VERSION,
+            params: session.params().id().to_string(),
+            device: session.device().to_owned(),
+            levels,
+            words,
+            integers: meter.grid(false)?,
+            images: meter.grid(true)?,
+        })
+    }
+
+    /// Name of the device that was measured.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Fails for other parameters than those that were measured.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`].
+    pub fn check(&self, op: &'static str, params: &Params) -> Result<()> {
+        let (expected, got) = (self.params.clone(), params.id().to_string());
+        if expected == got {
+            return Ok(());
+        }
+        Err(Error::ParamsMismatch { op, expected, got })
+    }
+
+    /// The calibration as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("numbers and names have a JSON form")
+    }
+
+    /// A calibration from JSON.
+    ///
+    /// # Errors
+    /// [`Error::Serialization`] for anything else, another version, or times that are none.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let op = "Calibration::from_json";
+        let refused = |expected: &str, got: String| Error::Serialization {
+            op,
+            expected: expected.into(),
+            got,
+            remedy: "measure the device again: Calibration::measure",
+        };
+        let read: Self = serde_json::from_str(text)
+            .map_err(|e| refused("a calibration as JSON", e.to_string()))?;
+        if read.version != VERSION {
+            return Err(refused("version 1", format!("version {}", read.version)));
+        }
+        let known = |kind: &WordKind| read.words.contains_key(&format!("{kind:?}"));
+        if read.levels.is_empty() || !WordKind::ALL.iter().all(known) {
+            return Err(refused("times of every kind of command", "fewer".into()));
+        }
+        if !read.times().all(|t| t.is_finite() && t > 0.0) {
+            return Err(refused("positive times", "others".into()));
+        }
+        if !read.integers.is_whole() || !read.images.is_whole() {
+            return Err(refused(
+                "a time for each size of a product",
+                "others".into(),
+            ));
+        }
+        Ok(read)
+    }
+
+    /// Writes it to a file.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        std::fs::write(path, self.to_json()).map_err(|e| file("Calibration::save", path, &e))
+    }
+
+    /// Reads it from a file.
+    ///
+    /// # Errors
+    /// [`Error::File`]; as [`Calibration::from_json`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text =
+            std::fs::read_to_string(path).map_err(|e| file("Calibration::load", path, &e))?;
+        Self::from_json(&text)
+    }
+
+    /// Predicted time of some work.
+    pub fn time(&self, work: &Work) -> Duration {
+        let nanoseconds: f64 = work
+            .counts()
+            .map(|(task, count)| self.of(task) * count as f64)
+            .sum();
+        Duration::from_nanos(nanoseconds as u64)
+    }
+
+    /// Nanoseconds of one unit of a task.
+    pub fn of(&self, task: Task) -> f64 {
+        match task {
+            Task::GadgetProduct(level) => self.at(level, |t| t.gadget_product),
+            Task::Decompose(level) => self.at(level, |t| t.decompose),
+            Task::InnerProduct(level) => self.at(level, |t| t.inner_product),
+            Task::ModDown(level) => self.at(level, |t| t.mod_down),
+            Task::ModDownRescale(level) => self.at(level, |t| t.mod_down_rescale),
+            Task::Rescale(level) => self.at(level, |t| t.rescale),
+            Task::Tensor(level) => self.at(level, |t| t.tensor),
+            Task::Words { kind, large } => {
+                let times = self.words.get(&format!("{kind:?}"));
+                times.map_or(0.0, |times| times[usize::from(large)])
+            }
+            Task::Integers { rows, columns } => self.integers.at(rows, columns),
+            Task::Images { rows, columns } => self.images.at(rows, columns),
+        }
+    }
+
+    /// A time of a level, between those that were measured.
+    fn at(&self, level: usize, time: impl Fn(&LevelTimes) -> f64) -> f64 {
+        let below = self.levels.range(..=level).next_back();
+        let above = self.levels.range(level..).next();
+        match (below, above) {
+            (Some((&a, x)), Some((&b, y))) if a < b => {
+                let part = (level - a) as f64 / (b - a) as f64;
+                time(x) + part * (time(y) - time(x))
+            }
+            (Some((_, t)), _) | (None, Some((_, t))) => time(t),
+            (None, None) => 0.0,
+        }
+    }
+
+    fn times(&self) -> impl Iterator<Item = f64> {
+        let of_level = |t: &LevelTimes| {
+            [
+                t.gadget_product,
+                t.decompose,
+                t.inner_product,
+                t.mod_down,
+                t.mod_down_rescale,
+                t.rescale,
+                t.tensor,
+            ]
+        };
+        let grids = self.integers.times.iter().chain(&self.images.times);
+        let words = self.words.values().flatten();
+        let levels = self.levels.values().flat_map(of_level);
+        levels.chain(words.chain(grids).copied())
+    }
+}
+
+/// To a part of a nanosecond that decimal notation holds exactly, so that a file gives back what was
+/// measured.
+fn rounded(nanoseconds: f64) -> f64 {
+    (nanoseconds * 64.0).round().max(1.0) / 64.0
+}
+
+fn file(op: &'static str, path: &Path, e: &std::io::Error) -> Error {
+    Error::File {
+        op,
+        path: path.to_owned(),
+        cause: e.to_string(),
+    }
+}
+
+impl Grid {
+    fn is_whole(&self) -> bool {
+        let ascending = |sizes: &[usize]| sizes.len() > 1 && sizes.windows(2).all(|w| w[0] < w[1]);
+        let first = self.rows.first() == Some(&1) && self.columns.first() == Some(&1);
+        first
+            && ascending(&self.rows)
+            && ascending(&self.columns)
+            && self.times.len() == self.rows.len() * self.columns.len()
+    }
+
+    /// Between sizes linear in both; beyond the last one with the slope of the last piece.
+    fn at(&self, rows: usize, columns: usize) -> f64 {
+        let (i, x) = place(&self.rows, rows);
+        let (j, y) = place(&self.columns, columns);
+        let time = |i: usize, j: usize| self.times[i * self.columns.len() + j];
+        let along = |i: usize| time(i, j) + y * (time(i, j + 1) - time(i, j));
+        (along(i) + x * (along(i + 1) - along(i))).max(0.0)
+    }
+}
+
+/// The piece that a size lies in and where in it; beyond the ends the nearest piece.
+fn place(sizes: &[usize], size: usize) -> (usize, f64) {
+    let next = sizes.partition_point(|&s| s <= size);
+    let piece = next.clamp(1, sizes.len() - 1) - 1;
+    let (a, b) = (sizes[piece] as f64, sizes[piece + 1] as f64);
+    (piece, (size as f64 - a) / (b - a))
+}
+
+/// Measures commands.
+struct Meter<'s> {
+    ring: &'s Ring,
+    params: &'s Params,
+}
+
+/// Runs of a command: at least this many, and until they have taken this long.
+const RUNS: usize = 3;
+const SPENT: Duration = Duration::from_millis(2);
+/// Polynomials of a row in a product of matrices: those of a ciphertext.
+const LANES: usize = 2;
+/// Polynomials of a command that is divided by primes at once.
+const BATCH: usize = 16;
+
+impl<'s> Meter<'s> {
+    fn new(session: &'s Session) -> Self {
+        Self {
+            ring: session.ring(),
+            params: session.params(),
+        }
+    }
+
+    /// Nanoseconds of what `f` submits.
+    fn time(&self, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
+        f()?;
+        self.ring.wait()?;
+        let (mut best, start) = (f64::INFINITY, Instant::now());
+        let mut runs = 0;
+        while runs < RUNS || (start.elapsed() < SPENT && runs < 100) {
+            let begin = Instant::now();
+            f()?;
+            self.ring.wait()?;
+            best = best.min(begin.elapsed().as_nanos() as f64);
+            runs += 1;
+        }
+        // A clock that did not move counts as its resolution.
+        Ok(best.max(1.0))
+    }
+
+    /// Polynomials whose words have been written, so that each has memory of its own.
+    fn polys(&self, count: usize, limbs: LimbSet) -> Result<PolyBuf> {
+        let shape = Shape::new(count, limbs, self.params.log_n());
+        let words: Vec<u64> = (0..shape.words() as u64).map(|i| i & 0xffff).collect();
+        Ok(self.ring.upload(shape, Domain::Eval, &words)?)
+    }
+
+    fn level(&self, level: usize) -> Result<LevelTimes> {
+        let (spec, ring) = (self.params.level(level)?, self.ring);
+        let gadget = spec.gadget();
+        let (limbs, extended) = (spec.limbs(), gadget.extended());
+        let digits = gadget.digits().len();
+        // Keys and sources change from product to product, as in a tree of key-switches.
+        let keys = (0..2).map(|_| {
+            let key = self.polys(2 * digits, extended)?;
+            Ok(ring.prepare(&key, Role::Key)?)
+        });
+        let keys: Vec<Prepared> = keys.collect::<Result<_>>()?;
+        let (sources, mut acc) = (self.polys(BATCH, limbs)?, self.polys(2 * BATCH, extended)?);
+        let gadget_product = self.time(|| {
+            for i in 0..BATCH {
+                ring.submit(Cmd::GadgetProduct {
+                    acc: acc.view_mut().polys(2 * i, 2, 1)?,
+                    src: sources.poly(i)?,
+                    key: keys[0].view(),
+                    plan: gadget.clone(),
+                    accumulate: false,
+                })?;
+            }
+            Ok(())
+        })?;
+        let mut lifted = self.polys(digits, extended)?;
+        let decompose = self.time(|| {
+            Ok(ring.submit(Cmd::Decompose {
+                dst: lifted.view_mut(),
+                src: sources.poly(0)?,
+                plan: gadget.clone(),
+            })?)
+        })?;
+        let inner_product = self.time(|| {
+            for (i, key) in keys.iter().cycle().take(BATCH).enumerate() {
+                ring.submit(Cmd::InnerProduct {
+                    acc: acc.view_mut().polys(2 * i, 2, 1)?,
+                    digits: lifted.view(),
+                    key: key.view(),
+                    accumulate: false,
+                })?;
+            }
+            Ok(())
+        })?;
+        let divide = |plan: &std::sync::Arc<ringloom_ntt::poly::ModDownPlan>| {
+            let src = self.polys(BATCH, plan.kept().union(plan.dropped()))?;
+            let mut dst = self.polys(BATCH, plan.kept())?;
+            let time = self.time(|| {
+                Ok(ring.submit(Cmd::ModDown {
+                    dst: dst.view_mut(),
+                    src: src.view(),
+                    plan: plan.clone(),
+                })?)
+            })?;
+            Ok::<_, Error>(rounded(time / BATCH as f64))
+        };
+        let mod_down = divide(spec.mod_down())?;
+        let or_else = |plan: Option<&_>| plan.map_or(Ok(mod_down), divide);
+        let mut tensor = self.polys(3, limbs)?;
+        Ok(LevelTimes {
+            gadget_product: rounded(gadget_product / BATCH as f64),
+            decompose,
+            inner_product: rounded(inner_product / BATCH as f64),
+            mod_down,
+            mod_down_rescale: or_else(spec.mod_down_rescale())?,
+            rescale: or_else(spec.rescale())?,
+            tensor: self.time(|| {
+                Ok(ring.submit(Cmd::Tensor {
+                    dst: tensor.view_mut(),
+                    a: sources.view().polys(0, 2, 1)?,
+                    b: sources.view().polys(2, 2, 1)?,
+                })?)
+            })?,
+        })
+    }
+
+    /// Of `N` words, small and large.
+    fn words(&self, kind: WordKind) -> Result<[f64; 2]> {
+        let limbs = self.params.level(0)?.limbs();
+        let per_poly = limbs.len() * self.params.n();
+        let small = (LARGE / 4 / per_poly).max(1);
+        let large = 8 * LARGE.div_ceil(per_poly).max(small);
+        Ok([
+            self.words_of(kind, small, limbs)?,
+            self.words_of(kind, large, limbs)?,
+        ])
+    }
+
+    fn words_of(&self, kind: WordKind, count: usize, limbs: LimbSet) -> Result<f64> {
+        let ring = self.ring;
+        let (src, mut dst) = (self.polys(count, limbs)?, self.polys(count, limbs)?);
+        let consts: std::sync::Arc<[u64]> = limbs.iter().map(|_| 3).collect();
+        let one = self.polys(1, limbs)?;
+        let diagonal = ring.prepare(&one, Role::Diagonal)?;
+        // As many terms as a step of a transpose has.
+        let terms = if kind == WordKind::DiagMulAcc { 8 } else { 1 };
+        let others = (1..terms).map(|_| self.polys(count, limbs));
+        let others = others.collect::<Result<Vec<_>>>()?;
+        let time = self.time(|| {
+            let (to, from) = (dst.view_mut(), src.view());
+            let cmd = match kind {
+                WordKind::Copy => Cmd::Copy { dst: to, src: from },
+                WordKind::Scale => Cmd::ScaleLimbs {
+                    dst: to,
+                    src: Some(from),
+                    consts: consts.clone(),
+                },
+                WordKind::Add => Cmd::Elementwise {
+                    op: ElementwiseOp::Add,
+                    dst: to,
+                    a: None,
+                    b: Some(from),
+                },
+                WordKind::Mul => Cmd::Elementwise {
+                    op: ElementwiseOp::Mul,
+                    dst: to,
+                    a: None,
+                    b: Some(one.view()),
+                },
+                WordKind::Automorphism => Cmd::Automorphism {
+                    dst: to,
+                    src: from,
+                    galois: 5,
+                },
+                WordKind::DiagMulAcc => Cmd::DiagMulAcc {
+                    acc: to,
+                    terms: std::iter::once(&src)
+                        .chain(&others)
+                        .map(|part| (part.view(), diagonal.view()))
+                        .collect(),
+                    accumulate: false,
+                },
+            };
+            Ok(ring.submit(cmd)?)
+        })?;
+        Ok(rounded(time / (terms * count * limbs.len()) as f64))
+    }
+
+    /// Products of integers, or of images, with polynomials.
+    fn grid(&self, images: bool) -> Result<Grid> {
+        let limb = self.params.level(0)?.limbs().iter().next();
+        let limbs = LimbSet::from_iter(limb);
+        let most = self.params.n();
+        let rows: Vec<usize> = ROWS.into_iter().filter(|&r| r <= most).collect();
+        let columns = COLUMNS.to_vec();
+        let (last_row, last_column) = (rows[rows.len() - 1], columns[columns.len() - 1]);
+        let src = self.polys(LANES * last_column, limbs)?;
+        let factors = images.then(|| self.polys(last_column, limbs)).transpose()?;
+        let mut dst = self.polys(LANES * last_row, limbs)?;
+        let bound = self.bound()?;
+        let mut times = Vec::with_capacity(rows.len() * columns.len());
+        for &r in &rows {
+            for &c in &columns {
+                let left: Factors = match &factors {
+                    Some(polys) => Factors::Images {
+                        polys: polys.view().polys(0, c, 1)?,
+                        log_rows: r.ilog2(),
+                    },
+                    None => {
+                        let entries = (0..r * c).map(|i| (i as i64 & 63) * (bound as i64 >> 6));
+                        IntMatrix::new((r, c), bound, entries.collect::<Vec<_>>())?.into()
+                    }
+                };
+                let time = self.time(|| {
+                    Ok(self.ring.submit(Cmd::ModMatMul {
+                        dst: dst.view_mut().polys(0, LANES * r, 1)?,
+                        left: left.clone(),
+                        src: src.view().polys(0, LANES * c, 1)?,
+                        lanes: LANES,
+                    })?)
+                })?;
+                times.push(rounded(time / LANES as f64));
+            }
+        }
+        Ok(Grid {
+            rows,
+            columns,
+            times,
+        })
+    }
+
+    /// The bound of weights up to one at the top level.
+    fn bound(&self) -> Result<u64> {
+        let top = self.params.level(self.params.max_level())?;
+        let dropped = top.dropped().iter();
+        let product: f64 = dropped
+            .map(|l| self.params.ring_spec().modulus(l).value() as f64)
+            .product();
+        Ok(product.clamp(64.0, 2f64.powi(60)) as u64)
+    }
+}

@@ -1,0 +1,235 @@
+//! What a plan asks of a device, counted without running it.
+
+use std::collections::BTreeMap;
+
+use ringloom_ntt::poly::CmdKind;
+
+use crate::{error::Result, params::Params};
+
+/// One kind of command at one size: the unit that [`Work`] counts and a
+/// [`Calibration`](super::Calibration) has a time for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Task {
+    /// A gadget product of one polynomial at a level.
+    GadgetProduct(usize),
+    /// A gadget decomposition of one polynomial at a level.
+    Decompose(usize),
+    /// An inner product of the digits of one polynomial with a key at a level.
+    InnerProduct(usize),
+    /// The division of one polynomial by the special primes at a level.
+    ModDown(usize),
+    /// The division of one polynomial by the special primes and those that the level drops.
+    ModDownRescale(usize),
+    /// The division of one polynomial by the primes that the level drops.
+    Rescale(usize),
+    /// A product of two ciphertexts before relinearisation, at a level.
+    Tensor(usize),
+    /// `N` words of a command that touches each once.
+    Words {
+        /// Which command.
+        kind: WordKind,
+        /// Whether the command is larger than a cache.
+        large: bool,
+    },
+    /// A product of an integer matrix with polynomials, for one limb and one lane.
+    Integers {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        columns: usize,
+    },
+    /// A product of images of polynomials with polynomials, for one limb and one lane.
+    Images {
+        /// Rows of the images: a power of two.
+        rows: usize,
+        /// Polynomials whose images they are.
+        columns: usize,
+    },
+}
+
+/// The commands of [`Task::Words`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum WordKind {
+    /// Copies.
+    Copy,
+    /// Products with a constant for each limb.
+    Scale,
+    /// Sums in place.
+    Add,
+    /// Products in place.
+    Mul,
+    /// Automorphisms.
+    Automorphism,
+    /// Terms of sums of products with diagonals.
+    DiagMulAcc,
+}
+
+impl WordKind {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Copy,
+        Self::Scale,
+        Self::Add,
+        Self::Mul,
+        Self::Automorphism,
+        Self::DiagMulAcc,
+    ];
+}
+
+/// Commands by kind and size, and how many there are.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Work {
+    counts: BTreeMap<Task, u64>,
+    commands: BTreeMap<CmdKind, u64>,
+}
+
+/// Words from which on a command is taken to be larger than a cache: a mebibyte.
+pub(super) const LARGE: usize = 1 << 17;
+
+impl Work {
+    /// The counts.
+    pub fn counts(&self) -> impl Iterator<Item = (Task, u64)> {
+        self.counts.iter().map(|(&task, &count)| (task, count))
+    }
+
+    /// Commands of a kind, as the front of a ring submits them.
+    pub fn commands(&self, kind: CmdKind) -> u64 {
+        self.commands.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Key-switches, products of hoisted digits among them.
+    pub fn key_switches(&self) -> u64 {
+        self.commands(CmdKind::GadgetProduct) + self.commands(CmdKind::InnerProduct)
+    }
+
+    /// All of another one, `times` over.
+    pub(super) fn add(&mut self, other: &Self, times: u64) {
+        for (&task, &count) in &other.counts {
+            *self.counts.entry(task).or_default() += count * times;
+        }
+        for (&kind, &count) in &other.commands {
+            *self.commands.entry(kind).or_default() += count * times;
+        }
+    }
+
+    /// `commands` commands of `each` units.
+    fn task(&mut self, task: Task, kind: CmdKind, commands: usize, each: usize) {
+        if commands * each > 0 {
+            *self.counts.entry(task).or_default() += (commands * each) as u64;
+            *self.commands.entry(kind).or_default() += commands as u64;
+        }
+    }
+}
+
+/// Counts work for one set of parameters.
+pub(super) struct Counter<'p> {
+    params: &'p Params,
+    level: usize,
+    limbs: usize,
+    special: usize,
+    pub(super) work: Work,
+}
+
+impl<'p> Counter<'p> {
+    pub(super) fn new(params: &'p Params, level: usize) -> Result<Self> {
+        Ok(Self {
+            limbs: params.level(level)?.limbs().len(),
+            special: params.special_limbs().len(),
+            params,
+            level,
+            work: Work::default(),
+        })
+    }
+
+    /// Limbs of the level.
+    pub(super) fn limbs(&self) -> usize {
+        self.limbs
+    }
+
+    /// Limbs of the extended basis.
+    pub(super) fn extended(&self) -> usize {
+        self.limbs + self.special
+    }
+
+    /// `times` commands that touch `polys` polynomials of `limbs` limbs.
+    pub(super) fn words(&mut self, kind: WordKind, times: usize, polys: usize, limbs: usize) {
+        let command = match kind {
+            WordKind::Copy => CmdKind::Copy,
+            WordKind::Scale => CmdKind::ScaleLimbs,
+            WordKind::Add | WordKind::Mul => CmdKind::Elementwise,
+            WordKind::Automorphism => CmdKind::Automorphism,
+            WordKind::DiagMulAcc => CmdKind::DiagMulAcc,
+        };
+        let large = polys * limbs * self.params.n() >= LARGE;
+        self.work
+            .task(Task::Words { kind, large }, command, times, polys * limbs);
+    }
+
+    /// One sum of products of `polys` polynomials of `limbs` limbs with diagonals.
+    pub(super) fn sum_of_products(&mut self, terms: usize, polys: usize, limbs: usize) {
+        let large = polys * limbs * self.params.n() >= LARGE;
+        let kind = WordKind::DiagMulAcc;
+        let task = Task::Words { kind, large };
+        self.work
+            .task(task, CmdKind::DiagMulAcc, 1, terms * polys * limbs);
+    }
+
+    pub(super) fn gadget_products(&mut self, count: usize) {
+        let task = Task::GadgetProduct(self.level);
+        self.work.task(task, CmdKind::GadgetProduct, count, 1);
+    }
+
+    pub(super) fn decompositions(&mut self, count: usize) {
+        let task = Task::Decompose(self.level);
+        self.work.task(task, CmdKind::Decompose, count, 1);
+    }
+
+    pub(super) fn inner_products(&mut self, count: usize) {
+        let task = Task::InnerProduct(self.level);
+        self.work.task(task, CmdKind::InnerProduct, count, 1);
+    }
+
+    pub(super) fn tensors(&mut self, count: usize) {
+        let task = Task::Tensor(self.level);
+        self.work.task(task, CmdKind::Tensor, count, 1);
+    }
+
+    pub(super) fn mod_down(&mut self, commands: usize, polys: usize) {
+        let task = Task::ModDown(self.level);
+        self.work.task(task, CmdKind::ModDown, commands, polys);
+    }
+
+    pub(super) fn mod_down_rescale(&mut self, commands: usize, polys: usize) {
+        let task = Task::ModDownRescale(self.level);
+        self.work.task(task, CmdKind::ModDown, commands, polys);
+    }
+
+    pub(super) fn rescale(&mut self, commands: usize, polys: usize) {
+        let task = Task::Rescale(self.level);
+        self.work.task(task, CmdKind::ModDown, commands, polys);
+    }
+
+    pub(super) fn integers(&mut self, rows: usize, columns: usize, lanes: usize) {
+        let each = lanes * self.limbs;
+        let task = Task::Integers { rows, columns };
+        self.work.task(task, CmdKind::ModMatMul, 1, each);
+    }
+
+    pub(super) fn images(&mut self, rows: usize, columns: usize, lanes: usize) {
+        let each = lanes * self.limbs;
+        let task = Task::Images { rows, columns };
+        self.work.task(task, CmdKind::ModMatMul, 1, each);
+    }
+
+    /// `count` rotations, each with its own decomposition.
+    pub(super) fn rotations(&mut self, count: usize) {
+        self.gadget_products(count);
+        self.finish_rotations(count);
+    }
+
+    /// What comes after the products of `count` rotations with their keys.
+    pub(super) fn finish_rotations(&mut self, count: usize) {
+        self.mod_down(count, 2);
+        self.words(WordKind::Add, count, 1, self.limbs);
+        self.words(WordKind::Automorphism, count, 2, self.limbs);
+    }
+}
