@@ -27,6 +27,8 @@ mod factors;
 mod float;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod ifma_full;
 #[cfg(test)]
 mod mat_mul_tests;
 pub(super) mod pages;

@@ -23,6 +23,8 @@ pub(super) struct Twiddle<V> {
 pub(super) trait Butterflies: Copy {
     /// The vector operations.
     type S: Simd;
+    /// Whether the first stage of every pass after the entry reduces, whatever the plan says.
+    const REDUCES: bool = false;
 
     fn simd(self) -> Self::S;
 
@@ -474,7 +476,7 @@ unsafe fn forward_step<F: Butterflies>(
 ) {
     // SAFETY: passed on.
     unsafe {
-        match (pass.stages, first, pass.reduce) {
+        match (pass.stages, first, pass.reduce || F::REDUCES) {
             (3, Some(_), _) => forward_pass::<F, 8, 7>(f, table, b, first, false, soon),
             (3, None, false) => forward_pass::<F, 8, 7>(f, table, b, None, false, soon),
             (3, None, true) => forward_pass::<F, 8, 7>(f, table, b, None, true, soon),
@@ -572,7 +574,8 @@ pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
                 }
             } else {
                 let factors = (table, &degree.forward_tail[..]);
-                match (passes.is_empty(), degree.plan.reduce_tail) {
+                let reduce = degree.plan.reduce_tail.map(|reduce| reduce || F::REDUCES);
+                match (passes.is_empty(), reduce) {
                     (false, [false, false]) => {
                         forward_tail::<F, R, T>(f, factors, b, None, [false, false], exit, soon)
                     }
