@@ -257,9 +257,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
     let f = IfmaFull::new(s, m);
     let exit = Exit::new(f, ifma_factor, call);
     // SAFETY: passed on.
-    unsafe {
-        passes::forward::<_, 8, 7>(f, &factors.forward, degree, call.work, call.n, entry, &exit)
-    }
+    unsafe { passes::forward::<_, 8, 7>(f, &factors.forward, degree, call, entry, &exit) }
 }
 
 /// An inverse transform.
