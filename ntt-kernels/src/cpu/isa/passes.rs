@@ -573,7 +573,7 @@ pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
                     ));
                 }
             } else {
-                let factors = (table, &degree.forward_tail[..]);
+                let factors = (table, degree.forward_tail.words());
                 let reduce = degree.plan.reduce_tail.map(|reduce| reduce || F::REDUCES);
                 match (passes.is_empty(), reduce) {
                     (false, [false, false]) => {
@@ -610,7 +610,7 @@ pub(super) unsafe fn inverse<F: Butterflies, const R: usize, const T: usize>(
     ends: &Ends<V<F>>,
 ) {
     let passes = &degree.plan.passes;
-    let tail = &degree.inverse_tail;
+    let tail = degree.inverse_tail.words();
     let tight = degree.plan.tight;
     if passes.is_empty() {
         let b = Blocks {
