@@ -16,8 +16,20 @@ use crate::error::{Error, Result};
 /// How products are formed; the results are the same.
 #[derive(Clone, Copy)]
 pub(super) struct Arithmetic {
-    pub(super) native_high_word: bool,
+    pub(super) high_word: HighWord,
     pub(super) doubles: bool,
+}
+
+/// How the high word of a product of two words is formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum HighWord {
+    /// From products of 32-bit words.
+    #[default]
+    Portable,
+    /// The built-in function.
+    Native,
+    /// NVIDIA's instruction, by inline assembly. Never run.
+    Ptx,
 }
 
 /// A program and the constants it is built with.
@@ -31,6 +43,8 @@ pub(super) enum Source {
     Convert { items: usize },
     /// Seed expansion.
     Seed { items: usize },
+    /// Products to be timed.
+    Measure { items: usize },
     /// Transforms of rows.
     Rows { invert: bool },
     /// Half of a transform in local memory.
@@ -49,13 +63,15 @@ pub(super) enum Source {
 
 impl Source {
     /// The text: definitions, the common part, the kernels.
-    fn text(self, arithmetic: Arithmetic) -> String {
+    pub(super) fn text(self, arithmetic: Arithmetic) -> String {
         let mut text = String::new();
         let mut define = |name: &str, value: &dyn std::fmt::Display| {
             writeln!(text, "#define {name} {value}").expect("strings take any text");
         };
-        if arithmetic.native_high_word {
-            define("NATIVE_HIGH_WORD", &1);
+        match arithmetic.high_word {
+            HighWord::Portable => {}
+            HighWord::Native => define("NATIVE_HIGH_WORD", &1),
+            HighWord::Ptx => define("PTX_HIGH_WORD", &1),
         }
         let parts: &[&str] = match self {
             Self::Words { items } => {
@@ -73,6 +89,19 @@ impl Source {
             Self::Seed { items } => {
                 define("SEED_WG", &items);
                 &[include_str!("kernels/seed.cl")]
+            }
+            Self::Measure { items } => {
+                define("WG", &items);
+                define("DOUBLES", &u32::from(arithmetic.doubles));
+                let parts: &[&str] = &[
+                    include_str!("kernels/row_doubles.cl"),
+                    include_str!("kernels/measure.cl"),
+                ];
+                if arithmetic.doubles {
+                    parts
+                } else {
+                    &parts[1..]
+                }
             }
             Self::Rows { invert } => {
                 define("INVERT", &u32::from(invert));

@@ -325,7 +325,6 @@ impl OpenClRing {
         acc: &ViewMut,
         digits: Digits<'_>,
         key: &View,
-        accumulate: bool,
     ) -> Result<()> {
         let (own, owners) = self.own(digits);
         let mut args = Vec::from(place(acc));
@@ -335,7 +334,7 @@ impl OpenClRing {
         args.extend(place(key));
         args.extend([
             Arg::Word(digits.count as u32),
-            Arg::Word(u32::from(accumulate)),
+            Arg::Word(u32::from(digits.accumulate)),
         ]);
         self.product(state, "inner_product", acc, 1, args)
     }
@@ -398,6 +397,8 @@ impl OpenClRing {
 pub(super) struct Digits<'a> {
     pub(super) lifted: Place<'a>,
     pub(super) count: usize,
+    /// Whether the sums are added to what the destination holds.
+    pub(super) accumulate: bool,
     /// Where the words are that a digit has of its own limbs, and for each limb which digit does.
     pub(super) own: Option<(Place<'a>, &'a Memory)>,
 }
@@ -546,9 +547,10 @@ impl RingBackend for OpenClRing {
                     let digits = Digits {
                         lifted: Place::of(digits),
                         count: digits.batch(),
+                        accumulate: *accumulate,
                         own: None,
                     };
-                    self.inner_product(state, acc, digits, key, *accumulate)
+                    self.inner_product(state, acc, digits, key)
                 }
                 Cmd::DiagMulAcc {
                     acc,

@@ -38,7 +38,11 @@ static inline ulong offset(window v, uint poly, uint limb, uint log_n) {
 
 // floor(a b / 2^64).
 static inline ulong high_word(ulong a, ulong b) {
-#ifdef NATIVE_HIGH_WORD
+#if defined(PTX_HIGH_WORD)
+    ulong high;
+    __asm__("mul.hi.u64 %0, %1, %2;" : "=l"(high) : "l"(a), "l"(b));
+    return high;
+#elif defined(NATIVE_HIGH_WORD)
     return mul_hi(a, b);
 #else
     ulong a0 = (uint)a, a1 = a >> 32, b0 = (uint)b, b1 = b >> 32;
