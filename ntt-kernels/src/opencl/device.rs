@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     measure::{Calibration, calibrate},
-    programs::{Arithmetic, HighWord, Programs},
+    programs::{Arithmetic, HighWord, OPTIONS, Programs, QUICKLY_BUILT},
     ring::OpenClRing,
     sys::{self, Chip, Fault, Found, Session, SharedSession},
 };
@@ -88,6 +88,7 @@ pub struct OpenClDeviceBuilder {
     no_doubles: bool,
     high_word: HighWord,
     memory_limit: Option<u64>,
+    quickly_built: bool,
     cache: Cache,
 }
 
@@ -154,6 +155,14 @@ impl OpenClDeviceBuilder {
     #[must_use]
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Builds programs without the driver's optimisations: on PoCL eight times sooner, and slow to run.
+    /// The results are the same. For tests.
+    #[must_use]
+    pub fn without_optimisation(mut self) -> Self {
+        self.quickly_built = true;
         self
     }
 
@@ -231,7 +240,12 @@ impl OpenClDeviceBuilder {
             },
             doubles,
         };
-        let programs = Programs::new(session.clone(), &name, &info, arithmetic, folder);
+        let options = if self.quickly_built {
+            QUICKLY_BUILT
+        } else {
+            OPTIONS
+        };
+        let programs = Programs::new(session.clone(), &name, &info, arithmetic, options, folder);
         let shared = Shared {
             session,
             programs,
@@ -301,12 +315,12 @@ impl OpenClDevice {
     /// How its products are formed, for reports.
     pub fn products(&self) -> String {
         let high = match self.0.high_word {
-            HighWord::Portable => "words (from products of 32-bit words)",
-            HighWord::Native => "words (built-in high word)",
-            HighWord::Ptx => "words (PTX)",
+            HighWord::Portable => "32-bit words",
+            HighWord::Native => "64-bit words",
+            HighWord::Ptx => "64-bit words by PTX",
         };
         if self.0.doubles && !self.0.tiled {
-            format!("transforms below 2^50 in doubles, others in {high}")
+            format!("{high}, of transforms below 2^50 in doubles")
         } else {
             high.into()
         }
@@ -342,10 +356,21 @@ impl Device for OpenClDevice {
 
     fn capabilities(&self) -> Capabilities {
         let info = &self.0.info;
+        let kind = match (info.is_gpu, info.is_cpu) {
+            (true, _) => "GPU",
+            (_, true) => "CPU",
+            _ => "accelerator",
+        };
         Capabilities {
             host_cpu: false,
             parallelism: info.units,
-            flavour: format!("{}, {}, driver {}", info.name, info.platform, info.driver),
+            flavour: format!(
+                "{kind}: {}, {}, driver {}, products in {}",
+                info.name,
+                info.platform,
+                info.driver,
+                self.products()
+            ),
             memory_bytes: Some(info.memory_bytes),
         }
     }

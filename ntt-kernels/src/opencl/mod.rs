@@ -14,6 +14,7 @@
 
 mod convert;
 mod device;
+mod mat_mul;
 mod measure;
 mod memory;
 mod programs;

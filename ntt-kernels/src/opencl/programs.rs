@@ -39,6 +39,8 @@ pub(super) enum Source {
     Words { items: usize },
     /// Sums of products.
     Products { items: usize },
+    /// Products of matrices.
+    MatMul { items: usize },
     /// Base conversion.
     Convert { items: usize },
     /// Seed expansion.
@@ -81,6 +83,10 @@ impl Source {
             Self::Products { items } => {
                 define("WG", &items);
                 &[include_str!("kernels/products.cl")]
+            }
+            Self::MatMul { items } => {
+                define("WG", &items);
+                &[include_str!("kernels/mat_mul.cl")]
             }
             Self::Convert { items } => {
                 define("WG", &items);
@@ -196,6 +202,7 @@ pub(super) struct Programs {
     device: String,
     identity: String,
     arithmetic: Arithmetic,
+    options: &'static str,
     folder: Option<PathBuf>,
     built: Mutex<HashMap<Source, Arc<Program>>>,
 }
@@ -206,6 +213,7 @@ impl Programs {
         device: &str,
         info: &DeviceInfo,
         arithmetic: Arithmetic,
+        options: &'static str,
         folder: Option<PathBuf>,
     ) -> Self {
         Self {
@@ -213,6 +221,7 @@ impl Programs {
             device: device.into(),
             identity: format!("{}\n{}\n{}", info.platform, info.name, info.driver),
             arithmetic,
+            options,
             folder,
             built: Mutex::default(),
         }
@@ -236,7 +245,7 @@ impl Programs {
         let text = source.text(self.arithmetic);
         let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text)));
         let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
-        if let Some(program) = stored.and_then(|binary| self.session.load(&binary, OPTIONS)) {
+        if let Some(program) = stored.and_then(|binary| self.session.load(&binary, self.options)) {
             return Ok(program);
         }
         let program = self.build(&text)?;
@@ -248,7 +257,7 @@ impl Programs {
 
     /// Builds a program from its text.
     pub(super) fn build(&self, text: &str) -> Result<Program> {
-        self.session.build(text, OPTIONS).map_err(|failed| {
+        self.session.build(text, self.options).map_err(|failed| {
             let log = first_error(&failed.log);
             Error::DeviceFailed {
                 op: "building a program",
@@ -260,7 +269,7 @@ impl Programs {
 
     fn file_name(&self, text: &str) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("ringloom 2026 opencl program");
-        for part in [&self.identity, OPTIONS, text] {
+        for part in [&self.identity, self.options, text] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
@@ -291,7 +300,10 @@ fn first_error(log: &str) -> String {
 }
 
 /// No option that changes results: doubles are rounded to nearest, and integers are integers.
-const OPTIONS: &str = "-cl-std=CL1.2";
+pub(super) const OPTIONS: &str = "-cl-std=CL1.2";
+
+/// The same, built as quickly as the driver can.
+pub(super) const QUICKLY_BUILT: &str = "-cl-std=CL1.2 -cl-opt-disable";
 
 #[cfg(test)]
 mod tests {

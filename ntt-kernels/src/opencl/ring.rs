@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     device::Shared,
+    mat_mul::Matrices,
     memory::{Buffer, Pool, place, window},
     programs::Source,
     sys::{Arg, Fault, Kernel, Memory, Queue, Words4, Words8},
@@ -41,6 +42,7 @@ pub(super) struct State {
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
     factors: HashMap<FactorsKey, Arc<Memory>>,
     plans: HashMap<(usize, u32), Arc<PlanTables>>,
+    pub(super) matrices: Matrices,
     failure: Option<Error>,
 }
 
@@ -94,6 +96,7 @@ impl OpenClRing {
                 rows: HashMap::new(),
                 factors: HashMap::new(),
                 plans: HashMap::new(),
+                matrices: Matrices::default(),
                 failure: None,
             }),
             shared,
@@ -458,10 +461,7 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(
-            kind,
-            CmdKind::ModMatMul | CmdKind::BlindRotate | CmdKind::GroupedRotate
-        ) && !kind.has_host_form()
+        !matches!(kind, CmdKind::BlindRotate | CmdKind::GroupedRotate) && !kind.has_host_form()
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -562,8 +562,13 @@ impl RingBackend for OpenClRing {
                 Cmd::Decompose { dst, src, plan } => {
                     self.decompose(state, Place::of(dst), src, plan)
                 }
-                Cmd::ModMatMul { .. }
-                | Cmd::BlindRotate { .. }
+                Cmd::ModMatMul {
+                    dst,
+                    left,
+                    src,
+                    lanes,
+                } => self.mod_mat_mul(state, dst, left, src, *lanes),
+                Cmd::BlindRotate { .. }
                 | Cmd::Monomial { .. }
                 | Cmd::Digit { .. }
                 | Cmd::LweModSwitch { .. }

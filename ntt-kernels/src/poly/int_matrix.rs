@@ -67,6 +67,12 @@ impl IntMatrix {
         })
     }
 
+    /// Whether both are handles of the same entries, for caches.
+    #[cfg(feature = "opencl")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entries, &other.entries) && self.columns == other.columns
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
