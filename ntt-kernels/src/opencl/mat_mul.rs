@@ -15,6 +15,9 @@ use crate::{
 /// Rows of the destination that a work item computes one word of; `ROWS` of mat_mul.cl.
 const TILE: usize = 4;
 
+/// Integers whose products with half words are summed in 64 bits, `2^31 / bound` at a time.
+const SMALL: u64 = 1 << 26;
+
 /// The part of a device's memory that matrices of integers are kept in.
 const KEPT_PART: u64 = 16;
 
@@ -51,7 +54,12 @@ impl OpenClRing {
             Factors::Integers(matrix) => {
                 args.push(Arg::Memory(self.integers(&mut matrices, matrix)?));
                 args.extend(place(src));
-                "by_integers"
+                if matrix.bound() <= SMALL {
+                    args.push(Arg::Word(((1 << 31) / matrix.bound()) as u32));
+                    "by_small_integers"
+                } else {
+                    "by_integers"
+                }
             }
             Factors::Images { polys, log_rows } => {
                 args.extend(place(polys));
@@ -94,7 +102,13 @@ impl OpenClRing {
             }
             let most = self.shared.info.memory_bytes / KEPT_PART;
             matrices.make_room(size_of_val(&entries[..]) as u64, most);
-            (matrix.clone(), table(&self.shared, &entries)?)
+            let memory = if matrix.bound() <= SMALL {
+                let small: Vec<i32> = entries.iter().map(|&entry| entry as i32).collect();
+                table(&self.shared, &small)?
+            } else {
+                table(&self.shared, &entries)?
+            };
+            (matrix.clone(), memory)
         };
         matrices.0.push(entry);
         let (_, memory) = matrices.0.last().expect("it was just pushed");

@@ -150,12 +150,19 @@ fn products_of_matrices_stay_below_their_bound_in_one_launch() {
     let spec = RingSpec::new(log_n, &primes_below(61, 2 << log_n, 2).unwrap()).unwrap();
     let cpu = CpuDevice::builder().threads(1).build().unwrap();
     let largest = IntMatrix::MAX_BOUND as i64;
-    let matrix = |odd: i64| {
+    let small = 1 << 26;
+    let matrix = |largest: i64, odd: i64| {
         let entry = |i: usize| if i % 3 == 1 { odd } else { largest };
         let entries: Vec<i64> = (0..rows * columns).map(entry).collect();
-        IntMatrix::new((rows, columns), IntMatrix::MAX_BOUND, entries).unwrap()
+        IntMatrix::new((rows, columns), largest as u64, entries).unwrap()
     };
-    let matrices = [matrix(largest), matrix(-largest)];
+    let matrices = [
+        matrix(largest, largest),
+        matrix(largest, -largest),
+        matrix(small, small),
+        matrix(small, -small),
+        matrix(small + 1, small + 1),
+    ];
     let start = device.launches();
     let [got, want] = [&device as &dyn Device, &cpu].map(|device| {
         let ring = Ring::new(device, &spec).unwrap();
@@ -169,7 +176,7 @@ fn products_of_matrices_stay_below_their_bound_in_one_launch() {
             polys: polys.view(),
             log_rows: 3,
         };
-        let integers = [0, 1, 0].map(|i: usize| matrices[i].clone().into());
+        let integers = [0, 1, 0, 2, 3, 4].map(|i: usize| matrices[i].clone().into());
         integers
             .into_iter()
             .chain([images])
@@ -186,7 +193,7 @@ fn products_of_matrices_stay_below_their_bound_in_one_launch() {
             })
             .collect::<Vec<_>>()
     });
-    assert_eq!(device.launches() - start, 4);
+    assert_eq!(device.launches() - start, 7);
     for (i, (got, want)) in got.iter().zip(&want).enumerate() {
         assert!(got == want, "product {i}");
     }
