@@ -301,7 +301,7 @@ fn calibrations_are_kept() {
     let text = bench.calibration.to_json();
     assert_eq!(Calibration::from_json(&text).unwrap(), bench.calibration);
     let changed = [
-        text.replace("\"version\":1", "\"version\":2"),
+        text.replace("\"version\":2", "\"version\":1"),
         text.replace("\"Copy\"", "\"Xopy\""),
         text.replace("\"rows\":[1,", "\"rows\":[2,"),
         text.replacen("\"gadget_product\":", "\"gadget_product\":-", 1),

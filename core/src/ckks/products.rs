@@ -1,6 +1,8 @@
 //! Products: with plaintexts, and of ciphertexts with relinearisation.
 
-use ringloom_ntt::poly::{Cmd, ElementwiseOp, PolyBuf};
+use std::sync::Arc;
+
+use ringloom_ntt::poly::{Cmd, ElementwiseOp, ModDownPlan, PolyBuf};
 
 use super::{
     ciphertext::{Ciphertext, Meta, Plaintext},
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    rlwe::{KeyKind, mod_down},
+    rlwe::{KeyKind, Switched},
 };
 
 impl Evaluator {
@@ -35,7 +37,7 @@ impl Evaluator {
     }
 
     /// `a * b`, slot by slot, relinearised, for power 1; the result has power 2. Level stays.
-    /// Cost: one tensor product, one gadget product, one mod-down.
+    /// Cost: one tensor product, one key-switch.
     ///
     /// # Errors
     /// As [`Evaluator::mul_plain`], and [`Error::KeyMissing`](crate::Error::KeyMissing) without a
@@ -43,9 +45,7 @@ impl Evaluator {
     pub fn mul(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext> {
         let op = "Evaluator::mul";
         let tensor = self.tensor(op, a, b)?;
-        let acc = self.switch_square(op, &tensor, a.meta.level)?;
-        let mut buf = mod_down(self.session.ring(), &acc, self.level(a)?.mod_down())?;
-        self.add_into(buf.view_mut(), tensor.view().polys(0, 2, 1)?)?;
+        let buf = self.relinearise(op, &tensor, a.meta.level, self.level(a)?.mod_down())?;
         Ok(a.with(buf, Meta { power: 2, ..a.meta }))
     }
 
@@ -89,8 +89,22 @@ impl Evaluator {
     ) -> Result<PolyBuf> {
         let spec = self.session.params().level(level)?;
         let plan = spec.mod_down_rescale().ok_or_else(|| exhausted(op, 1, 0))?;
-        let acc = self.relinearise_extended(op, tensor, level)?;
-        mod_down(self.session.ring(), &acc, plan)
+        self.relinearise(op, &tensor, level, plan)
+    }
+
+    /// `round(P (t0 + t1 s + t2 s^2) / D)` as a pair, where `D` is what the plan divides by.
+    fn relinearise(
+        &self,
+        op: &'static str,
+        tensor: &PolyBuf,
+        level: usize,
+        plan: &Arc<ModDownPlan>,
+    ) -> Result<PolyBuf> {
+        let key = self.keys.get(op, KeyKind::Relinearise, level)?;
+        let consts = self.session.params().level(level)?.special_residues();
+        let addend = (tensor.view().polys(0, 2, 1)?, consts);
+        let square = Switched::Poly(tensor.poly(2)?);
+        (self.switch(level)?).switched(square, key, addend, plan, 1)
     }
 
     /// `P (t0 + t1 s + t2 s^2)` as a pair in the extended basis.

@@ -1,12 +1,12 @@
 //! Rotations and conjugation.
 
-use ringloom_ntt::poly::{Cmd, PolyBuf};
+use ringloom_ntt::poly::{PolyBuf, Prepared};
 
 use super::{ciphertext::Ciphertext, evaluator::Evaluator};
 use crate::{
     error::Result,
     params::{conjugation_element, rotation_element},
-    rlwe::{KeyKind, KeySwitch, mod_down},
+    rlwe::{KeyKind, KeySwitch, Switched},
 };
 
 /// A ciphertext whose second polynomial has been decomposed once, for many rotations.
@@ -20,7 +20,7 @@ pub struct HoistedCiphertext<'c> {
 
 impl Evaluator {
     /// Slot `i` of the result is slot `i + steps` of `a`, cyclically. Level and power stay.
-    /// Cost: one gadget product, one mod-down, one automorphism.
+    /// Cost: one key-switch.
     ///
     /// # Errors
     /// [`Error::KeyMissing`](crate::Error::KeyMissing) without a key for the rotation at this
@@ -74,10 +74,7 @@ impl Evaluator {
         let key = self
             .keys
             .get(op, KeyKind::Galois(galois), a.ct.meta.level)?;
-        let acc = self
-            .switch(a.ct.meta.level)?
-            .product_of_digits(&a.digits, key)?;
-        self.finish(a.ct, &acc, galois)
+        self.switch_rotated(a.ct, Switched::Digits(&a.digits), key, galois)
     }
 
     fn automorphism(&self, op: &'static str, a: &Ciphertext, galois: u64) -> Result<Ciphertext> {
@@ -86,20 +83,22 @@ impl Evaluator {
             return a.try_clone();
         }
         let key = self.keys.get(op, KeyKind::Galois(galois), a.meta.level)?;
-        let acc = self.switch(a.meta.level)?.product(a.buf.poly(1)?, key)?;
-        self.finish(a, &acc, galois)
+        self.switch_rotated(a, Switched::Poly(a.buf.poly(1)?), key, galois)
     }
 
-    /// Divides by the special primes, adds `c0`, applies the automorphism.
-    fn finish(&self, a: &Ciphertext, acc: &PolyBuf, galois: u64) -> Result<Ciphertext> {
-        let mut switched = mod_down(self.session.ring(), acc, self.level(a)?.mod_down())?;
-        self.add_into(switched.poly_mut(0)?, a.buf.poly(0)?)?;
-        let mut buf = self.alloc_like(a)?;
-        self.submit(Cmd::Automorphism {
-            dst: buf.view_mut(),
-            src: switched.view(),
-            galois,
-        })?;
+    /// Switches `c1`, adds `c0`, applies the automorphism.
+    fn switch_rotated(
+        &self,
+        a: &Ciphertext,
+        c1: Switched<'_>,
+        key: &Prepared,
+        galois: u64,
+    ) -> Result<Ciphertext> {
+        let level = self.level(a)?;
+        // P c0: the division by P leaves c0.
+        let addend = (a.buf.poly(0)?, level.special_residues());
+        let switch = self.switch(a.meta.level)?;
+        let buf = switch.switched(c1, key, addend, level.mod_down(), galois)?;
         Ok(a.with(buf, a.meta))
     }
 

@@ -4,10 +4,20 @@ use std::sync::Arc;
 
 use ringloom_ntt::{
     Ring,
-    poly::{Cmd, Domain, GadgetPlan, ModDownPlan, PolyBuf, Prepared, Shape, View},
+    poly::{
+        Cmd, Domain, GadgetPlan, KeySwitch as Switch, ModDownPlan, PolyBuf, Prepared, Shape, View,
+    },
 };
 
 use crate::error::Result;
+
+/// What a key-switch takes.
+pub(crate) enum Switched<'a> {
+    /// A polynomial in the evaluation domain.
+    Poly(View),
+    /// Its digits, decomposed before.
+    Digits(&'a PolyBuf),
+}
 
 /// The steps of a key-switch at one level. Results of [`KeySwitch::product`] and
 /// [`KeySwitch::product_of_digits`] are in the extended basis, scaled by the special primes.
@@ -58,6 +68,39 @@ impl<'a> KeySwitch<'a> {
             accumulate: false,
         })?;
         Ok(acc)
+    }
+
+    /// `phi(round((P * src * (key switched from) + consts * addend) / D))` as a pair under the key
+    /// switched to, where `D` is what the plan divides by and `phi` is `X -> X^galois`.
+    pub(crate) fn switched(
+        &self,
+        src: Switched<'_>,
+        key: &Prepared,
+        (addend, consts): (View, &Arc<[u64]>),
+        mod_down: &Arc<ModDownPlan>,
+        galois: u64,
+    ) -> Result<PolyBuf> {
+        let shape = Shape::new(2, mod_down.kept(), self.log_n);
+        let mut dst = self.ring.alloc(shape, Domain::Eval)?;
+        let (src, decomposed) = match src {
+            Switched::Poly(src) => (src, false),
+            Switched::Digits(digits) => (digits.view(), true),
+        };
+        let switch = Switch {
+            src,
+            decomposed,
+            key: key.view(),
+            gadget: self.gadget.clone(),
+            addend,
+            consts: consts.clone(),
+            mod_down: mod_down.clone(),
+            galois,
+        };
+        self.ring.submit(Cmd::KeySwitch {
+            dst: dst.view_mut(),
+            switch: Box::new(switch),
+        })?;
+        Ok(dst)
     }
 
     fn extended(&self, batch: usize) -> Result<PolyBuf> {

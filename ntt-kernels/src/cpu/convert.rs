@@ -5,7 +5,7 @@
 //! then each target limb from start to end while it is in the cache.
 
 use super::{
-    buffer::{self, Buffer, Locked, Operand, Row},
+    buffer::{self, Buffer, Locked, Operand},
     kernel::{Lift, LimbKernel},
     memory::{Scratch, Words},
     packed::{Packed, PackedBuffer},
@@ -28,7 +28,13 @@ const DIGIT_WORDS: usize = 5 << 14;
 
 /// Words between the lifted digits. Rows at a distance of a power of two would all fall into the
 /// same few lines of the first-level cache.
-const DIGIT_GAP: usize = 64;
+pub(super) const DIGIT_GAP: usize = 64;
+
+/// Digits that a worker lifts at a time.
+pub(super) fn digits_at_once(count: usize, n: usize) -> usize {
+    let groups = count.div_ceil((DIGIT_WORDS / n).clamp(1, MOST_PAIRS));
+    count.div_ceil(groups)
+}
 
 impl<K: LimbKernel> CpuRing<K> {
     pub(super) fn base_convert(
@@ -47,7 +53,7 @@ impl<K: LimbKernel> CpuRing<K> {
                 self.modulus(row.limb),
                 &ys[row.poly * per_poly..][..per_poly],
             );
-            self.with_lift(plan, ys, row.limb, dst.n(), |lift| {
+            self.with_lift(plan, ys, row.limb, dst.n(), &[], |lift| {
                 self.kernel.lift(m, row.words, lift);
             });
         });
@@ -66,7 +72,7 @@ impl<K: LimbKernel> CpuRing<K> {
             let (x, w) = (operand.row(row.poly, row.limb), plan.inverses()[row.rank]);
             let ys = &ys[row.poly * per_poly..][..per_poly];
             scratch.with(|work| {
-                self.with_lift(plan.lift(), ys, row.limb, dst.n(), |lift| {
+                self.with_lift(plan.lift(), ys, row.limb, dst.n(), &[], |lift| {
                     let tables = self.tables(row.limb);
                     self.kernel.mod_down(tables, row.words, work, lift, x, w);
                 });
@@ -83,7 +89,9 @@ impl<K: LimbKernel> CpuRing<K> {
         self.workers.run(buffer::rows(words, dst), cost, |row| {
             match digits.own(row.poly, row.limb) {
                 Some(own) => row.words.copy_from_slice(own),
-                None => digits.lift(self, row.poly, row.limb, row.words, K::lift_forward),
+                None => {
+                    digits.lift(self, row.poly, row.limb, row.words, &[], K::lift_forward);
+                }
             }
         });
         Ok(())
@@ -107,8 +115,7 @@ impl<K: LimbKernel> CpuRing<K> {
         let (words, sources) = locked.split();
         let pairs = PackedBuffer::of(key);
         let digits = Digits::new(self, sources.operand(src), src, plan)?;
-        let groups = count.div_ceil((DIGIT_WORDS / n).clamp(1, MOST_PAIRS));
-        let at_once = count.div_ceil(groups);
+        let at_once = digits_at_once(count, n);
         let scratch = self.scratch(at_once * (n + DIGIT_GAP))?;
         let cost = count * (NTT_WORD + 3 * WORD) * n;
         // A task is one limb of both halves of the accumulator: the digits pass by in the cache,
@@ -119,8 +126,21 @@ impl<K: LimbKernel> CpuRing<K> {
                     for first in (0..count).step_by(at_once) {
                         let group = first..(first + at_once).min(count);
                         let accumulate = accumulate || first > 0;
-                        let pair = |poly, limb| pairs.row(key, poly, limb);
-                        digits.multiply_add(self, group, pair, &mut stack, accumulate, scratch);
+                        let [first, second] = &mut stack[..] else {
+                            unreachable!(
+                                "the ring checks that a gadget product has two polynomials"
+                            )
+                        };
+                        let (limb, acc) = (first.limb, [&mut *first.words, &mut *second.words]);
+                        digits.multiply_add(
+                            self,
+                            group,
+                            (pairs, key),
+                            limb,
+                            acc,
+                            accumulate,
+                            scratch,
+                        );
                     }
                 });
             });
@@ -151,7 +171,7 @@ impl<K: LimbKernel> CpuRing<K> {
     }
 
     /// One piece of scratch for each worker.
-    fn scratch(&self, len: usize) -> Result<Scratch> {
+    pub(super) fn scratch(&self, len: usize) -> Result<Scratch> {
         let count = self.workers.parallelism();
         Scratch::new(&self.memory, count, len, BufClass::Public)
     }
@@ -218,12 +238,13 @@ impl<K: LimbKernel> CpuRing<K> {
 
     /// Lets `f` see one target limb of a base conversion, in coefficients, whose sources are the
     /// rows of `lift_words`.
-    fn with_lift<T>(
+    pub(super) fn with_lift<T>(
         &self,
         plan: &BaseConvertPlan,
         ys: &[u64],
         limb: usize,
         n: usize,
+        soon: &[u64],
         f: impl FnOnce(&Lift<'_>) -> T,
     ) -> T {
         let (m, target) = (self.modulus(limb), plan.target().rank(limb));
@@ -237,6 +258,7 @@ impl<K: LimbKernel> CpuRing<K> {
                 hs: hats,
                 offset: plan.offsets()[target],
                 y_below,
+                soon,
             }),
             LiftMode::CentredExact => {
                 // There are at most 128 wraps.
@@ -247,6 +269,7 @@ impl<K: LimbKernel> CpuRing<K> {
                     hs: &factors,
                     offset: 0,
                     y_below: y_below.max(1 << 8),
+                    soon,
                 })
             }
         }
@@ -264,7 +287,7 @@ fn count_wraps(plan: &BaseConvertPlan, ys: &[u64], wraps: &mut [u64]) {
 }
 
 /// The digits of one polynomial, lifted where and when they are needed.
-struct Digits<'a> {
+pub(super) struct Digits<'a> {
     plan: &'a GadgetPlan,
     src: Operand<'a>,
     ys: Words,
@@ -273,7 +296,7 @@ struct Digits<'a> {
 }
 
 impl<'a> Digits<'a> {
-    fn new<K: LimbKernel>(
+    pub(super) fn new<K: LimbKernel>(
         ring: &CpuRing<K>,
         src: Operand<'a>,
         view: &View,
@@ -302,6 +325,13 @@ impl<'a> Digits<'a> {
         own.then(|| self.src.row(0, limb))
     }
 
+    /// The words that digit `d` is lifted from, none if there is no such digit.
+    fn words(&self, d: usize, n: usize) -> &[u64] {
+        (self.plan.digits().get(d)).map_or(&[], |digit| {
+            &self.ys[self.starts[d] * n..][..digit.limbs().len() * n]
+        })
+    }
+
     /// Evaluations of digit `d` modulo another limb, by one of the kernels' lifts.
     fn lift<K: LimbKernel>(
         &self,
@@ -309,42 +339,46 @@ impl<'a> Digits<'a> {
         d: usize,
         limb: usize,
         out: &mut [u64],
+        soon: &[u64],
         forward: impl FnOnce(K, &LimbTables, &mut [u64], &Lift<'_>),
     ) {
         let (digit, n) = (&self.plan.digits()[d], out.len());
-        let ys = &self.ys[self.starts[d] * n..][..digit.limbs().len() * n];
-        ring.with_lift(digit.lift(), ys, limb, n, |lift| {
+        ring.with_lift(digit.lift(), self.words(d, n), limb, n, soon, |lift| {
             forward(ring.kernel, ring.tables(limb), out, lift);
         });
     }
 
     /// `acc[c] (+)= sum_d digit[d] * key[2d + c]` over a group of digits, at one limb.
-    fn multiply_add<K: LimbKernel>(
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn multiply_add<K: LimbKernel>(
         &self,
         ring: &CpuRing<K>,
         group: std::ops::Range<usize>,
-        key: impl Fn(usize, usize) -> Packed<'a>,
-        acc: &mut [Row<'_>],
+        (pairs, key): (&'a PackedBuffer, &View),
+        limb: usize,
+        acc: [&mut [u64]; 2],
         accumulate: bool,
         scratch: &mut [u64],
     ) {
-        let (limb, n) = (acc[0].limb, acc[0].words.len());
+        let n = acc[0].len();
         for (d, out) in group.clone().zip(scratch.chunks_exact_mut(n + DIGIT_GAP)) {
             if self.own(d, limb).is_none() {
-                self.lift(ring, d, limb, &mut out[..n], K::lift_forward_lazy);
+                let soon = pairs.run(key, 2 * d, 2, limb);
+                self.lift(ring, d, limb, &mut out[..n], soon, K::lift_forward_lazy);
             }
         }
         let lifted = group.clone().zip(scratch.chunks_exact(n + DIGIT_GAP));
         let digits: Vec<_> = lifted
             .map(|(d, lifted)| Packed::plain(self.own(d, limb).unwrap_or(&lifted[..n])))
             .collect();
-        let keys = |c: usize| -> Vec<_> { (group.clone()).map(|d| key(2 * d + c, limb)).collect() };
-        let [first, second] = acc else {
-            unreachable!("the ring checks that a gadget product has two polynomials")
+        let keys = |c: usize| -> Vec<_> {
+            (group.clone())
+                .map(|d| pairs.row(key, 2 * d + c, limb))
+                .collect()
         };
         ring.kernel.dot_shared(
             ring.modulus(limb),
-            [first.words, second.words],
+            acc,
             &digits,
             [&keys(0), &keys(1)],
             accumulate,

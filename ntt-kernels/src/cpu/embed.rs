@@ -54,6 +54,7 @@ impl<K: LimbKernel> CpuRing<K> {
                 hs: &hs[..parts],
                 offset: m.neg(m.reduce(1 << shift)),
                 y_below,
+                soon: &[],
             };
             (self.kernel).lift_forward(self.tables(row.limb), row.words, &lift);
         });

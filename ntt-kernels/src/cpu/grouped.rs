@@ -50,6 +50,7 @@ impl<K: LimbKernel> Rotation<'_, K> {
                 hs: &[1],
                 offset: 0,
                 y_below: m.value(),
+                soon: &[],
             };
             kernel.lift_forward_lazy(tables, digits, &lift);
         }

@@ -23,6 +23,9 @@ pub struct Lift<'a> {
     pub offset: u64,
     /// At most `2^61`.
     pub y_below: u64,
+    /// Words that are wanted soon: a transform fetches them into the second cache while it
+    /// computes, so that what reads them next does not wait for the memory.
+    pub soon: &'a [u64],
 }
 
 impl Lift<'_> {

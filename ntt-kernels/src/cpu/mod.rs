@@ -19,6 +19,7 @@ mod grouped;
 mod image_mul;
 pub mod isa;
 pub mod kernel;
+mod key_switch;
 mod lwe;
 mod mat_mul;
 mod memory;

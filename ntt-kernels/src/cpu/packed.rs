@@ -118,13 +118,12 @@ pub fn pack(words: &[u64], width: usize, out: &mut [u64]) {
     }
 }
 
-/// A prepared operand: polynomials of packed limbs. It is never written again.
+/// A prepared operand: for limb after limb, that limb of every polynomial, packed. So what a product
+/// with a key reads at one limb is one run of memory. It is never written again.
 pub(super) struct PackedBuffer {
     words: Words,
-    /// Where each limb of a polynomial begins, and the bytes of its words.
+    /// Where each limb begins, and the bytes of its words.
     rows: Vec<(usize, usize)>,
-    /// Words of a polynomial.
-    stride: usize,
     /// As the window counts: limbs of a polynomial and words of a limb.
     limbs: usize,
     n: usize,
@@ -133,26 +132,26 @@ pub(super) struct PackedBuffer {
 /// The layout of a prepared operand.
 pub(super) struct PackedLayout {
     rows: Vec<(usize, usize)>,
-    stride: usize,
+    words: usize,
 }
 
 impl PackedLayout {
     /// That of polynomials of a shape, given the width of each limb.
     pub(super) fn new(shape: &Shape, width: impl Fn(usize) -> usize) -> Self {
-        let mut stride = 0;
+        let mut words = 0;
         let row = |limb| {
             let width = width(limb);
-            let start = stride;
-            stride += shape.n() / RUN * width;
+            let start = words;
+            words += shape.batch * (shape.n() / RUN * width);
             (start, width)
         };
         let rows = shape.limbs.iter().map(row).collect();
-        Self { rows, stride }
+        Self { rows, words }
     }
 
-    /// Words of a polynomial.
-    pub(super) fn stride(&self) -> usize {
-        self.stride
+    /// Words of all polynomials.
+    pub(super) fn words(&self) -> usize {
+        self.words
     }
 }
 
@@ -166,10 +165,11 @@ impl PackedBuffer {
         row: impl Fn(usize, usize) -> &'s [u64] + Sync,
     ) -> RawBuf {
         let n = shape.n();
-        let PackedLayout { rows, stride } = layout;
+        let rows = layout.rows;
         let mut tasks = Vec::with_capacity(shape.batch * rows.len());
-        for (poly, mut rest) in words.chunks_exact_mut(stride).enumerate() {
-            for (rank, &(_, width)) in rows.iter().enumerate() {
+        let mut rest = &mut words[..];
+        for (rank, &(_, width)) in rows.iter().enumerate() {
+            for poly in 0..shape.batch {
                 let (out, tail) = rest.split_at_mut(n / RUN * width);
                 rest = tail;
                 tasks.push((poly, rank, width, out));
@@ -180,7 +180,6 @@ impl PackedBuffer {
         });
         Arc::new(Self {
             words,
-            stride,
             limbs: rows.len(),
             rows,
             n,
@@ -194,11 +193,24 @@ impl PackedBuffer {
 
     /// Table row `limb` of polynomial `poly` of the window.
     pub(super) fn row(&self, view: &View, poly: usize, limb: usize) -> Packed<'_> {
+        let (start, width) = self.place(view, poly, limb);
+        Packed::new(&self.words[start..][..self.n / RUN * width], width)
+    }
+
+    /// The words behind `count` polynomials from `poly` on at a limb, all there are if those are
+    /// fewer.
+    pub(super) fn run(&self, view: &View, poly: usize, count: usize, limb: usize) -> &[u64] {
+        let (start, width) = self.place(view, poly, limb);
+        let end = start + count * (self.n / RUN * width);
+        &self.words[start..end.min(self.words.len())]
+    }
+
+    /// Where a limb begins, and the bytes of its words.
+    fn place(&self, view: &View, poly: usize, limb: usize) -> (usize, usize) {
         // The window counts in canonical layout.
         let at = view.offset(poly, limb) / self.n;
         let (start, width) = self.rows[at % self.limbs];
-        let start = at / self.limbs * self.stride + start;
-        Packed::new(&self.words[start..][..self.n / RUN * width], width)
+        (start + at / self.limbs * (self.n / RUN * width), width)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     buffer::{self, Buffer, Locked, Operand},
     kernel::LimbKernel,
+    key_switch::MOST_SWITCH_WORKERS,
     memory::Memory,
     packed::{PackedBuffer, PackedLayout},
     permute::Permutations,
@@ -95,8 +96,9 @@ impl<K: LimbKernel> CpuRing<K> {
 }
 
 impl<K: LimbKernel> RingBackend for CpuRing<K> {
-    fn supports(&self, _kind: CmdKind) -> bool {
-        true
+    fn supports(&self, kind: CmdKind) -> bool {
+        // Whole limbs are the tasks of a key-switch: too few for many workers.
+        kind != CmdKind::KeySwitch || self.workers.parallelism() <= MOST_SWITCH_WORKERS
     }
 
     fn alloc(&self, shape: Shape, class: BufClass) -> Result<RawBuf> {
@@ -135,9 +137,7 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
         let shape = src.shape();
         let width = |limb| self.kernel.packed_width(self.modulus(limb));
         let layout = PackedLayout::new(&shape, width);
-        let room = self
-            .memory
-            .take(shape.batch * layout.stride(), BufClass::Public)?;
+        let room = self.memory.take(layout.words(), BufClass::Public)?;
         let words = buffer::read(src);
         let rows = Operand::new(&words, src);
         let limbs: Vec<_> = shape.limbs.iter().collect();
@@ -210,6 +210,7 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
                 plan,
                 accumulate,
             } => return self.gadget_product(acc, src, key, plan, *accumulate),
+            Cmd::KeySwitch { dst, switch } => return self.key_switch(dst, switch),
         }
         Ok(())
     }

@@ -149,6 +149,7 @@ impl<K: LimbKernel> Rotation<'_, K> {
                 hs: &[1],
                 offset: 0,
                 y_below: m.value(),
+                soon: &[],
             };
             let tables = ring.tables(self.limb);
             ring.kernel.lift_forward_lazy(tables, digits, &lift);

@@ -226,6 +226,7 @@ impl RingBackend for TraceRing {
 fn key(cmd: &Cmd) -> Option<&View> {
     match cmd {
         Cmd::InnerProduct { key, .. } | Cmd::GadgetProduct { key, .. } => Some(key),
+        Cmd::KeySwitch { switch, .. } => Some(&switch.key),
         _ => None,
     }
 }
@@ -254,6 +255,10 @@ fn bytes_read(cmd: &Cmd) -> u64 {
             accumulate,
             ..
         } => src.shape().bytes() + bytes(2 * plan.digits().len(), dst.limbs) + old(*accumulate),
+        Cmd::KeySwitch { switch, .. } => {
+            let key = bytes(2 * switch.gadget.digits().len(), switch.extended());
+            switch.src.shape().bytes() + key + switch.addend.shape().bytes()
+        }
         _ => cmd.sources().iter().map(|v| v.shape().bytes()).sum(),
     }
 }

@@ -461,7 +461,12 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(kind, CmdKind::BlindRotate | CmdKind::GroupedRotate) && !kind.has_host_form()
+        let lowered = [
+            CmdKind::BlindRotate,
+            CmdKind::GroupedRotate,
+            CmdKind::KeySwitch,
+        ];
+        !lowered.contains(&kind) && !kind.has_host_form()
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -573,7 +578,8 @@ impl RingBackend for OpenClRing {
                 | Cmd::Digit { .. }
                 | Cmd::LweModSwitch { .. }
                 | Cmd::LweGroupSwitch { .. }
-                | Cmd::LweKeySwitch { .. } => {
+                | Cmd::LweKeySwitch { .. }
+                | Cmd::KeySwitch { .. } => {
                     unreachable!("the ring lowers what is not supported, or runs it on the host")
                 }
                 Cmd::GadgetProduct {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[cfg(any(test, feature = "testing"))]
 use super::Owner;
 use super::{
-    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, LweSwitchKey, ModDownPlan, RawBuf,
+    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, KeySwitch, LweSwitchKey, ModDownPlan, RawBuf,
     RotationPlan, View, ViewMut,
 };
 
@@ -240,6 +240,15 @@ pub enum Cmd {
         /// Whether to add to `acc` or to overwrite it.
         accumulate: bool,
     },
+    /// Fused: a key-switch from the digits to the automorphism: [`Cmd::GadgetProduct`] or
+    /// [`Cmd::InnerProduct`], a multiple of another operand added, [`Cmd::ModDown`],
+    /// [`Cmd::Automorphism`].
+    KeySwitch {
+        /// Destination: two polynomials, evaluation domain, the kept limbs.
+        dst: ViewMut,
+        /// Everything else.
+        switch: Box<KeySwitch>,
+    },
 }
 
 /// The operation of [`Cmd::Elementwise`].
@@ -327,11 +336,12 @@ pub enum CmdKind {
     /// [`Cmd::BlindRotate`] by a plan with groups of key bits.
     GroupedRotate,
     GadgetProduct,
+    KeySwitch,
 }
 
 impl CmdKind {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Copy,
         Self::Elementwise,
         Self::ScaleLimbs,
@@ -354,6 +364,7 @@ impl CmdKind {
         Self::BlindRotate,
         Self::GroupedRotate,
         Self::GadgetProduct,
+        Self::KeySwitch,
     ];
 
     /// Whether devices may leave the kind to its lowering.
@@ -367,6 +378,7 @@ impl CmdKind {
                 | Self::BlindRotate
                 | Self::GroupedRotate
                 | Self::GadgetProduct
+                | Self::KeySwitch
         )
     }
 
@@ -408,6 +420,7 @@ impl CmdKind {
             Self::BlindRotate => "blind_rotate",
             Self::GroupedRotate => "grouped_rotate",
             Self::GadgetProduct => "gadget_product",
+            Self::KeySwitch => "key_switch",
         }
     }
 }
@@ -438,6 +451,7 @@ impl Cmd {
             Self::BlindRotate { plan, .. } if plan.group() > 1 => CmdKind::GroupedRotate,
             Self::BlindRotate { .. } => CmdKind::BlindRotate,
             Self::GadgetProduct { .. } => CmdKind::GadgetProduct,
+            Self::KeySwitch { .. } => CmdKind::KeySwitch,
         }
     }
 
@@ -464,7 +478,8 @@ impl Cmd {
             | Self::Decompose { dst, .. }
             | Self::ModMatMul { dst, .. }
             | Self::BlindRotate { acc: dst, .. }
-            | Self::GadgetProduct { acc: dst, .. } => dst,
+            | Self::GadgetProduct { acc: dst, .. }
+            | Self::KeySwitch { dst, .. } => dst,
         }
     }
 
@@ -495,6 +510,7 @@ impl Cmd {
                 table, lwe, key, ..
             } => vec![table, lwe, key],
             Self::GadgetProduct { src, key, .. } => vec![src, key],
+            Self::KeySwitch { switch, .. } => switch.views().to_vec(),
         }
     }
 
@@ -576,6 +592,10 @@ impl Cmd {
                 f(acc.inner());
                 f(a);
                 f(b);
+            }
+            Self::KeySwitch { dst, switch } => {
+                f(dst.inner());
+                switch.views_mut().into_iter().for_each(f);
             }
             Self::DiagMulAcc { acc, terms, .. } => {
                 f(acc.inner());

@@ -10,6 +10,7 @@
 //! | [`View`], [`ViewMut`] | a window of a buffer: the operand or destination of a command |
 //! | [`Cmd`], [`CmdKind`] | a command as data |
 //! | [`Factors`] | the left operand of a matrix product: integers or polynomials |
+//! | [`KeySwitch`] | the operands of a whole key-switch |
 //! | [`IntMatrix`] | small integers: the left operand of a matrix product |
 //! | [`BaseConvertPlan`], [`GadgetPlan`], [`ModDownPlan`] | constants of the composite commands |
 //! | [`DigitPlan`], [`RotationPlan`], [`LweSwitchKey`] | the same for TFHE |
@@ -18,6 +19,7 @@ mod buf;
 mod cmd;
 mod factors;
 mod int_matrix;
+mod key_switch;
 mod limbs;
 mod plans;
 mod spec;
@@ -27,6 +29,7 @@ pub use buf::{BufClass, Form, PolyBuf, Prepared, RawBuf, Role, View, ViewMut};
 pub use cmd::{Cmd, CmdKind, ElementwiseOp, Power, SeedLayout};
 pub use factors::Factors;
 pub use int_matrix::IntMatrix;
+pub use key_switch::KeySwitch;
 pub use limbs::{Domain, LimbSet, Shape};
 pub use plans::{
     BaseConvertPlan, DigitPlan, GadgetDigit, GadgetPlan, LWE_WORD_BITS, LiftMode, LweSwitchKey,

@@ -181,7 +181,8 @@ impl ReferenceRing {
             | Cmd::Decompose { .. }
             | Cmd::ModMatMul { .. }
             | Cmd::BlindRotate { .. }
-            | Cmd::GadgetProduct { .. } => {
+            | Cmd::GadgetProduct { .. }
+            | Cmd::KeySwitch { .. } => {
                 return Err(Error::Unsupported {
                     op: "ReferenceDevice::submit",
                     device: NAME.into(),

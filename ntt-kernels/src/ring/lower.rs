@@ -5,8 +5,8 @@ use super::Ring;
 use crate::{
     error::Result,
     poly::{
-        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, ModDownPlan, PolyBuf, Power,
-        RotationPlan, Shape, View, ViewMut, lwe_width,
+        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, KeySwitch, ModDownPlan,
+        PolyBuf, Power, RotationPlan, Shape, View, ViewMut, lwe_width,
     },
 };
 
@@ -54,8 +54,61 @@ pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
                 accumulate,
             })
         }
+        Cmd::KeySwitch { dst, switch } => key_switch(ring, dst, *switch),
         primitive => unreachable!("{} has no lowering", primitive.kind().name()),
     }
+}
+
+fn key_switch(ring: &Ring, dst: ViewMut, s: KeySwitch) -> Result<()> {
+    let mut acc = ring.alloc(Shape::new(2, s.extended(), dst.log_n()), Domain::Eval)?;
+    let (src, key, accumulate) = (s.src, s.key, false);
+    ring.submit(if s.decomposed {
+        Cmd::InnerProduct {
+            acc: acc.view_mut(),
+            digits: src,
+            key,
+            accumulate,
+        }
+    } else {
+        Cmd::GadgetProduct {
+            acc: acc.view_mut(),
+            src,
+            key,
+            plan: s.gadget,
+            accumulate,
+        }
+    })?;
+    let mut multiple = ring.alloc(s.addend.shape(), Domain::Eval)?;
+    let summed = acc.view_mut().polys(0, s.addend.batch(), 1)?;
+    let summed = summed.with_limbs(s.addend.limbs())?;
+    ring.submit(Cmd::ScaleLimbs {
+        dst: multiple.view_mut(),
+        src: Some(s.addend),
+        consts: s.consts,
+    })?;
+    ring.submit(Cmd::Elementwise {
+        op: ElementwiseOp::Add,
+        dst: summed,
+        a: None,
+        b: Some(multiple.view()),
+    })?;
+    let divide = |dst| {
+        ring.submit(Cmd::ModDown {
+            dst,
+            src: acc.view(),
+            plan: s.mod_down.clone(),
+        })
+    };
+    if s.galois == 1 {
+        return divide(dst);
+    }
+    let mut divided = ring.alloc(dst.shape(), Domain::Eval)?;
+    divide(divided.view_mut())?;
+    ring.submit(Cmd::Automorphism {
+        dst,
+        src: divided.view(),
+        galois: s.galois,
+    })
 }
 
 /// Row by row: the first product into the destination, the others added.

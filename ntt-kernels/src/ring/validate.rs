@@ -4,8 +4,8 @@ use super::Ring;
 use crate::{
     error::{Error, Result},
     poly::{
-        BufClass, Cmd, DigitPlan, Domain, ElementwiseOp, Factors, Form, IntMatrix, LWE_WORD_BITS,
-        LimbSet, Power, RingId, Role, SeedLayout, View, lwe_width,
+        BufClass, Cmd, DigitPlan, Domain, ElementwiseOp, Factors, Form, IntMatrix, KeySwitch,
+        LWE_WORD_BITS, LimbSet, Power, RingId, Role, SeedLayout, View, lwe_width,
     },
 };
 
@@ -79,10 +79,7 @@ impl Checker<'_> {
                 self.limbs(dst, plan.target())
             }
             Cmd::Automorphism { dst, src, galois } => {
-                if galois % 2 == 0 || *galois >= 2 << dst.log_n() {
-                    let reason = format!("Galois element {galois} is even or not below 2N");
-                    return self.plan(reason);
-                }
+                self.galois(dst, *galois)?;
                 self.like(src, dst)
             }
             Cmd::Monomial { dst, src, power } => {
@@ -245,7 +242,53 @@ impl Checker<'_> {
                 self.limbs(src, plan.source())?;
                 self.key(key, plan.digits().len(), plan.extended())
             }
+            Cmd::KeySwitch { dst, switch } => self.key_switch(dst, switch),
         }
+    }
+
+    fn key_switch(&self, dst: &View, s: &KeySwitch) -> Result<()> {
+        let (gadget, mod_down) = (&s.gadget, &s.mod_down);
+        let digits = gadget.digits().len();
+        self.plan_ring(gadget.ring())?;
+        self.plan_ring(mod_down.ring())?;
+        let basis = mod_down.kept().union(mod_down.dropped());
+        if basis != gadget.extended() {
+            let extended = gadget.extended();
+            return self.plan(format!(
+                "digits are in limbs {extended}, the division takes limbs {basis}"
+            ));
+        }
+        self.eval_pair(dst)?;
+        self.limbs(dst, mod_down.kept())?;
+        self.domain(&s.src, Domain::Eval)?;
+        if s.decomposed {
+            self.batch(&s.src, digits)?;
+            self.limbs(&s.src, gadget.extended())?;
+        } else {
+            self.batch(&s.src, 1)?;
+            self.limbs(&s.src, gadget.source())?;
+        }
+        self.key(&s.key, digits, gadget.extended())?;
+        self.domain(&s.addend, Domain::Eval)?;
+        if s.addend.batch() != 1 {
+            self.batch(&s.addend, 2)?;
+        }
+        if !gadget.extended().contains_all(s.addend.limbs()) {
+            let (limbs, extended) = (s.addend.limbs(), gadget.extended());
+            return self.plan(format!(
+                "limbs {limbs} of the addend are not all in {extended}"
+            ));
+        }
+        self.constants(&s.addend, &s.consts)?;
+        self.galois(dst, s.galois)
+    }
+
+    fn galois(&self, dst: &View, galois: u64) -> Result<()> {
+        if galois.is_multiple_of(2) || galois >= 2 << dst.log_n() {
+            let reason = format!("Galois element {galois} is even or not below 2N");
+            return self.plan(reason);
+        }
+        Ok(())
     }
 
     /// The left operand of a product of matrices.

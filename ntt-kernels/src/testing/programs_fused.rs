@@ -8,16 +8,19 @@ use super::{
 };
 use crate::{
     error::Result,
-    poly::{Cmd, Domain, Factors, GadgetPlan, IntMatrix, LimbSet, ModDownPlan, Role, Shape},
+    poly::{
+        Cmd, Domain, Factors, GadgetPlan, IntMatrix, KeySwitch, LimbSet, ModDownPlan, Role, Shape,
+    },
 };
 
-pub(super) const ALL: [(&str, Program); 6] = [
+pub(super) const ALL: [(&str, Program); 7] = [
     ("tensor", tensor),
     ("mod_down", mod_down),
     ("decompose", decompose),
     ("mod_mat_mul", mod_mat_mul),
     ("images_mat_mul", images_mat_mul),
     ("gadget_product", gadget_product),
+    ("key_switch", key_switch),
 ];
 
 const OTHER: Input = Input::Random(78);
@@ -169,6 +172,62 @@ fn gadget_product(run: &mut Run<'_>, s: Setup) -> Result<()> {
             }
             run.see("source", &src.view())?;
         }
+    }
+    Ok(())
+}
+
+/// The key-switch of a polynomial and of its digits; with and without an addend on dropped limbs and
+/// an automorphism; dropping the special limbs alone, and one more.
+fn key_switch(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    for gadget in gadgets(s) {
+        let (source, special) = (gadget.source, gadget.special);
+        let extended = source.union(special);
+        let spec = run.ring.spec();
+        let plan = Arc::new(GadgetPlan::new(spec, source, special, &gadget.groups)?);
+        let key = Shape::new(2 * gadget.groups.len() + 2, extended, s.log_n);
+        let key = run.buffer(key, Domain::Eval, s.input)?;
+        let key = run.ring.prepare(&key, Role::Key)?;
+        let operand = run.buffer(s.shape(3), Domain::Eval, s.input)?;
+        let digits = Shape::new(gadget.groups.len(), extended, s.log_n);
+        let digits = run.buffer(digits, Domain::Eval, OTHER)?;
+        let last: LimbSet = source.iter().skip(source.len() - 1).collect();
+        for (decomposed, dropped, polys, galois) in [
+            (false, special, 1, 5),
+            (false, special.union(last), 2, 1),
+            (true, special, 2, (2 << s.log_n) - 1),
+            (true, special.union(last), 1, 1),
+        ] {
+            let kept = extended.difference(dropped);
+            if kept.is_empty() {
+                continue;
+            }
+            let spec = run.ring.spec();
+            let consts = source
+                .iter()
+                .map(|l| (spec.modulus(l).value() - 1).saturating_sub(l as u64));
+            let switch = KeySwitch {
+                src: match decomposed {
+                    true => digits.view(),
+                    false => operand.view().polys(1, 1, 1)?.with_limbs(source)?,
+                },
+                decomposed,
+                key: key.view(),
+                gadget: plan.clone(),
+                addend: operand.view().polys(0, polys, 2)?.with_limbs(source)?,
+                consts: consts.collect(),
+                mod_down: Arc::new(ModDownPlan::new(spec, kept, dropped)?),
+                galois,
+            };
+            let mut dst = run.buffer(s.shape(4), Domain::Eval, OTHER)?;
+            run.ring.submit(Cmd::KeySwitch {
+                dst: dst.view_mut().polys(1, 2, 2)?.with_limbs(kept)?,
+                switch: Box::new(switch),
+            })?;
+            let what = format!("{} digits, decomposed {decomposed}", gadget.groups.len());
+            run.see(format!("{what}, dropping {dropped}"), &dst.view())?;
+        }
+        run.see("operand", &operand.view())?;
+        run.see("digits", &digits.view())?;
     }
     Ok(())
 }

@@ -3,13 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use ringloom_ntt::{
     Ring,
     poly::{
-        Cmd, Domain, ElementwiseOp, Factors, IntMatrix, LimbSet, PolyBuf, Prepared, Role, Shape,
+        Cmd, Domain, ElementwiseOp, Factors, IntMatrix, KeySwitch, LimbSet, ModDownPlan, PolyBuf,
+        Prepared, Role, Shape,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -41,13 +43,16 @@ pub struct Calibration {
 }
 
 /// Format of the JSON form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct LevelTimes {
     gadget_product: f64,
     decompose: f64,
     inner_product: f64,
+    rotation: f64,
+    rotation_of_digits: f64,
+    relinearise_rescale: f64,
     mod_down: f64,
     mod_down_rescale: f64,
     rescale: f64,
@@ -133,7 +138,8 @@ impl Calibration {
         let read: Self = serde_json::from_str(text)
             .map_err(|e| refused("a calibration as JSON", e.to_string()))?;
         if read.version != VERSION {
-            return Err(refused("version 1", format!("version {}", read.version)));
+            let expected = format!("version {VERSION}");
+            return Err(refused(&expected, format!("version {}", read.version)));
         }
         let known = |kind: &WordKind| read.words.contains_key(&format!("{kind:?}"));
         if read.levels.is_empty() || !WordKind::ALL.iter().all(known) {
@@ -186,6 +192,9 @@ impl Calibration {
             Task::GadgetProduct(level) => self.at(level, |t| t.gadget_product),
             Task::Decompose(level) => self.at(level, |t| t.decompose),
             Task::InnerProduct(level) => self.at(level, |t| t.inner_product),
+            Task::Rotation(level) => self.at(level, |t| t.rotation),
+            Task::RotationOfDigits(level) => self.at(level, |t| t.rotation_of_digits),
+            Task::RelineariseRescale(level) => self.at(level, |t| t.relinearise_rescale),
             Task::ModDown(level) => self.at(level, |t| t.mod_down),
             Task::ModDownRescale(level) => self.at(level, |t| t.mod_down_rescale),
             Task::Rescale(level) => self.at(level, |t| t.rescale),
@@ -219,6 +228,9 @@ impl Calibration {
                 t.gadget_product,
                 t.decompose,
                 t.inner_product,
+                t.rotation,
+                t.rotation_of_digits,
+                t.relinearise_rescale,
                 t.mod_down,
                 t.mod_down_rescale,
                 t.rescale,
@@ -363,7 +375,36 @@ impl<'s> Meter<'s> {
             }
             Ok(())
         })?;
-        let divide = |plan: &std::sync::Arc<ringloom_ntt::poly::ModDownPlan>| {
+        let mut pairs = self.polys(2 * BATCH, limbs)?;
+        let mut switch =
+            |src: Option<&PolyBuf>, addends: usize, plan: &Arc<ModDownPlan>, galois| {
+                let time = self.time(|| {
+                    for (i, key) in (0..BATCH).zip(keys.iter().cycle()) {
+                        let switch = KeySwitch {
+                            src: src.map_or_else(|| sources.poly(i), |digits| Ok(digits.view()))?,
+                            decomposed: src.is_some(),
+                            key: key.view(),
+                            gadget: gadget.clone(),
+                            addend: sources.view().polys(i / 2, addends, 1)?,
+                            consts: spec.special_residues().clone(),
+                            mod_down: plan.clone(),
+                            galois,
+                        };
+                        let to = pairs.view_mut().polys(2 * i, 2, 1)?;
+                        ring.submit(Cmd::KeySwitch {
+                            dst: to.with_limbs(plan.kept())?,
+                            switch: Box::new(switch),
+                        })?;
+                    }
+                    Ok(())
+                })?;
+                Ok::<_, Error>(rounded(time / BATCH as f64))
+            };
+        let rotation = switch(None, 1, spec.mod_down(), 5)?;
+        let rotation_of_digits = switch(Some(&lifted), 1, spec.mod_down(), 5)?;
+        let relinearised = spec.mod_down_rescale().unwrap_or(spec.mod_down());
+        let relinearise_rescale = switch(None, 2, relinearised, 1)?;
+        let divide = |plan: &Arc<ringloom_ntt::poly::ModDownPlan>| {
             let src = self.polys(BATCH, plan.kept().union(plan.dropped()))?;
             let mut dst = self.polys(BATCH, plan.kept())?;
             let time = self.time(|| {
@@ -382,6 +423,9 @@ impl<'s> Meter<'s> {
             gadget_product: rounded(gadget_product / BATCH as f64),
             decompose,
             inner_product: rounded(inner_product / BATCH as f64),
+            rotation,
+            rotation_of_digits,
+            relinearise_rescale,
             mod_down,
             mod_down_rescale: or_else(spec.mod_down_rescale())?,
             rescale: or_else(spec.rescale())?,
@@ -410,7 +454,7 @@ impl<'s> Meter<'s> {
     fn words_of(&self, kind: WordKind, count: usize, limbs: LimbSet) -> Result<f64> {
         let ring = self.ring;
         let (src, mut dst) = (self.polys(count, limbs)?, self.polys(count, limbs)?);
-        let consts: std::sync::Arc<[u64]> = limbs.iter().map(|_| 3).collect();
+        let consts: Arc<[u64]> = limbs.iter().map(|_| 3).collect();
         let one = self.polys(1, limbs)?;
         let diagonal = ring.prepare(&one, Role::Diagonal)?;
         // As many terms as a step of a transpose has.

@@ -442,14 +442,10 @@ fn slot_product(params: &Params, plan: &MatMulPlan) -> Result<Work> {
     }
     c.words(WordKind::Copy, 2, 2, l);
     c.decompositions(2);
-    c.inner_products(2 * (d - 1));
-    c.finish_rotations(2 * (d - 1));
+    c.rotations_of_digits(2 * (d - 1));
     c.tensors(d);
     c.words(WordKind::Add, d - 1, 3, l);
-    c.gadget_products(1);
-    c.words(WordKind::Scale, 1, 2, l);
-    c.words(WordKind::Add, 1, 2, l);
-    c.mod_down_rescale(1, 2);
+    c.relinearise_rescale(1);
     work.add(&c.work, 1);
     Ok(work)
 }

@@ -16,6 +16,12 @@ pub enum Task {
     Decompose(usize),
     /// An inner product of the digits of one polynomial with a key at a level.
     InnerProduct(usize),
+    /// A rotation at a level: a key-switch up to its automorphism.
+    Rotation(usize),
+    /// The same with the digits given.
+    RotationOfDigits(usize),
+    /// A relinearisation merged with the rescaling, at a level.
+    RelineariseRescale(usize),
     /// The division of one polynomial by the special primes at a level.
     ModDown(usize),
     /// The division of one polynomial by the special primes and those that the level drops.
@@ -98,7 +104,12 @@ impl Work {
 
     /// Key-switches, products of hoisted digits among them.
     pub fn key_switches(&self) -> u64 {
-        self.commands(CmdKind::GadgetProduct) + self.commands(CmdKind::InnerProduct)
+        let kinds = [
+            CmdKind::GadgetProduct,
+            CmdKind::InnerProduct,
+            CmdKind::KeySwitch,
+        ];
+        kinds.map(|kind| self.commands(kind)).iter().sum()
     }
 
     /// All of another one, `times` over.
@@ -222,14 +233,18 @@ impl<'p> Counter<'p> {
 
     /// `count` rotations, each with its own decomposition.
     pub(super) fn rotations(&mut self, count: usize) {
-        self.gadget_products(count);
-        self.finish_rotations(count);
+        let task = Task::Rotation(self.level);
+        self.work.task(task, CmdKind::KeySwitch, count, 1);
     }
 
-    /// What comes after the products of `count` rotations with their keys.
-    pub(super) fn finish_rotations(&mut self, count: usize) {
-        self.mod_down(count, 2);
-        self.words(WordKind::Add, count, 1, self.limbs);
-        self.words(WordKind::Automorphism, count, 2, self.limbs);
+    /// `count` rotations of digits that exist.
+    pub(super) fn rotations_of_digits(&mut self, count: usize) {
+        let task = Task::RotationOfDigits(self.level);
+        self.work.task(task, CmdKind::KeySwitch, count, 1);
+    }
+
+    pub(super) fn relinearise_rescale(&mut self, count: usize) {
+        let task = Task::RelineariseRescale(self.level);
+        self.work.task(task, CmdKind::KeySwitch, count, 1);
     }
 }

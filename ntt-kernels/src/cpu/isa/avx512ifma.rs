@@ -6,6 +6,7 @@ use super::bytes;
 use super::elementwise::{Call, Op};
 use super::float;
 use super::ifma::{self, Ifma};
+use super::ifma_full::{self, IfmaFull};
 use super::vector::{Constants, Simd};
 use super::vectorised::{Forward, Inverse, SharedSums, Vectorised};
 use super::vnni::Vnni;
@@ -91,6 +92,10 @@ impl Simd for Avx512Ifma {
     unsafe fn store(self, p: *mut u64, a: __m512d) {
         // SAFETY: the caller's promise.
         unsafe { _mm512_storeu_pd(p.cast(), a) }
+    }
+    #[inline(always)]
+    fn fetch(self, p: *const u64) {
+        zex!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
     }
     #[inline(always)]
     fn add(self, a: __m512d, b: __m512d) -> __m512d {
@@ -213,15 +218,15 @@ impl Avx512Ifma {
 const MIN_DEGREE: usize = 64;
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-unsafe fn float_forward(s: Avx512Ifma, call: &Forward<'_>) {
+unsafe fn ifma_full_forward(s: Avx512Ifma, call: &Forward<'_>) {
     // SAFETY: passed on.
-    unsafe { float::forward::<_, 8, 7>(s, call, 1) }
+    unsafe { ifma_full::forward(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-unsafe fn float_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+unsafe fn ifma_full_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     // SAFETY: passed on.
-    unsafe { float::inverse::<_, 8, 7>(s, call, 1) }
+    unsafe { ifma_full::inverse(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
@@ -272,16 +277,18 @@ impl Vectorised for Avx512Ifma {
             } else if Ifma::takes_forward(call.tables.modulus(), call.n) {
                 ifma_forward(self, call)
             } else {
-                float_forward(self, call)
+                ifma_full_forward(self, call)
             }
         }
     }
 
     fn takes_lift(self, m: &Modulus, n: usize, offset: u64, below: u64) -> bool {
-        if n >= MIN_DEGREE && Ifma::takes_forward(m, n) {
+        if n < MIN_DEGREE {
+            float::entry(m, offset, below).is_some()
+        } else if Ifma::takes_forward(m, n) {
             Ifma::entry(m, n, offset, below).is_some()
         } else {
-            float::entry(m, offset, below).is_some()
+            IfmaFull::entry(m, offset, below).is_some()
         }
     }
 
@@ -294,7 +301,7 @@ impl Vectorised for Avx512Ifma {
             } else if Ifma::takes_inverse(call.tables.modulus(), call.n) {
                 ifma_inverse(self, call)
             } else {
-                float_inverse(self, call)
+                ifma_full_inverse(self, call)
             }
         }
     }

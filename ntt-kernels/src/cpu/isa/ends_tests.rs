@@ -25,7 +25,17 @@ fn for_moduli(mut f: impl FnMut(&Modulus, &LimbTables, u32)) {
 fn bounds(m: &Modulus, log_n: u32) -> Vec<u64> {
     let q = m.value();
     let room = (1u64 << 52).saturating_sub(q.saturating_mul(4 * u64::from(log_n) + 1));
-    let around = [q / 2, q, 2 * q, room, 1 << 50, 1 << 52, 1 << 60];
+    let around = [
+        q / 2,
+        q,
+        2 * q,
+        3 * q,
+        4 * q,
+        room,
+        1 << 50,
+        1 << 52,
+        1 << 60,
+    ];
     let all = around
         .into_iter()
         .flat_map(|b| [b.saturating_sub(1), b, b + 1]);
@@ -104,6 +114,7 @@ fn transforms_of_lifts() {
                         hs: &hs,
                         offset,
                         y_below,
+                        soon: &[],
                     };
                     on_every_isa!(lifts_agree, tables, &lift, log_n);
                 }
@@ -119,6 +130,7 @@ fn transforms_of_lifts() {
                     hs: &hs,
                     offset: q - 1,
                     y_below,
+                    soon: &[],
                 };
                 on_every_isa!(lifts_agree, tables, &lift, log_n);
             }

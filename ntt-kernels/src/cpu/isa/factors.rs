@@ -29,10 +29,38 @@ pub(super) struct Degree {
     pub(super) plan: Plan,
     /// Twiddles of the stages inside a register, in the order in which they are used: for each
     /// block of `lanes^2` words a register of `w` and one of `w/q` for each twiddle.
-    pub(super) forward_tail: Vec<u64>,
-    pub(super) inverse_tail: Vec<u64>,
+    pub(super) forward_tail: Lines,
+    pub(super) inverse_tail: Lines,
     /// `1/N` and `psi^(-N/2)/N`.
     pub(super) scaling: [Factor; 2],
+}
+
+/// Words that begin with a cache line: a register of them is one line, not parts of two.
+#[derive(Debug, Clone)]
+pub(super) struct Lines(Vec<Line>);
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u64; LINE]);
+
+/// Words of a cache line.
+const LINE: usize = 8;
+
+impl Lines {
+    fn new(words: &[u64]) -> Self {
+        let lines = words.chunks(LINE).map(|part| {
+            let mut line = Line([0; LINE]);
+            line.0[..part.len()].copy_from_slice(part);
+            line
+        });
+        Self(lines.collect())
+    }
+
+    /// The words, and zeros up to a whole line.
+    pub(super) fn words(&self) -> &[u64] {
+        // SAFETY: lines are eight words each, without gaps.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * LINE) }
+    }
 }
 
 /// The float form: `w` in `(-q/2, q/2)` and `w/q`, rounded.
@@ -86,7 +114,7 @@ impl VectorTables {
     }
 
     /// Twiddles of the stages with strides `lanes/2, ..., 1` in the transposed order.
-    fn tail(&self, m: &Modulus, log_n: u32, table: &[ShoupWord], backwards: bool) -> Vec<u64> {
+    fn tail(&self, m: &Modulus, log_n: u32, table: &[ShoupWord], backwards: bool) -> Lines {
         let lanes = self.lanes;
         let n = 1usize << log_n;
         let mut out = Vec::with_capacity(2 * (n / lanes) * (lanes - 1));
@@ -107,6 +135,6 @@ impl VectorTables {
                 }
             }
         }
-        out
+        Lines::new(&out)
     }
 }

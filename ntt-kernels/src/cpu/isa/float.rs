@@ -324,9 +324,7 @@ pub(super) unsafe fn forward<S: Simd, const R: usize, const T: usize>(
     };
     let exit = Exit::new(f, float_factor, call);
     // SAFETY: passed on.
-    unsafe {
-        passes::forward::<_, R, T>(f, &factors.forward, degree, call.work, call.n, entry, &exit)
-    }
+    unsafe { passes::forward::<_, R, T>(f, &factors.forward, degree, call, entry, &exit) }
 }
 
 /// An inverse transform.

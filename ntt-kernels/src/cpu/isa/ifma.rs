@@ -33,8 +33,8 @@ pub(super) struct Ifma {
     s: Avx512Ifma,
     /// `2^52 - q`.
     minus_q: __m512i,
-    q: __m512i,
-    two_q: __m512i,
+    pub(super) q: __m512i,
+    pub(super) two_q: __m512i,
     /// `floor(2^52 / q)`.
     one: __m512i,
     /// Added to the input of the forward transform: `2q log2 N`.
@@ -89,19 +89,32 @@ impl Ifma {
     }
 
     #[inline(always)]
-    fn add(self, a: __m512i, b: __m512i) -> __m512i {
+    pub(super) fn add(self, a: __m512i, b: __m512i) -> __m512i {
         zex!(_mm512_add_epi64(a, b))
     }
 
     #[inline(always)]
-    fn sub(self, a: __m512i, b: __m512i) -> __m512i {
+    pub(super) fn sub(self, a: __m512i, b: __m512i) -> __m512i {
         zex!(_mm512_sub_epi64(a, b))
     }
 
     /// `start + x w mod q`, in `start + [0, 2q)`, for 52-bit `x`; several at a time.
     #[inline(always)]
-    fn products<const P: usize>(
+    pub(super) fn products<const P: usize>(
         self,
+        start: [__m512i; P],
+        x: [__m512i; P],
+        t: [Twiddle<__m512d>; P],
+    ) -> [__m512i; P] {
+        let zero = zex!(_mm512_setzero_si512());
+        self.products_from([zero; P], start, x, t)
+    }
+
+    /// The same with `more` added to the quotients: the results have `more q` less.
+    #[inline(always)]
+    pub(super) fn products_from<const P: usize>(
+        self,
+        more: [__m512i; P],
         start: [__m512i; P],
         x: [__m512i; P],
         t: [Twiddle<__m512d>; P],
@@ -109,7 +122,7 @@ impl Ifma {
         let (mut quotient, mut out) = (x, start);
         for i in 0..P {
             quotient[i] = zex!(_mm512_madd52hi_epu64(
-                _mm512_setzero_si512(),
+                more[i],
                 x[i],
                 _mm512_castpd_si512(t[i].ratio)
             ));
@@ -130,10 +143,25 @@ impl Ifma {
     /// Any 52-bit word to `[0, 2q)`.
     #[inline(always)]
     fn reduce(self, x: __m512i) -> __m512i {
-        zex!({
-            let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.one);
-            _mm512_madd52lo_epu64(x, quotient, self.minus_q)
-        })
+        let [x] = self.reductions([zex!(_mm512_setzero_si512())], [x]);
+        x
+    }
+
+    /// The same for several, with `more` added to the quotients.
+    #[inline(always)]
+    pub(super) fn reductions<const P: usize>(
+        self,
+        more: [__m512i; P],
+        mut x: [__m512i; P],
+    ) -> [__m512i; P] {
+        let mut quotient = more;
+        for i in 0..P {
+            quotient[i] = zex!(_mm512_madd52hi_epu64(quotient[i], x[i], self.one));
+        }
+        for i in 0..P {
+            x[i] = zex!(_mm512_madd52lo_epu64(x[i], quotient[i], self.minus_q));
+        }
+        x
     }
 
     /// The low 52 bits, in `[0, 2q)`, to `[0, q)`.
@@ -147,12 +175,12 @@ impl Ifma {
 }
 
 #[inline(always)]
-fn words(x: __m512d) -> __m512i {
+pub(super) fn words(x: __m512d) -> __m512i {
     zex!(_mm512_castpd_si512(x))
 }
 
 #[inline(always)]
-fn bits(x: __m512i) -> __m512d {
+pub(super) fn bits(x: __m512i) -> __m512d {
     zex!(_mm512_castsi512_pd(x))
 }
 
@@ -342,9 +370,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
     let f = Ifma::new(s, m, log_n);
     let exit = Exit::new(f, ifma_factor, call);
     // SAFETY: passed on.
-    unsafe {
-        passes::forward::<_, 8, 7>(f, &factors.forward, degree, call.work, call.n, entry, &exit)
-    }
+    unsafe { passes::forward::<_, 8, 7>(f, &factors.forward, degree, call, entry, &exit) }
 }
 
 /// An inverse transform.

@@ -27,6 +27,8 @@ mod factors;
 mod float;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod ifma_full;
 #[cfg(test)]
 mod mat_mul_tests;
 pub(super) mod pages;
@@ -35,6 +37,8 @@ mod passes;
 #[cfg(target_arch = "x86_64")]
 mod plan;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod soon;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,7 @@
 
 use super::factors::{Degree, Encode, Factor, VectorTables};
 use super::plan::{CACHED_BLOCK, Pass};
+use super::soon::Soon;
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse, Outcome};
 
@@ -22,6 +23,8 @@ pub(super) struct Twiddle<V> {
 pub(super) trait Butterflies: Copy {
     /// The vector operations.
     type S: Simd;
+    /// Whether the first stage of every pass after the entry reduces, whatever the plan says.
+    const REDUCES: bool = false;
 
     fn simd(self) -> Self::S;
 
@@ -215,6 +218,7 @@ unsafe fn forward_pass<F: Butterflies, const R: usize, const T: usize>(
     b: Blocks,
     first: Option<Entry<V<F>>>,
     reduce: bool,
+    soon: &mut Soon,
 ) {
     let (s, stride) = (f.simd(), b.len / R);
     debug_assert!(stride.is_multiple_of(2 * F::S::LANES));
@@ -230,6 +234,7 @@ unsafe fn forward_pass<F: Butterflies, const R: usize, const T: usize>(
                     None => p.cast_const(),
                 };
                 let mut x = load_groups::<F::S, R>(s, [from, from.add(F::S::LANES)], stride);
+                soon.step(s);
                 if let Some(entry) = first {
                     f.enter_forward(&mut x, entry.add);
                 }
@@ -354,12 +359,12 @@ fn pairs(b: Blocks) -> impl Iterator<Item = [usize; 2]> {
 #[inline(always)]
 unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
     f: F,
-    table: &[Factor],
-    tail: &[u64],
+    (table, tail): (&[Factor], &[u64]),
     b: Blocks,
     first: Option<Entry<V<F>>>,
     reduce: [bool; 2],
     exit: &Exit<'_, V<F>>,
+    soon: &mut Soon,
 ) {
     let s = f.simd();
     let words = 2 * T * R;
@@ -377,6 +382,7 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
         unsafe {
             let from = first.map_or(b.data.cast_const(), |entry| entry.words);
             let mut x = load_groups::<F::S, R>(s, i.map(|i| from.add(i * b.len)), R);
+            soon.step(s);
             if let Some(entry) = first {
                 f.enter_forward(&mut x, entry.add);
             }
@@ -466,17 +472,18 @@ unsafe fn forward_step<F: Butterflies>(
     b: Blocks,
     pass: Pass,
     first: Option<Entry<V<F>>>,
+    soon: &mut Soon,
 ) {
     // SAFETY: passed on.
     unsafe {
-        match (pass.stages, first, pass.reduce) {
-            (3, Some(_), _) => forward_pass::<F, 8, 7>(f, table, b, first, false),
-            (3, None, false) => forward_pass::<F, 8, 7>(f, table, b, None, false),
-            (3, None, true) => forward_pass::<F, 8, 7>(f, table, b, None, true),
-            (2, Some(_), _) => forward_pass::<F, 4, 3>(f, table, b, first, false),
-            (2, None, false) => forward_pass::<F, 4, 3>(f, table, b, None, false),
-            (2, None, true) => forward_pass::<F, 4, 3>(f, table, b, None, true),
-            (_, first, reduce) => forward_pass::<F, 2, 1>(f, table, b, first, reduce),
+        match (pass.stages, first, pass.reduce || F::REDUCES) {
+            (3, Some(_), _) => forward_pass::<F, 8, 7>(f, table, b, first, false, soon),
+            (3, None, false) => forward_pass::<F, 8, 7>(f, table, b, None, false, soon),
+            (3, None, true) => forward_pass::<F, 8, 7>(f, table, b, None, true, soon),
+            (2, Some(_), _) => forward_pass::<F, 4, 3>(f, table, b, first, false, soon),
+            (2, None, false) => forward_pass::<F, 4, 3>(f, table, b, None, false, soon),
+            (2, None, true) => forward_pass::<F, 4, 3>(f, table, b, None, true, soon),
+            (_, first, reduce) => forward_pass::<F, 2, 1>(f, table, b, first, reduce, soon),
         }
     }
 }
@@ -506,29 +513,32 @@ unsafe fn inverse_step<F: Butterflies>(
     }
 }
 
-/// A whole transform of `n >= LANES^2` words that works in those behind `x`; `R = LANES`,
+/// A whole transform of `n >= LANES^2` words, the words and the place of work of the call; `R = LANES`,
 /// `T = R - 1`.
 ///
 /// # Safety
-/// `n` words must be readable behind the pointers of `entry` and `exit`, and writable behind `x`
-/// and that of `exit`. They may be the same.
+/// `n` words must be readable behind the pointers of `entry` and `exit`, and writable behind the
+/// work of the call and that of `exit`. They may be the same.
 #[inline(always)]
 pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
     f: F,
     table: &[Factor],
     degree: &Degree,
-    x: *mut u64,
-    n: usize,
+    call: &Forward<'_>,
     entry: Entry<V<F>>,
     exit: &Exit<'_, V<F>>,
 ) {
-    let passes = &degree.plan.passes;
+    let (n, passes) = (call.n, &degree.plan.passes);
+    let stages = passes.iter().map(|pass| pass.stages);
+    let radix = R.trailing_zeros();
+    let mut soon = Soon::new(call.soon, n, F::S::LANES, stages.chain([radix]));
+    let soon = &mut soon;
     // Runs of blocks whose passes from a given one on are left to do.
     let mut todo = Vec::with_capacity(8 * passes.len() + 1);
     todo.push((
         0,
         Blocks {
-            data: x,
+            data: call.work,
             len: n,
             first: 0,
             count: 1,
@@ -542,7 +552,7 @@ pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
         unsafe {
             while depth < passes.len() {
                 let pass = passes[depth];
-                forward_step(f, table, b, pass, (depth == 0).then_some(entry));
+                forward_step(f, table, b, pass, (depth == 0).then_some(entry), soon);
                 b = b.split(pass.stages);
                 depth += 1;
                 if b.len * b.count > CACHED_BLOCK {
@@ -563,20 +573,21 @@ pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
                     ));
                 }
             } else {
-                let tail = &degree.forward_tail;
-                match (passes.is_empty(), degree.plan.reduce_tail) {
+                let factors = (table, degree.forward_tail.words());
+                let reduce = degree.plan.reduce_tail.map(|reduce| reduce || F::REDUCES);
+                match (passes.is_empty(), reduce) {
                     (false, [false, false]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, None, [false, false], exit)
+                        forward_tail::<F, R, T>(f, factors, b, None, [false, false], exit, soon)
                     }
                     (false, [true, false]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, None, [true, false], exit)
+                        forward_tail::<F, R, T>(f, factors, b, None, [true, false], exit, soon)
                     }
                     (false, [false, true]) => {
-                        forward_tail::<F, R, T>(f, table, tail, b, None, [false, true], exit)
+                        forward_tail::<F, R, T>(f, factors, b, None, [false, true], exit, soon)
                     }
                     (first, _) => {
                         let entry = first.then_some(entry);
-                        forward_tail::<F, R, T>(f, table, tail, b, entry, [!first, true], exit)
+                        forward_tail::<F, R, T>(f, factors, b, entry, [!first, true], exit, soon)
                     }
                 }
             }
@@ -599,7 +610,7 @@ pub(super) unsafe fn inverse<F: Butterflies, const R: usize, const T: usize>(
     ends: &Ends<V<F>>,
 ) {
     let passes = &degree.plan.passes;
-    let tail = &degree.inverse_tail;
+    let tail = degree.inverse_tail.words();
     let tight = degree.plan.tight;
     if passes.is_empty() {
         let b = Blocks {

@@ -21,6 +21,10 @@ pub(super) trait Simd: Copy {
     /// `LANES` words must be writable at `p`.
     unsafe fn store(self, p: *mut u64, a: Self::V);
 
+    /// Asks for the line at `p` in the second cache; `p` may be any address.
+    #[inline(always)]
+    fn fetch(self, _p: *const u64) {}
+
     /// `a + b`, rounded.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`, rounded.

@@ -101,6 +101,8 @@ pub(super) struct Forward<'a> {
     pub(super) work: *mut u64,
     pub(super) to: *mut u64,
     pub(super) result: Outcome<'a>,
+    /// Words to fetch into the second cache on the way.
+    pub(super) soon: &'a [u64],
 }
 
 /// What becomes of the values `x` of a forward transform.
@@ -125,6 +127,7 @@ impl<'a> Forward<'a> {
             work,
             to: work,
             result: Outcome::Residues,
+            soon: &[],
         }
     }
 }
@@ -215,6 +218,7 @@ fn lifted<S: Vectorised>(
     }
     let mut call = Forward::in_place(tables, dst);
     call.result = result;
+    call.soon = lift.soon;
     if !enter_lift(s, &mut call, lift) {
         s.lift(m, dst, lift);
         (call.work, call.from, call.to) = (dst.as_mut_ptr(), dst.as_ptr(), dst.as_mut_ptr());
@@ -310,6 +314,7 @@ impl<S: Vectorised> LimbKernel for S {
         let mut call = Forward {
             to: dst.as_mut_ptr(),
             result: Outcome::Difference(a, w),
+            soon: lift.soon,
             ..Forward::in_place(tables, work)
         };
         if !enter_lift(self, &mut call, lift) {
