@@ -34,6 +34,7 @@ mod matrix_plan;
 mod model;
 mod network;
 mod params;
+mod product_choice;
 mod program;
 mod progress;
 mod session;
@@ -64,6 +65,7 @@ mod _native {
         model::{ModelServer, StepReport},
         network::{Activation, Linear, Sequential},
         params::{KeyRequest, MatVecPlan, Params, SecurityReport, matvec_plan},
+        product_choice::{Calibration, Explanation, explain},
         program::{FitReport, Prediction, Program, PublicProgram, StepInfo},
         session::Session,
         tensor::{Tensor, align_levels},

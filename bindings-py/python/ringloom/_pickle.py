@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ringloom import IntParams, MatMulPlan, MatVecPlan, Params, TransposePlan
+    from ringloom import Calibration, IntParams, MatMulPlan, MatVecPlan, Params, TransposePlan
 
 
 def restore(name: str, data: bytes, secure: bool) -> object:
@@ -45,6 +45,13 @@ def transpose(params: Params, shape: tuple[int, int], form: str, level: int) -> 
     import ringloom
 
     return ringloom.transpose_plan(params, shape, form=form, level=level)
+
+
+def calibration(text: str) -> Calibration:
+    """The calibration that this JSON holds."""
+    import ringloom
+
+    return ringloom.Calibration.from_json(text)
 
 
 def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
