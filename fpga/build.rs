@@ -115,12 +115,7 @@ fn rtl() {
             .define("RINGLOOM_MODEL", class.as_str())
             .define("RINGLOOM_MODEL_HEADER", format!("\"{class}.h\"").as_str())
             .file("rtl/sim.cpp");
-        for entry in std::fs::read_dir(&folder).expect("verilator made it") {
-            let path = entry.expect("it is readable").path();
-            if path.extension().is_some_and(|e| e == "cpp") {
-                build.file(path);
-            }
-        }
+        build.file(one_file(&folder));
         build.compile(&format!("ringloom_rtl_{id}"));
     }
     for file in ["verilated.cpp", "verilated_threads.cpp"] {
@@ -128,4 +123,23 @@ fn rtl() {
     }
     runtime.compile("ringloom_verilated");
     println!("cargo::rustc-cfg=rtl_built");
+}
+
+/// A file that includes all that Verilator wrote for a model, as its own makefiles do: most of the time
+/// of one of its files goes into the same headers.
+#[cfg(feature = "rtl")]
+fn one_file(folder: &str) -> String {
+    let entries = std::fs::read_dir(folder).expect("verilator made it");
+    let names = entries.map(|entry| entry.expect("it is readable").file_name());
+    let mut names: Vec<_> = (names.filter_map(|name| name.into_string().ok()))
+        .filter(|name| name.ends_with(".cpp"))
+        .collect();
+    names.sort();
+    let includes: String = names
+        .iter()
+        .map(|name| format!("#include \"{name}\"\n"))
+        .collect();
+    let path = format!("{folder}/all.cpp");
+    std::fs::write(&path, includes).expect("the folder of the build is writable");
+    path
 }

@@ -50,7 +50,7 @@ mod _native {
     use crate::{
         ciphertext::Ciphertext,
         client::Client,
-        device::{DeviceInfo, devices},
+        device::{DeviceInfo, devices, missing_devices},
         encrypted_program::EncryptedProgram,
         encryptor::Encryptor,
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},

@@ -3,7 +3,8 @@
     cd server && python digits_server.py --exchange ../exchange --device cpu
 
 Reads `program.rlp` from its own folder; keys and ciphertexts from the exchange folder. Writes an
-answer next to every ciphertext, and `report.json` into its own folder.
+answer next to every ciphertext (or into the folder `--answers`), and `report.json` into its own
+folder.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ def main() -> None:
     parser.add_argument("--exchange", type=Path, required=True, help="shared with the client")
     parser.add_argument("--device", default="auto", help="see python -m ringloom devices")
     parser.add_argument("--threads", type=int, help="CPU threads, by default one per core")
+    parser.add_argument("--answers", type=Path, help="folder for answers, by default --exchange")
     args = parser.parse_args()
 
+    answers = args.answers or args.exchange
     program = Program.load("program.rlp")
     keys = EvaluationKeys.load(args.exchange / "keys.rlk")
     start = time.perf_counter()
@@ -42,7 +45,7 @@ def main() -> None:
         start = time.perf_counter()
         answer = server.run(ciphertext)
         took = time.perf_counter() - start
-        answer.save(path.with_suffix(".out.rlc"))
+        answer.save(answers / f"{path.stem}.out.rlc")
         print(f"server: {path.name}: {took:.2f} s")
         report["runs"].append(
             {

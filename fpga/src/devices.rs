@@ -74,6 +74,17 @@ pub fn device_names() -> Vec<&'static str> {
     names
 }
 
+/// The kinds of devices that this machine or this build lacks, by name, each with the error that says
+/// what would be needed. A card always is: it opens by the path of its bitstream.
+pub fn missing_devices() -> Vec<(&'static str, Error)> {
+    let here = device_names();
+    let mut missing = ringloom_ntt::missing_devices();
+    let kinds = ["fpga-csim", "fpga-rtl", "fpga-xrt"];
+    let absent = kinds.into_iter().filter(|name| !here.contains(name));
+    missing.extend(absent.filter_map(|name| Some((name, open_device(name, Some(1)).err()?))));
+    missing
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +98,15 @@ mod tests {
             device_names().contains(&"fpga-csim"),
             cfg!(feature = "csim")
         );
+    }
+
+    #[test]
+    fn what_is_missing_is_not_listed() {
+        let (here, missing) = (device_names(), missing_devices());
+        for name in ["fpga-csim", "fpga-rtl", "fpga-xrt", "cpu-avx2"] {
+            let lacks = missing.iter().any(|(m, _)| *m == name);
+            assert_ne!(lacks, here.contains(&name), "{name}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! | `opencl` (feature) | GPUs, found at run time |
 //! | `testing` (feature) | conformance suite and comparing device for authors of devices |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
-//! | [`open_device`], [`device_names`] | devices by name |
+//! | [`open_device`], [`device_names`], [`missing_devices`], [`transform_rate`] | devices by name, what is lacking, how fast they are |
 //!
 //! Import order: `arith <- poly <- device <- {ring, reference, cpu, opencl}`. Unsafe code lives in
 //! `cpu::isa` and `opencl::sys` only.
@@ -33,6 +33,6 @@ mod ring;
 pub mod testing;
 
 pub use cpu::{CpuDevice, CpuDeviceBuilder, Isa};
-pub use devices::{device_names, open_device};
+pub use devices::{device_names, missing_devices, open_device, transform_rate};
 pub use error::{Error, Result};
 pub use ring::Ring;

@@ -63,6 +63,7 @@ from ringloom._native import (
     luts,
     matmul_plan,
     matvec_plan,
+    missing_devices,
     relu,
     transpose_plan,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "luts",
     "matmul_plan",
     "matvec_plan",
+    "missing_devices",
     "relu",
     "transpose_plan",
 ]

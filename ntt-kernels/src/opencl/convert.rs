@@ -15,7 +15,7 @@ use super::{
     programs::Source,
     ring::{Digits, OpenClRing, Place, State},
     sys::Arg,
-    tables::{Lift, PlanTables},
+    tables::{Lift, PlanTables, Rows},
     transform::{End, Lifted},
 };
 use crate::{
@@ -66,10 +66,11 @@ impl OpenClRing {
             let lift = Lifted {
                 ys,
                 lift: &tables.lift,
+                rows: &rows,
                 stride: 0,
             };
             let places = (Place::of(dst), lifted);
-            return self.lift_and_transform(state, places, lift, &rows, log_n, end);
+            return self.lift_and_transform(state, places, lift, log_n, end);
         }
         self.lift(state, (lifted, ys), batch, &tables.lift, log_n)?;
         self.transform(state, (Place::of(dst), lifted), &rows, log_n, end)
@@ -89,8 +90,8 @@ impl OpenClRing {
         self.digit_words(state, (ys, src), plan, &tables)?;
         let (rows, own) = (tables.digits.as_ref()).expect("the tables are those of a gadget");
         if self.shared.tiled {
-            let lift = self.digit_lift(ys, &tables);
-            self.lift_and_transform(state, (dst, dst), lift, rows, log_n, End::Forward)?;
+            let lift = self.digit_lift((ys, rows), &tables);
+            self.lift_and_transform(state, (dst, dst), lift, log_n, End::Forward)?;
         } else {
             self.lift(state, (dst, ys), 1, &tables.lift, log_n)?;
             self.transform(state, (dst, dst), rows, log_n, End::Forward)?;
@@ -119,18 +120,18 @@ impl OpenClRing {
         let digits = Digits {
             lifted,
             count,
+            accumulate,
             own: Some((only(src), owners)),
         };
         if self.shared.tiled {
-            let lift = self.digit_lift(ys, &tables);
+            let lift = self.digit_lift((ys, rows), &tables);
             let targets = self.rows(state, 1, acc.limbs())?;
             let places = (Place::of(acc), Place::of(key));
-            let rows = (rows, &*targets);
-            return self.lift_and_multiply(state, places, digits, lift, rows, log_n, accumulate);
+            return self.lift_and_multiply(state, places, digits, lift, &targets, log_n);
         }
         self.lift(state, (lifted, ys), 1, &tables.lift, log_n)?;
         self.transform(state, (lifted, lifted), rows, log_n, End::Forward)?;
-        self.inner_product(state, acc, digits, key, accumulate)
+        self.inner_product(state, acc, digits, key)
     }
 
     /// The source words of all digits.
@@ -147,11 +148,16 @@ impl OpenClRing {
     }
 
     /// All digits are lifted from the words of one polynomial, each with factors of its own.
-    fn digit_lift<'a>(&self, mut ys: Place<'a>, tables: &'a PlanTables) -> Lifted<'a> {
+    fn digit_lift<'a>(
+        &self,
+        (mut ys, rows): (Place<'a>, &'a Rows),
+        tables: &'a PlanTables,
+    ) -> Lifted<'a> {
         ys.window.0[1] = 0;
         Lifted {
             ys,
             lift: &tables.lift,
+            rows,
             stride: self.spec.moduli().len(),
         }
     }

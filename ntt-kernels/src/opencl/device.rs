@@ -10,7 +10,8 @@ use std::{
 };
 
 use super::{
-    programs::{Arithmetic, Programs},
+    measure::{Calibration, calibrate},
+    programs::{Arithmetic, HighWord, OPTIONS, Programs, QUICKLY_BUILT},
     ring::OpenClRing,
     sys::{self, Chip, Fault, Found, Session, SharedSession},
 };
@@ -85,7 +86,9 @@ pub struct OpenClDeviceBuilder {
     index: Option<usize>,
     transforms: Transforms,
     no_doubles: bool,
-    native_high_word: bool,
+    high_word: HighWord,
+    memory_limit: Option<u64>,
+    quickly_built: bool,
     cache: Cache,
 }
 
@@ -126,7 +129,40 @@ impl OpenClDeviceBuilder {
     /// works.
     #[must_use]
     pub fn native_high_word(mut self, native: bool) -> Self {
-        self.native_high_word = native;
+        self.high_word = if native {
+            HighWord::Native
+        } else {
+            HighWord::Portable
+        };
+        self
+    }
+
+    /// Uses the forms of products that [`OpenClDevice::calibrate`] found to be the fastest on this
+    /// device. The results are the same.
+    #[must_use]
+    pub fn calibration(mut self, measured: &Calibration) -> Self {
+        self.no_doubles = !measured.prefers_doubles();
+        self.high_word = if measured.prefers_ptx() {
+            HighWord::Ptx
+        } else {
+            HighWord::Portable
+        };
+        self
+    }
+
+    /// Uses at most this many bytes of device memory for the buffers of a ring. What does not fit is
+    /// [`Error::OutOfMemory`], after idle memory has been given back.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Builds programs without the driver's optimisations: on PoCL eight times sooner, and slow to run.
+    /// The results are the same. For tests.
+    #[must_use]
+    pub fn without_optimisation(mut self) -> Self {
+        self.quickly_built = true;
         self
     }
 
@@ -184,7 +220,11 @@ impl OpenClDeviceBuilder {
             )
         })?;
         let session: SharedSession = Arc::new(session);
-        let info = info(index, chosen);
+        let mut info = info(index, chosen);
+        if let Some(limit) = self.memory_limit {
+            info.memory_bytes = info.memory_bytes.min(limit);
+            info.buffer_bytes = info.buffer_bytes.min(limit);
+        }
         let folder = match self.cache {
             Cache::Default if chosen.chip == Chip::Cpu => None,
             Cache::Default => cache_folder(),
@@ -193,16 +233,27 @@ impl OpenClDeviceBuilder {
         };
         let doubles = chosen.exact_doubles && !self.no_doubles;
         let arithmetic = Arithmetic {
-            native_high_word: self.native_high_word,
+            high_word: match self.high_word {
+                // A calibration of another device.
+                HighWord::Ptx if !is_nvidia(&info) => HighWord::Portable,
+                high_word => high_word,
+            },
             doubles,
         };
-        let programs = Programs::new(session.clone(), &name, &info, arithmetic, folder);
+        let options = if self.quickly_built {
+            QUICKLY_BUILT
+        } else {
+            OPTIONS
+        };
+        let programs = Programs::new(session.clone(), &name, &info, arithmetic, options, folder);
         let shared = Shared {
             session,
             programs,
             name,
             tiled,
             doubles,
+            high_word: arithmetic.high_word,
+            exact_doubles: chosen.exact_doubles,
             launches: AtomicU64::new(0),
             // Vectors of work items on a CPU are short; a GPU hides latency with more.
             items: (chosen.group_items).min(if chosen.chip == Chip::Cpu { 64 } else { 128 }),
@@ -233,6 +284,8 @@ pub(super) struct Shared {
     pub(super) tiled: bool,
     /// Whether transforms of rows may be in doubles.
     pub(super) doubles: bool,
+    high_word: HighWord,
+    exact_doubles: bool,
     pub(super) launches: AtomicU64,
     /// Work items of a group of the flat kernels, at most.
     pub(super) items: usize,
@@ -247,6 +300,36 @@ impl OpenClDevice {
     /// Kernels that its rings have launched since it was opened.
     pub fn launches(&self) -> u64 {
         self.0.launches.load(Ordering::Relaxed)
+    }
+
+    /// Times the forms of a modular product, for [`OpenClDeviceBuilder::calibration`]: a fraction of a
+    /// second, and the compilation of two small programs. PTX is tried on NVIDIA's devices only.
+    ///
+    /// # Errors
+    /// [`Error::DeviceFailed`], also when a form gives a wrong product.
+    pub fn calibrate(&self) -> Result<Calibration> {
+        let shared = &self.0;
+        calibrate(shared, shared.exact_doubles, is_nvidia(&shared.info))
+    }
+
+    /// How its products are formed, for reports.
+    pub fn products(&self) -> String {
+        let high = match self.0.high_word {
+            HighWord::Portable => "32-bit words",
+            HighWord::Native => "64-bit words",
+            HighWord::Ptx => "64-bit words by PTX",
+        };
+        if self.0.doubles && !self.0.tiled {
+            format!("{high}, of transforms below 2^50 in doubles")
+        } else {
+            high.into()
+        }
+    }
+
+    /// From now on every call on a queue fails, as on a device that was lost, or none does.
+    #[cfg(test)]
+    pub(super) fn lose(&self, lost: bool) {
+        self.0.session.lost.store(lost, Ordering::Relaxed);
     }
 
     #[cfg(test)]
@@ -273,10 +356,21 @@ impl Device for OpenClDevice {
 
     fn capabilities(&self) -> Capabilities {
         let info = &self.0.info;
+        let kind = match (info.is_gpu, info.is_cpu) {
+            (true, _) => "GPU",
+            (_, true) => "CPU",
+            _ => "accelerator",
+        };
         Capabilities {
             host_cpu: false,
             parallelism: info.units,
-            flavour: format!("{}, {}, driver {}", info.name, info.platform, info.driver),
+            flavour: format!(
+                "{kind}: {}, {}, driver {}, products in {}",
+                info.name,
+                info.platform,
+                info.driver,
+                self.products()
+            ),
             memory_bytes: Some(info.memory_bytes),
         }
     }
@@ -314,6 +408,10 @@ fn preferred(found: &[Found]) -> usize {
     usable(Some(Chip::Gpu))
         .or_else(|| usable(None))
         .unwrap_or(0)
+}
+
+fn is_nvidia(info: &DeviceInfo) -> bool {
+    info.is_gpu && info.platform.to_ascii_lowercase().contains("nvidia")
 }
 
 fn info(index: usize, found: &Found) -> DeviceInfo {

@@ -6,6 +6,7 @@
 //! | [`OpenClDeviceBuilder`] | which one, and how |
 //! | [`list`], [`DeviceInfo`] | what this machine has |
 //! | [`Transforms`] | two ways to run a transform |
+//! | [`Calibration`] | how fast the forms of a modular product are, and which to use |
 //!
 //! The OpenCL library is opened when a device is first asked for, so a program starts without one.
 //! Kernels are OpenCL C 1.2 and use no extension. Layout, kernels, bounds and what is not done yet:
@@ -13,6 +14,8 @@
 
 mod convert;
 mod device;
+mod mat_mul;
+mod measure;
 mod memory;
 mod programs;
 mod ring;
@@ -24,3 +27,4 @@ mod transform;
 mod tests;
 
 pub use device::{DeviceInfo, OpenClDevice, OpenClDeviceBuilder, Transforms, list};
+pub use measure::Calibration;

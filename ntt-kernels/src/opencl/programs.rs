@@ -16,8 +16,20 @@ use crate::error::{Error, Result};
 /// How products are formed; the results are the same.
 #[derive(Clone, Copy)]
 pub(super) struct Arithmetic {
-    pub(super) native_high_word: bool,
+    pub(super) high_word: HighWord,
     pub(super) doubles: bool,
+}
+
+/// How the high word of a product of two words is formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum HighWord {
+    /// From products of 32-bit words.
+    #[default]
+    Portable,
+    /// The built-in function.
+    Native,
+    /// NVIDIA's instruction, by inline assembly. Never run.
+    Ptx,
 }
 
 /// A program and the constants it is built with.
@@ -27,10 +39,14 @@ pub(super) enum Source {
     Words { items: usize },
     /// Sums of products.
     Products { items: usize },
+    /// Products of matrices.
+    MatMul { items: usize },
     /// Base conversion.
     Convert { items: usize },
     /// Seed expansion.
     Seed { items: usize },
+    /// Products to be timed.
+    Measure { items: usize },
     /// Transforms of rows.
     Rows { invert: bool },
     /// Half of a transform in local memory.
@@ -49,13 +65,15 @@ pub(super) enum Source {
 
 impl Source {
     /// The text: definitions, the common part, the kernels.
-    fn text(self, arithmetic: Arithmetic) -> String {
+    pub(super) fn text(self, arithmetic: Arithmetic) -> String {
         let mut text = String::new();
         let mut define = |name: &str, value: &dyn std::fmt::Display| {
             writeln!(text, "#define {name} {value}").expect("strings take any text");
         };
-        if arithmetic.native_high_word {
-            define("NATIVE_HIGH_WORD", &1);
+        match arithmetic.high_word {
+            HighWord::Portable => {}
+            HighWord::Native => define("NATIVE_HIGH_WORD", &1),
+            HighWord::Ptx => define("PTX_HIGH_WORD", &1),
         }
         let parts: &[&str] = match self {
             Self::Words { items } => {
@@ -66,6 +84,10 @@ impl Source {
                 define("WG", &items);
                 &[include_str!("kernels/products.cl")]
             }
+            Self::MatMul { items } => {
+                define("WG", &items);
+                &[include_str!("kernels/mat_mul.cl")]
+            }
             Self::Convert { items } => {
                 define("WG", &items);
                 &[include_str!("kernels/convert.cl")]
@@ -73,6 +95,19 @@ impl Source {
             Self::Seed { items } => {
                 define("SEED_WG", &items);
                 &[include_str!("kernels/seed.cl")]
+            }
+            Self::Measure { items } => {
+                define("WG", &items);
+                define("DOUBLES", &u32::from(arithmetic.doubles));
+                let parts: &[&str] = &[
+                    include_str!("kernels/row_doubles.cl"),
+                    include_str!("kernels/measure.cl"),
+                ];
+                if arithmetic.doubles {
+                    parts
+                } else {
+                    &parts[1..]
+                }
             }
             Self::Rows { invert } => {
                 define("INVERT", &u32::from(invert));
@@ -167,6 +202,7 @@ pub(super) struct Programs {
     device: String,
     identity: String,
     arithmetic: Arithmetic,
+    options: &'static str,
     folder: Option<PathBuf>,
     built: Mutex<HashMap<Source, Arc<Program>>>,
 }
@@ -177,6 +213,7 @@ impl Programs {
         device: &str,
         info: &DeviceInfo,
         arithmetic: Arithmetic,
+        options: &'static str,
         folder: Option<PathBuf>,
     ) -> Self {
         Self {
@@ -184,6 +221,7 @@ impl Programs {
             device: device.into(),
             identity: format!("{}\n{}\n{}", info.platform, info.name, info.driver),
             arithmetic,
+            options,
             folder,
             built: Mutex::default(),
         }
@@ -207,7 +245,7 @@ impl Programs {
         let text = source.text(self.arithmetic);
         let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text)));
         let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
-        if let Some(program) = stored.and_then(|binary| self.session.load(&binary, OPTIONS)) {
+        if let Some(program) = stored.and_then(|binary| self.session.load(&binary, self.options)) {
             return Ok(program);
         }
         let program = self.build(&text)?;
@@ -219,7 +257,7 @@ impl Programs {
 
     /// Builds a program from its text.
     pub(super) fn build(&self, text: &str) -> Result<Program> {
-        self.session.build(text, OPTIONS).map_err(|failed| {
+        self.session.build(text, self.options).map_err(|failed| {
             let log = first_error(&failed.log);
             Error::DeviceFailed {
                 op: "building a program",
@@ -231,7 +269,7 @@ impl Programs {
 
     fn file_name(&self, text: &str) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("ringloom 2026 opencl program");
-        for part in [&self.identity, OPTIONS, text] {
+        for part in [&self.identity, self.options, text] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
@@ -262,7 +300,10 @@ fn first_error(log: &str) -> String {
 }
 
 /// No option that changes results: doubles are rounded to nearest, and integers are integers.
-const OPTIONS: &str = "-cl-std=CL1.2";
+pub(super) const OPTIONS: &str = "-cl-std=CL1.2";
+
+/// The same, built as quickly as the driver can.
+pub(super) const QUICKLY_BUILT: &str = "-cl-std=CL1.2 -cl-opt-disable";
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     device::Shared,
+    mat_mul::Matrices,
     memory::{Buffer, Pool, place, window},
     programs::Source,
     sys::{Arg, Fault, Kernel, Memory, Queue, Words4, Words8},
@@ -41,6 +42,7 @@ pub(super) struct State {
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
     factors: HashMap<FactorsKey, Arc<Memory>>,
     plans: HashMap<(usize, u32), Arc<PlanTables>>,
+    pub(super) matrices: Matrices,
     failure: Option<Error>,
 }
 
@@ -94,6 +96,7 @@ impl OpenClRing {
                 rows: HashMap::new(),
                 factors: HashMap::new(),
                 plans: HashMap::new(),
+                matrices: Matrices::default(),
                 failure: None,
             }),
             shared,
@@ -325,7 +328,6 @@ impl OpenClRing {
         acc: &ViewMut,
         digits: Digits<'_>,
         key: &View,
-        accumulate: bool,
     ) -> Result<()> {
         let (own, owners) = self.own(digits);
         let mut args = Vec::from(place(acc));
@@ -335,7 +337,7 @@ impl OpenClRing {
         args.extend(place(key));
         args.extend([
             Arg::Word(digits.count as u32),
-            Arg::Word(u32::from(accumulate)),
+            Arg::Word(u32::from(digits.accumulate)),
         ]);
         self.product(state, "inner_product", acc, 1, args)
     }
@@ -398,6 +400,8 @@ impl OpenClRing {
 pub(super) struct Digits<'a> {
     pub(super) lifted: Place<'a>,
     pub(super) count: usize,
+    /// Whether the sums are added to what the destination holds.
+    pub(super) accumulate: bool,
     /// Where the words are that a digit has of its own limbs, and for each limb which digit does.
     pub(super) own: Option<(Place<'a>, &'a Memory)>,
 }
@@ -457,10 +461,12 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(
-            kind,
-            CmdKind::ModMatMul | CmdKind::BlindRotate | CmdKind::GroupedRotate | CmdKind::KeySwitch
-        ) && !kind.has_host_form()
+        let lowered = [
+            CmdKind::BlindRotate,
+            CmdKind::GroupedRotate,
+            CmdKind::KeySwitch,
+        ];
+        !lowered.contains(&kind) && !kind.has_host_form()
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -546,9 +552,10 @@ impl RingBackend for OpenClRing {
                     let digits = Digits {
                         lifted: Place::of(digits),
                         count: digits.batch(),
+                        accumulate: *accumulate,
                         own: None,
                     };
-                    self.inner_product(state, acc, digits, key, *accumulate)
+                    self.inner_product(state, acc, digits, key)
                 }
                 Cmd::DiagMulAcc {
                     acc,
@@ -560,8 +567,13 @@ impl RingBackend for OpenClRing {
                 Cmd::Decompose { dst, src, plan } => {
                     self.decompose(state, Place::of(dst), src, plan)
                 }
-                Cmd::ModMatMul { .. }
-                | Cmd::BlindRotate { .. }
+                Cmd::ModMatMul {
+                    dst,
+                    left,
+                    src,
+                    lanes,
+                } => self.mod_mat_mul(state, dst, left, src, *lanes),
+                Cmd::BlindRotate { .. }
                 | Cmd::Monomial { .. }
                 | Cmd::Digit { .. }
                 | Cmd::LweModSwitch { .. }

@@ -152,6 +152,9 @@ fn describe(device: Device, platform: &str) -> Result<Found, Fault> {
 pub(super) struct Session {
     device: Device,
     context: Context,
+    /// Whether calls on queues fail, for tests of a lost device.
+    #[cfg(test)]
+    pub(super) lost: Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// Programs that did not build.
@@ -166,6 +169,8 @@ impl Session {
         Ok(Self {
             device: found.device,
             context,
+            #[cfg(test)]
+            lost: Arc::default(),
         })
     }
 
@@ -173,7 +178,11 @@ impl Session {
     pub(super) fn queue(&self) -> Result<Queue, Fault> {
         // SAFETY: the device is a member of the context, which was made from it.
         let queue = unsafe { CommandQueue::create(&self.context, self.device.id(), 0) };
-        Ok(Queue(queue.map_err(Fault::of("clCreateCommandQueue"))?))
+        Ok(Queue {
+            queue: queue.map_err(Fault::of("clCreateCommandQueue"))?,
+            #[cfg(test)]
+            lost: self.lost.clone(),
+        })
     }
 
     pub(super) fn build(&self, source: &str, options: &str) -> Result<Program, BuildFault> {
@@ -278,9 +287,27 @@ pub(super) enum Arg<'a> {
 }
 
 /// An in-order queue: commands run one after the other.
-pub(super) struct Queue(CommandQueue);
+pub(super) struct Queue {
+    queue: CommandQueue,
+    #[cfg(test)]
+    lost: Arc<std::sync::atomic::AtomicBool>,
+}
 
 impl Queue {
+    /// Fails where a test has the device lost.
+    #[inline]
+    fn answers(&self, _call: &'static str) -> Result<(), Fault> {
+        #[cfg(test)]
+        if self.lost.load(std::sync::atomic::Ordering::Relaxed) {
+            // What drivers give when a device is gone: out of resources.
+            return Err(Fault {
+                call: _call,
+                code: -5,
+            });
+        }
+        Ok(())
+    }
+
     /// Queues a kernel.
     ///
     /// The caller guarantees that the arguments are those of the kernel's declaration, and that the
@@ -292,6 +319,7 @@ impl Queue {
         global: [usize; 3],
         local: usize,
     ) -> Result<(), Fault> {
+        self.answers("clEnqueueNDRangeKernel")?;
         let kernel = &kernel.0;
         for (i, arg) in args.iter().enumerate() {
             let i = i as u32;
@@ -313,7 +341,7 @@ impl Queue {
         // until the call returns. Kernels index only within the windows of their arguments, which
         // the ring has checked against the buffers.
         let event = unsafe {
-            self.0.enqueue_nd_range_kernel(
+            self.queue.enqueue_nd_range_kernel(
                 kernel.get(),
                 3,
                 ptr::null(),
@@ -331,7 +359,7 @@ impl Queue {
         let mut alias = alias(memory);
         // SAFETY: the range is the whole buffer, and its size is a multiple of the pattern's.
         let event =
-            unsafe { (self.0).enqueue_fill_buffer(&mut alias, &[0u8], 0, memory.bytes(), &[]) };
+            unsafe { (self.queue).enqueue_fill_buffer(&mut alias, &[0u8], 0, memory.bytes(), &[]) };
         event.map_err(Fault::of("clEnqueueFillBuffer"))?;
         Ok(())
     }
@@ -347,12 +375,14 @@ impl Queue {
             8 * (start + words.len()) <= memory.bytes(),
             "a window is within its buffer"
         );
+        self.answers("clEnqueueWriteBuffer")?;
         let mut alias = alias(memory);
         let bytes = bytemuck::cast_slice(words);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
         // the host bytes have been read.
-        let event =
-            unsafe { (self.0).enqueue_write_buffer(&mut alias, CL_TRUE, 8 * start, bytes, &[]) };
+        let event = unsafe {
+            (self.queue).enqueue_write_buffer(&mut alias, CL_TRUE, 8 * start, bytes, &[])
+        };
         event.map_err(Fault::of("clEnqueueWriteBuffer"))?;
         Ok(())
     }
@@ -368,21 +398,24 @@ impl Queue {
             8 * (start + words.len()) <= memory.bytes(),
             "a window is within its buffer"
         );
+        self.answers("clEnqueueReadBuffer")?;
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
         // the host bytes have been written.
         let event =
-            unsafe { (self.0).enqueue_read_buffer(&memory.0, CL_TRUE, 8 * start, bytes, &[]) };
+            unsafe { (self.queue).enqueue_read_buffer(&memory.0, CL_TRUE, 8 * start, bytes, &[]) };
         event.map_err(Fault::of("clEnqueueReadBuffer"))?;
         Ok(())
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Fault> {
-        self.0.flush().map_err(Fault::of("clFlush"))
+        self.answers("clFlush")?;
+        self.queue.flush().map_err(Fault::of("clFlush"))
     }
 
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
-        self.0.finish().map_err(Fault::of("clFinish"))
+        self.answers("clFinish")?;
+        self.queue.finish().map_err(Fault::of("clFinish"))
     }
 }
 

@@ -93,6 +93,11 @@ fn row_factor(shared: &Shared, m: &Modulus, factor: u64) -> [u64; 2] {
     if !in_doubles(shared, m) {
         return pair(m.shoup(factor));
     }
+    row_factor_in_doubles(m, factor)
+}
+
+/// A factor, centred, and divided by a modulus below `2^50`, both in doubles.
+pub(super) fn row_factor_in_doubles(m: &Modulus, factor: u64) -> [u64; 2] {
     // All three below 2^50: exact.
     let (q, w) = (m.value() as f64, factor as f64);
     let centred = if w > q / 2.0 { w - q } else { w };

@@ -4,18 +4,30 @@
 
 use std::sync::Arc;
 
-use super::{OpenClDevice, Transforms};
+use super::{Calibration, OpenClDevice, OpenClDeviceBuilder, Transforms};
 use crate::{
     CpuDevice, Ring,
     arith::primes_below,
     device::{Device, RingBackend},
     error::Error,
-    poly::{Cmd, Domain, ElementwiseOp, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, Shape},
-    testing::{Dual, Input, conformance_quick},
+    poly::{
+        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, LimbSet, ModDownPlan, RingSpec,
+        Role, Shape,
+    },
+    testing::{Dual, Input, conformance_on},
 };
 
+/// Tiles are built without optimisation: on PoCL the compiler takes eight times as long with it.
 fn device(transforms: Transforms) -> Option<OpenClDevice> {
-    match OpenClDevice::builder().transforms(transforms).build() {
+    let mut builder = OpenClDevice::builder().transforms(transforms);
+    if transforms == Transforms::Tiled {
+        builder = builder.without_optimisation();
+    }
+    opened(builder)
+}
+
+fn opened(builder: OpenClDeviceBuilder) -> Option<OpenClDevice> {
+    match builder.build() {
         Ok(device) => Some(device),
         Err(error @ Error::Unavailable { .. }) => {
             eprintln!("not tested here: {error}");
@@ -27,12 +39,27 @@ fn device(transforms: Transforms) -> Option<OpenClDevice> {
 
 #[test]
 fn transforms_of_both_kinds_agree_with_the_cpu() {
-    for transforms in [Transforms::Rows, Transforms::Tiled] {
-        let Some(device) = device(transforms) else {
+    // Tiles: a program for each number of stages, so few degrees; one of them with optimisation.
+    let optimised = OpenClDevice::builder().transforms(Transforms::Tiled);
+    let cases: [(_, _, &[u32]); 3] = [
+        (
+            Transforms::Rows,
+            device(Transforms::Rows),
+            &[4, 5, 9, 10, 11, 12, 13],
+        ),
+        (
+            Transforms::Tiled,
+            device(Transforms::Tiled),
+            &[4, 10, 11, 13],
+        ),
+        (Transforms::Tiled, opened(optimised), &[5]),
+    ];
+    for (transforms, device, degrees) in cases {
+        let Some(device) = device else {
             return;
         };
         let cpu = CpuDevice::builder().threads(1).build().unwrap();
-        for log_n in [4, 5, 9, 10, 11, 12, 13] {
+        for &log_n in degrees {
             let primes: Vec<u64> = [30, 50, 61]
                 .map(|bits| primes_below(bits, 2 << log_n, 1).unwrap()[0])
                 .into();
@@ -64,14 +91,113 @@ fn transforms_of_both_kinds_agree_with_the_cpu() {
     }
 }
 
+/// Every command, and every fused one against its lowering, in one pass and in two.
 #[test]
-#[ignore = "long: compiles many small programs; the conformance test runs the automatic choice"]
 fn tiled_transforms_conform() {
     let Some(device) = device(Transforms::Tiled) else {
         return;
     };
-    let report = conformance_quick(&device);
+    let primes = [17, 30, 50, 51, 60, 61].map(|bits| primes_below(bits, 1 << 12, 1).unwrap()[0]);
+    let spec = RingSpec::new(11, &primes).unwrap();
+    let report = conformance_on(&device, &spec, &[6, 11]);
     assert!(report.passed(), "{report}");
+}
+
+/// More digits than products fit on top of a residue before they are reduced, of the largest words.
+#[test]
+fn sums_over_many_digits_stay_below_their_bound() {
+    let Some(device) = device(Transforms::Tiled) else {
+        return;
+    };
+    let (log_n, count) = (6, 34);
+    let primes = primes_below(61, 2 << log_n, count + 1).unwrap();
+    let spec = RingSpec::new(log_n, &primes).unwrap();
+    let (chain, special) = (LimbSet::range(0, count), LimbSet::single(count));
+    let digits: Vec<LimbSet> = chain.iter().map(LimbSet::single).collect();
+    let plan = Arc::new(GadgetPlan::new(&spec, chain, special, &digits).unwrap());
+    let cpu = CpuDevice::builder().threads(1).build().unwrap();
+    let [got, want] = [&device as &dyn Device, &cpu].map(|device| {
+        let ring = Ring::new(device, &spec).unwrap();
+        let largest = |batch, limbs| {
+            let shape = Shape::new(batch, limbs, log_n);
+            let words = Input::Maximal.words(&spec, shape);
+            ring.upload(shape, Domain::Eval, &words).unwrap()
+        };
+        let (src, mut acc) = (largest(1, chain), largest(2, spec.all_limbs()));
+        let key = largest(2 * count, spec.all_limbs());
+        let key = ring.prepare(&key, Role::Key).unwrap();
+        ring.submit(Cmd::GadgetProduct {
+            acc: acc.view_mut(),
+            src: src.view(),
+            key: key.view(),
+            plan: plan.clone(),
+            accumulate: true,
+        })
+        .unwrap();
+        ring.download(&acc).unwrap()
+    });
+    assert!(got == want);
+}
+
+/// More columns than products fit, more rows than a tile, the largest words and entries; and a kept
+/// matrix is used again, not one of the same shape.
+#[test]
+fn products_of_matrices_stay_below_their_bound_in_one_launch() {
+    let Some(device) = device(Transforms::Rows) else {
+        return;
+    };
+    let (log_n, rows, columns, lanes) = (5, 6, 70, 2);
+    let spec = RingSpec::new(log_n, &primes_below(61, 2 << log_n, 2).unwrap()).unwrap();
+    let cpu = CpuDevice::builder().threads(1).build().unwrap();
+    let largest = IntMatrix::MAX_BOUND as i64;
+    let small = 1 << 26;
+    let matrix = |largest: i64, odd: i64| {
+        let entry = |i: usize| if i % 3 == 1 { odd } else { largest };
+        let entries: Vec<i64> = (0..rows * columns).map(entry).collect();
+        IntMatrix::new((rows, columns), largest as u64, entries).unwrap()
+    };
+    let matrices = [
+        matrix(largest, largest),
+        matrix(largest, -largest),
+        matrix(small, small),
+        matrix(small, -small),
+        matrix(small + 1, small + 1),
+    ];
+    let start = device.launches();
+    let [got, want] = [&device as &dyn Device, &cpu].map(|device| {
+        let ring = Ring::new(device, &spec).unwrap();
+        let maximal = |batch| {
+            let shape = Shape::new(batch, spec.all_limbs(), log_n);
+            let words = Input::Maximal.words(&spec, shape);
+            ring.upload(shape, Domain::Eval, &words).unwrap()
+        };
+        let (src, polys) = (maximal(columns * lanes), maximal(columns));
+        let images = Factors::Images {
+            polys: polys.view(),
+            log_rows: 3,
+        };
+        let integers = [0, 1, 0, 2, 3, 4].map(|i: usize| matrices[i].clone().into());
+        integers
+            .into_iter()
+            .chain([images])
+            .map(|left| {
+                let mut dst = maximal(left.rows() * lanes);
+                ring.submit(Cmd::ModMatMul {
+                    dst: dst.view_mut(),
+                    left,
+                    src: src.view(),
+                    lanes,
+                })
+                .unwrap();
+                ring.download(&dst).unwrap()
+            })
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(device.launches() - start, 7);
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert!(got == want, "product {i}");
+    }
+    assert!(want[0] == want[2] && want[0] != want[1]);
 }
 
 #[test]
@@ -344,4 +470,119 @@ fn devices_that_are_not_there_say_what_to_do() {
         what.contains("opencl:1000") || expected.contains("pocl-opencl-icd"),
         "{error}"
     );
+}
+
+/// The measurement compares every form with the host; what it prefers opens and is described.
+#[test]
+fn a_calibration_chooses_the_faster_form() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let measured = device.calibrate().unwrap();
+    assert!(measured.words > 0.0, "{measured:?}");
+    for (words, doubles) in [(2.0, 1.0), (1.0, 2.0)] {
+        let made_up = Calibration {
+            words,
+            doubles: measured.doubles.and(Some(doubles)),
+            ..measured.clone()
+        };
+        let builder = OpenClDevice::builder().transforms(Transforms::Rows);
+        let opened = builder.calibration(&made_up).build().unwrap();
+        let expected = doubles > words && measured.doubles.is_some();
+        assert_eq!(opened.products().contains("doubles"), expected, "{made_up}");
+    }
+    let ptx = Calibration {
+        words: 1.0,
+        ptx: Some(2.0),
+        doubles: Some(1.5),
+        took: measured.took,
+    };
+    assert!(ptx.prefers_ptx() && !ptx.prefers_doubles());
+}
+
+/// In processes of their own, because the library is looked for once, where the environment says: a
+/// library that is no loader, and a loader that knows no driver.
+#[test]
+fn without_a_runtime_the_error_says_what_to_install() {
+    const ROLE: &str = "RINGLOOM_TEST_EXPECTED";
+    if let Ok(package) = std::env::var(ROLE) {
+        let Err(Error::Unavailable { expected, .. }) = OpenClDevice::builder().build() else {
+            panic!("a device without a runtime")
+        };
+        assert!(expected.contains(&package), "{expected}");
+        assert!(matches!(super::list(), Err(Error::Unavailable { .. })));
+        return;
+    }
+    let name = "opencl::tests::without_a_runtime_the_error_says_what_to_install";
+    for (variable, value, package) in [
+        ("OPENCL_DYLIB_PATH", "libc.so.6", "ocl-icd-libopencl1"),
+        ("OCL_ICD_VENDORS", "/nonexistent/", "pocl-opencl-icd"),
+    ] {
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .envs([(variable, value), (ROLE, package)])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && text.contains("1 passed"), "{text}");
+    }
+}
+
+/// A device that stops answering between two commands, and one that has less memory than is asked for.
+#[test]
+fn a_lost_device_is_an_error_and_the_cpu_goes_on() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let spec = RingSpec::new(6, &primes_below(50, 128, 2).unwrap()).unwrap();
+    let shape = Shape::new(2, spec.all_limbs(), 6);
+    let words = Input::Random(9).words(&spec, shape);
+    let there_and_back = |device: &dyn Device, lose: &dyn Fn()| {
+        let ring = Ring::new(device, &spec)?;
+        let mut buf = ring.upload(shape, Domain::Coeff, &words)?;
+        ring.ntt(&mut buf)?;
+        lose();
+        let first = ring.intt(&mut buf).err();
+        // The first failure is given again, whatever is asked, and nothing panics on the way out.
+        assert_eq!(ring.wait().err(), first);
+        assert_eq!(ring.download(&buf).err(), first);
+        first.map_or_else(|| ring.download(&buf), Err)
+    };
+    let lost = there_and_back(&device, &|| device.lose(true));
+    let Err(Error::DeviceFailed { device: name, .. }) = &lost else {
+        panic!("{lost:?}")
+    };
+    assert_eq!(name, "opencl");
+    let cpu = CpuDevice::builder().threads(1).build().unwrap();
+    assert!(there_and_back(&cpu, &|| ()).unwrap() == words);
+    // A new ring starts afresh once the device answers again.
+    device.lose(false);
+    assert!(there_and_back(&device, &|| ()).unwrap() == words);
+}
+
+#[test]
+fn a_limit_on_memory_is_kept_and_idle_memory_is_given_back() {
+    let limit = 1 << 20;
+    let device = match OpenClDevice::builder().memory_limit(limit).build() {
+        Ok(device) => device,
+        Err(error) => return eprintln!("not tested here: {error}"),
+    };
+    assert_eq!(device.capabilities().memory_bytes, Some(limit));
+    let spec = RingSpec::new(10, &primes_below(50, 2048, 1).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    // Rows of 8 KiB: 24 fit with room for 104 more, not for 120. They are less than the quarter of the
+    // memory that a ring may keep idle, so the pool has them until they are in the way.
+    let alloc = |rows| ring.alloc(Shape::new(rows, LimbSet::single(0), 10), Domain::Coeff);
+    let held = alloc(24).unwrap();
+    let Err(Error::OutOfMemory {
+        needed_bytes,
+        limit_bytes,
+        ..
+    }) = alloc(120)
+    else {
+        panic!("more than the limit")
+    };
+    assert_eq!((needed_bytes, limit_bytes), (120 << 13, limit - (24 << 13)));
+    drop(held);
+    assert!(alloc(120).is_ok());
 }

@@ -28,12 +28,13 @@ impl End<'_> {
     }
 }
 
-/// Lifts before a transform: where the source words are, and how many rows of the table of targets
-/// belong to one polynomial of the destination; 0 where all have the same.
+/// Lifts before a transform: where the source words are, which rows are lifted, and how many rows of
+/// the table of targets belong to one polynomial of the destination; 0 where all have the same.
 #[derive(Clone, Copy)]
 pub(super) struct Lifted<'a> {
     pub(super) ys: Place<'a>,
     pub(super) lift: &'a Lift,
+    pub(super) rows: &'a Rows,
     pub(super) stride: usize,
 }
 
@@ -81,11 +82,10 @@ impl OpenClRing {
         state: &mut State,
         (dst, middle): (Place<'_>, Place<'_>),
         lifted: Lifted<'_>,
-        rows: &Rows,
         log_n: u32,
         end: End<'_>,
     ) -> Result<()> {
-        let halves = halves(log_n);
+        let (halves, rows) = (halves(log_n), lifted.rows);
         let &[first, ..] = &halves[..] else {
             return Ok(());
         };
@@ -108,20 +108,18 @@ impl OpenClRing {
     }
 
     /// Lifts source words to digits, transforms them, multiplies by a key and adds up. `digits`
-    /// has room for what is between two passes, and the values of a digit's own limbs;
-    /// `rows` are those that are lifted, `targets` those of the destination. For tiles.
-    #[allow(clippy::too_many_arguments)] // operands of one launch
+    /// has room for what is between two passes, and the values of a digit's own limbs; `targets` are
+    /// the rows of the destination. For tiles.
     pub(super) fn lift_and_multiply(
         &self,
         state: &mut State,
         (acc, key): (Place<'_>, Place<'_>),
         digits: Digits<'_>,
         lifted: Lifted<'_>,
-        (rows, targets): (&Rows, &Rows),
+        targets: &Rows,
         log_n: u32,
-        accumulate: bool,
     ) -> Result<()> {
-        let halves = halves(log_n);
+        let (halves, rows) = (halves(log_n), lifted.rows);
         let one = halves.len() == 1;
         if !one {
             let mut args = self.operands((digits.lifted, lifted.ys), rows, log_n, false);
@@ -140,7 +138,7 @@ impl OpenClRing {
         args.extend(key.args());
         args.extend([
             Arg::Word(digits.count as u32),
-            Arg::Word(u32::from(accumulate)),
+            Arg::Word(u32::from(digits.accumulate)),
         ]);
         let half = halves[halves.len() - 1];
         let source = half.source(false, true, one, true);

@@ -67,6 +67,13 @@ impl IntMatrix {
         })
     }
 
+    /// Whether both are the same shape, bound and handle of entries, for caches.
+    #[cfg(feature = "opencl")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entries, &other.entries)
+            && (self.columns, self.bound) == (other.columns, other.bound)
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows

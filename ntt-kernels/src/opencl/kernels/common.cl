@@ -38,7 +38,11 @@ static inline ulong offset(window v, uint poly, uint limb, uint log_n) {
 
 // floor(a b / 2^64).
 static inline ulong high_word(ulong a, ulong b) {
-#ifdef NATIVE_HIGH_WORD
+#if defined(PTX_HIGH_WORD)
+    ulong high;
+    __asm__("mul.hi.u64 %0, %1, %2;" : "=l"(high) : "l"(a), "l"(b));
+    return high;
+#elif defined(NATIVE_HIGH_WORD)
     return mul_hi(a, b);
 #else
     ulong a0 = (uint)a, a1 = a >> 32, b0 = (uint)b, b1 = b >> 32;
@@ -99,4 +103,21 @@ static inline ulong reduce_wide(ulong2 sum, modulus m) {
     mid_hi += high_word(sum.y, m.barrett_lo) + (mid < other ? 1UL : 0UL);
     ulong quotient = sum.y * m.barrett_hi + mid_hi;
     return correct(sum.x - quotient * m.q, m.q);
+}
+
+// The lowest `bits` bits of `i` in reversed order, 1 <= bits <= 32.
+static inline uint reverse_bits(uint i, uint bits) {
+    i = ((i >> 1) & 0x55555555u) | ((i & 0x55555555u) << 1);
+    i = ((i >> 2) & 0x33333333u) | ((i & 0x33333333u) << 2);
+    i = ((i >> 4) & 0x0f0f0f0fu) | ((i & 0x0f0f0f0fu) << 4);
+    i = ((i >> 8) & 0x00ff00ffu) | ((i & 0x00ff00ffu) << 8);
+    i = (i >> 16) | (i << 16);
+    return i >> (32 - bits);
+}
+
+// Where word i of the image under X -> X^galois is, on evaluations: word i is the value at
+// psi^(2 bitrev(i) + 1).
+static inline uint image_eval(uint i, uint galois, uint log_n) {
+    uint exponent = (2 * reverse_bits(i, log_n) + 1) * galois;
+    return reverse_bits((exponent >> 1) & ((1u << log_n) - 1), log_n);
 }

@@ -51,24 +51,13 @@ __kernel FLAT void shift(__global ulong *dst, window dst_window, __global const 
         add_mod(x, constants[limb].x, moduli[8 * limb]);
 }
 
-// The lowest `bits` bits of `i` in reversed order, 1 <= bits <= 32.
-static inline uint reverse_bits(uint i, uint bits) {
-    i = ((i >> 1) & 0x55555555u) | ((i & 0x55555555u) << 1);
-    i = ((i >> 2) & 0x33333333u) | ((i & 0x33333333u) << 2);
-    i = ((i >> 4) & 0x0f0f0f0fu) | ((i & 0x0f0f0f0fu) << 4);
-    i = ((i >> 8) & 0x00ff00ffu) | ((i & 0x00ff00ffu) << 8);
-    i = (i >> 16) | (i << 16);
-    return i >> (32 - bits);
-}
-
-// X -> X^galois on evaluations: word i is the value at psi^(2 bitrev(i) + 1).
+// X -> X^galois on evaluations.
 __kernel FLAT void automorphism_eval(__global ulong *dst, window dst_window,
                                      __global const ulong *src, window src_window,
                                      __global const uint *rows, uint galois, uint log_n) {
     uint i = get_global_id(0), row = rows[get_global_id(1)];
     uint poly = row_poly(row), limb = row_limb(row);
-    uint exponent = (2 * reverse_bits(i, log_n) + 1) * galois;
-    uint from = reverse_bits((exponent >> 1) & ((1u << log_n) - 1), log_n);
+    uint from = image_eval(i, galois, log_n);
     dst[offset(dst_window, poly, limb, log_n) + i] =
         src[offset(src_window, poly, limb, log_n) + from];
 }
