@@ -24,7 +24,7 @@ pub struct LimbTables {
     scaling: Vec<InverseScaling>,
     /// Twiddles in the form of the vector kernels, made when one first needs them.
     #[cfg(target_arch = "x86_64")]
-    factors: [OnceLock<VectorTables>; 3],
+    factors: [OnceLock<VectorTables>; 4],
 }
 
 /// The two factors of the last inverse stage of one degree.

@@ -19,7 +19,7 @@ pub(crate) struct Layout {
     /// Words of a register.
     pub(crate) lanes: usize,
     pub(crate) encode: Encode,
-    pub(crate) tail: Tail,
+    pub(crate) inverse_tail: Tail,
 }
 
 /// The order of the twiddles of stages inside registers.
@@ -94,11 +94,18 @@ pub(super) fn ifma_factor(m: &Modulus, w: u64) -> Factor {
 }
 
 /// What transforms in 52-bit words want.
-pub(super) const IFMA_LAYOUT: Layout = Layout {
+pub(super) const IFMA: Layout = Layout {
     place: 2,
     lanes: 8,
     encode: ifma_factor,
-    tail: Tail::Shuffled,
+    inverse_tail: Tail::Transposed,
+};
+
+/// The same for primes with two spare bits.
+pub(super) const IFMA_FULL: Layout = Layout {
+    place: 3,
+    inverse_tail: Tail::Shuffled,
+    ..IFMA
 };
 
 impl VectorTables {
@@ -148,9 +155,9 @@ impl VectorTables {
                 let w = table[(rows + first + row) * width + j].value;
                 (self.layout.encode)(m, w)
             };
-            match self.layout.tail {
-                Tail::Transposed => transposed(lanes, backwards, entry, &mut out),
-                Tail::Shuffled => super::lanes::block(backwards, entry, &mut out),
+            match self.layout.inverse_tail {
+                Tail::Shuffled if backwards => super::lanes::inverse_block(entry, &mut out),
+                _ => transposed(lanes, backwards, entry, &mut out),
             }
         }
         Lines::new(&out)

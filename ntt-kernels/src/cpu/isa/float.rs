@@ -296,7 +296,7 @@ fn layout(place: usize, lanes: usize) -> Layout {
         place,
         lanes,
         encode: float_factor,
-        tail: Tail::Transposed,
+        inverse_tail: Tail::Transposed,
     }
 }
 

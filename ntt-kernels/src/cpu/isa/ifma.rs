@@ -12,8 +12,7 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::{Factor, IFMA_LAYOUT, ifma_factor};
-use super::lanes::{self, LaneButterflies};
+use super::factors::{Factor, IFMA, ifma_factor};
 use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
@@ -314,32 +313,6 @@ impl Butterflies for Ifma {
     }
 
     #[inline(always)]
-    unsafe fn forward_lanes<const R: usize, const T: usize>(
-        self,
-        x: &mut [[__m512d; R]; 2],
-        tail: [*const u64; 2],
-        _: bool,
-    ) {
-        for (x, tail) in x.iter_mut().zip(tail) {
-            // SAFETY: the caller's promise.
-            unsafe { lanes::forward(self, x, tail) };
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn inverse_lanes<const R: usize, const T: usize>(
-        self,
-        x: &mut [[__m512d; R]; 2],
-        tail: [*const u64; 2],
-        _: bool,
-    ) {
-        for (x, tail) in x.iter_mut().zip(tail) {
-            // SAFETY: the caller's promise.
-            unsafe { lanes::inverse(self, x, tail) };
-        }
-    }
-
-    #[inline(always)]
     fn finish<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
         for x in x.iter_mut() {
             for x in x.iter_mut() {
@@ -380,46 +353,6 @@ impl Butterflies for Ifma {
     }
 }
 
-impl LaneButterflies for Ifma {
-    #[inline(always)]
-    fn forward_stage<const P: usize>(
-        self,
-        u: [__m512d; P],
-        v: [__m512d; P],
-        t: [Twiddle<__m512d>; P],
-    ) -> [[__m512d; P]; 2] {
-        let u = u.map(words);
-        let sums = self.products(u, v.map(words), t);
-        let mut differences = sums;
-        for i in 0..P {
-            differences[i] = self.sub(self.add(u[i], u[i]), sums[i]);
-        }
-        [sums.map(bits), differences.map(bits)]
-    }
-
-    #[inline(always)]
-    fn inverse_stage<const P: usize>(
-        self,
-        depth: usize,
-        u: [__m512d; P],
-        v: [__m512d; P],
-        t: [Twiddle<__m512d>; P],
-    ) -> [[__m512d; P]; 2] {
-        let zero = zex!(_mm512_setzero_si512());
-        let (u, v) = (u.map(words), v.map(words));
-        let (mut sums, mut d) = (u, u);
-        for i in 0..P {
-            sums[i] = self.add(u[i], v[i]);
-            d[i] = self.sub(self.add(u[i], self.above[depth]), v[i]);
-        }
-        if depth + 1 == lanes::STAGES {
-            // Two of the words are sums of all, below 64q.
-            sums = self.reductions([zero; P], sums);
-        }
-        [sums, self.products([zero; P], d, t)].map(|x| x.map(bits))
-    }
-}
-
 /// A forward transform.
 ///
 /// # Safety
@@ -427,7 +360,7 @@ impl LaneButterflies for Ifma {
 #[inline(always)]
 pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA_LAYOUT);
+    let factors = call.tables.factors(IFMA);
     let degree = factors.degree(call.tables, log_n);
     let add = call.lift.map(|(offset, below)| {
         let add = Ifma::entry(m, call.n, offset, below);
@@ -450,7 +383,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
 #[inline(always)]
 pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA_LAYOUT);
+    let factors = call.tables.factors(IFMA);
     let degree = factors.degree(call.tables, log_n);
     let ends = Ends::new(s, call, factors, degree);
     let f = Ifma::new(s, m, log_n);

@@ -13,7 +13,7 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::{Factor, IFMA_LAYOUT, ifma_factor};
+use super::factors::{Factor, IFMA_FULL, ifma_factor};
 use super::ifma::{Ifma, bits, words};
 use super::lanes::{self, LaneButterflies};
 use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
@@ -260,19 +260,6 @@ impl Butterflies for IfmaFull {
     }
 
     #[inline(always)]
-    unsafe fn forward_lanes<const R: usize, const T: usize>(
-        self,
-        x: &mut [[__m512d; R]; 2],
-        tail: [*const u64; 2],
-        _: bool,
-    ) {
-        for (x, tail) in x.iter_mut().zip(tail) {
-            // SAFETY: the caller's promise.
-            unsafe { lanes::forward(self, x, tail) };
-        }
-    }
-
-    #[inline(always)]
     unsafe fn inverse_lanes<const R: usize, const T: usize>(
         self,
         x: &mut [[__m512d; R]; 2],
@@ -313,35 +300,31 @@ impl Butterflies for IfmaFull {
 }
 
 impl LaneButterflies for IfmaFull {
-    #[inline(always)]
-    fn forward_stage<const P: usize>(
-        self,
-        u: [__m512d; P],
-        v: [__m512d; P],
-        t: [Twiddle<__m512d>; P],
-    ) -> [[__m512d; P]; 2] {
-        let u = self.first_operands(u.map(words));
-        self.forward_butterflies(u, v.map(words), t)
-            .map(|x| x.map(bits))
-    }
-
     /// Even words of a result are first operands next, be it inside registers or between rows.
     #[inline(always)]
     fn inverse_stage<const P: usize>(
         self,
         depth: usize,
-        u: [__m512d; P],
-        v: [__m512d; P],
+        operands: [[__m512d; P]; 2],
         t: [Twiddle<__m512d>; P],
     ) -> [[__m512d; P]; 2] {
-        let mut u = u.map(words);
-        if depth == 0 {
-            // Residues.
-            u = u.map(|u| self.base.add(u, self.base.two_q));
+        let zero = zex!(_mm512_setzero_si512());
+        let (mut sums, mut differences) = ([zero; P], [zero; P]);
+        for i in 0..P {
+            let (mut u, v) = (words(operands[0][i]), words(operands[1][i]));
+            sums[i] = self.base.add(u, v);
+            if depth == 0 {
+                // Residues.
+                u = self.base.add(u, self.base.two_q);
+            }
+            differences[i] = self.base.sub(u, v);
         }
-        let [sums, differences] = self.sums_and_differences(u, v.map(words));
-        self.reduced(sums, differences, t, [[self.turns; P]; 2])
-            .map(|x| x.map(bits))
+        let [sums, products] = self.reduced(sums, differences, t, [[self.turns; P]; 2]);
+        let mut out = operands;
+        for i in 0..P {
+            (out[0][i], out[1][i]) = (bits(sums[i]), bits(products[i]));
+        }
+        out
     }
 }
 
@@ -352,7 +335,7 @@ impl LaneButterflies for IfmaFull {
 #[inline(always)]
 pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA_LAYOUT);
+    let factors = call.tables.factors(IFMA_FULL);
     let degree = factors.degree(call.tables, log_n);
     let add = call.lift.map(|(offset, below)| {
         let add = IfmaFull::entry(m, offset, below);
@@ -375,7 +358,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
 #[inline(always)]
 pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA_LAYOUT);
+    let factors = call.tables.factors(IFMA_FULL);
     let degree = factors.degree(call.tables, log_n);
     let ends = Ends::new(s, call, factors, degree);
     let f = IfmaFull::new(s, m);

@@ -69,7 +69,12 @@ pub(super) trait Butterflies: Copy {
         s.transpose(&mut x[0]);
         s.transpose(&mut x[1]);
         // SAFETY: the caller's promise.
-        let t = tail.map(|tail| unsafe { tail_twiddles::<Self, T>(self, tail, false) });
+        let t = unsafe {
+            [
+                tail_twiddles::<Self, T>(self, tail[0], false),
+                tail_twiddles::<Self, T>(self, tail[1], false),
+            ]
+        };
         self.forward_stages::<R, T>(x, &t, reduce);
         s.transpose(&mut x[0]);
         s.transpose(&mut x[1]);
@@ -90,7 +95,12 @@ pub(super) trait Butterflies: Copy {
         s.transpose(&mut x[0]);
         s.transpose(&mut x[1]);
         // SAFETY: the caller's promise.
-        let t = tail.map(|tail| unsafe { tail_twiddles::<Self, T>(self, tail, true) });
+        let t = unsafe {
+            [
+                tail_twiddles::<Self, T>(self, tail[0], true),
+                tail_twiddles::<Self, T>(self, tail[1], true),
+            ]
+        };
         let odd = [false; 2];
         self.inverse_stages::<R, T>(x, &t, After::Pass { odd, tight });
         s.transpose(&mut x[0]);
@@ -195,6 +205,13 @@ impl<V: Copy> Ends<V> {
             scaling,
             offset: (call.c != 0).then(|| [s.splat_word(call.c), s.splat_word(q)]),
         }
+    }
+
+    /// What the last stage multiplies by.
+    #[inline(always)]
+    fn scaling<F: Butterflies<S = S>, S: Simd<V = V>>(&self, f: F) -> After<V> {
+        let [sum, difference] = self.scaling;
+        After::End([f.broadcast(sum), f.broadcast(difference)])
     }
 
     /// Residues after the last stage.
@@ -313,7 +330,7 @@ unsafe fn inverse_pass<F: Butterflies, const R: usize, const T: usize>(
 ) {
     let (s, stride) = (f.simd(), b.len / R);
     debug_assert!(stride.is_multiple_of(2 * F::S::LANES));
-    let end = last.map(|ends| After::End(ends.scaling.map(|w| f.broadcast(w))));
+    let end = last.map(|ends| ends.scaling(f));
     for i in 0..b.count {
         let t = [block_twiddles::<F, T>(f, table, b.level, b.first + i); 2];
         let odd = [!(b.first + i).is_multiple_of(2); 2];
@@ -481,7 +498,7 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
         tail.len() >= (b.first + b.count) * words,
         "one row of twiddles for each block"
     );
-    let end = last.then(|| After::End(ends.scaling.map(|w| f.broadcast(w))));
+    let end = if last { Some(ends.scaling(f)) } else { None };
     for i in pairs(b) {
         // SAFETY: each block has R * R words; `tail` was checked.
         unsafe {
