@@ -10,7 +10,7 @@ STAMP := .venv/.stamp
 FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl
 RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test rust-test rest-test test-long test-tfhe fuzz demo bench-smoke bench bench-peers gpu-kit fpga-report doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test lint-and-rust-test rust-test rest-test test-long test-tfhe fuzz demo bench-smoke bench bench-peers gpu-kit fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,13 +26,16 @@ fmt: $(STAMP) ## format Rust and Python in place
 	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches fpga
 
 lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
-	@scripts/lint.sh
+	@$(ALONE) scripts/lint.sh
 
 test-fast: $(STAMP) ## unit and property tests of the three library crates
 	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/csim
 
-test: lint ## everything that CI runs; Rust and the rest side by side, for each has stretches on one core
-	@$(MAKE) --jobs=2 rust-test rest-test
+test: $(STAMP) ## everything that CI runs; Rust and the rest side by side, for each has stretches on one core
+	@$(MAKE) --jobs=2 lint-and-rust-test rest-test
+
+lint-and-rust-test: lint
+	@$(MAKE) rust-test
 
 rust-test: $(STAMP) ## Rust's tests, examples and documentation
 	RINGLOOM_NEED_OPENCL=1 $(ALONE) cargo test --locked $(RUST)

@@ -1,7 +1,7 @@
 //! Twiddles and constants of one limb.
 
 #[cfg(target_arch = "x86_64")]
-use super::isa::{Encode, VectorTables};
+use super::isa::{Layout, VectorTables};
 use super::kernel::{MAX_LOG_DEGREE, MIN_LOG_DEGREE};
 use crate::arith::{Modulus, ShoupWord, bit_reverse, root_of_unity};
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub struct LimbTables {
     scaling: Vec<InverseScaling>,
     /// Twiddles in the form of the vector kernels, made when one first needs them.
     #[cfg(target_arch = "x86_64")]
-    factors: [OnceLock<VectorTables>; 3],
+    factors: [OnceLock<VectorTables>; 4],
 }
 
 /// The two factors of the last inverse stage of one degree.
@@ -98,12 +98,11 @@ impl LimbTables {
         self.scaling[log_n as usize]
     }
 
-    /// Twiddles in the form of one kernel: its own place, its number of lanes, its encoding.
+    /// Twiddles in the form of one kernel.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn factors(&self, place: usize, lanes: usize, encode: Encode) -> &VectorTables {
-        self.factors[place].get_or_init(|| {
-            VectorTables::new(&self.modulus, lanes, encode, &self.forward, &self.inverse)
-        })
+    pub(super) fn factors(&self, layout: Layout) -> &VectorTables {
+        self.factors[layout.place]
+            .get_or_init(|| VectorTables::new(&self.modulus, layout, &self.forward, &self.inverse))
     }
 
     /// Checks the length of a limb and returns its logarithm.

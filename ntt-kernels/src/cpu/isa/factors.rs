@@ -11,11 +11,30 @@ pub(crate) type Factor = [u64; 2];
 /// How an arithmetic writes a factor.
 pub(crate) type Encode = fn(&Modulus, u64) -> Factor;
 
+/// How a kernel wants its twiddles.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout {
+    /// Its own place in the tables of a limb.
+    pub(crate) place: usize,
+    /// Words of a register.
+    pub(crate) lanes: usize,
+    pub(crate) encode: Encode,
+    pub(crate) inverse_tail: Tail,
+}
+
+/// The order of the twiddles of stages inside registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// A register of `w` and one of `w/q` for each twiddle of a row, the rows in its lanes.
+    Transposed,
+    /// That of [`lanes`](super::lanes).
+    Shuffled,
+}
+
 /// Twiddles for kernels of a given arithmetic and number of lanes.
 #[derive(Debug, Clone)]
 pub(crate) struct VectorTables {
-    lanes: usize,
-    encode: Encode,
+    layout: Layout,
     /// Same order as the word tables, up to `N/4` entries of the largest degree.
     pub(super) forward: Vec<Factor>,
     pub(super) inverse: Vec<Factor>,
@@ -27,8 +46,7 @@ pub(crate) struct VectorTables {
 #[derive(Debug, Clone)]
 pub(super) struct Degree {
     pub(super) plan: Plan,
-    /// Twiddles of the stages inside a register, in the order in which they are used: for each
-    /// block of `lanes^2` words a register of `w` and one of `w/q` for each twiddle.
+    /// Twiddles of the stages inside a register, block by block of `lanes^2` words.
     pub(super) forward_tail: Lines,
     pub(super) inverse_tail: Lines,
     /// `1/N` and `psi^(-N/2)/N`.
@@ -75,19 +93,32 @@ pub(super) fn ifma_factor(m: &Modulus, w: u64) -> Factor {
     [w, m.shoup(w).quotient >> 12]
 }
 
+/// What transforms in 52-bit words want.
+pub(super) const IFMA: Layout = Layout {
+    place: 2,
+    lanes: 8,
+    encode: ifma_factor,
+    inverse_tail: Tail::Transposed,
+};
+
+/// The same for primes with two spare bits.
+pub(super) const IFMA_FULL: Layout = Layout {
+    place: 3,
+    inverse_tail: Tail::Shuffled,
+    ..IFMA
+};
+
 impl VectorTables {
     pub(crate) fn new(
         m: &Modulus,
-        lanes: usize,
-        encode: Encode,
+        layout: Layout,
         forward: &[ShoupWord],
         inverse: &[ShoupWord],
     ) -> Self {
-        let to_factors = |t: &[ShoupWord]| t.iter().map(|w| encode(m, w.value)).collect();
-        let used = forward.len() / lanes;
+        let to_factors = |t: &[ShoupWord]| t.iter().map(|w| (layout.encode)(m, w.value)).collect();
+        let used = forward.len() / layout.lanes;
         Self {
-            lanes,
-            encode,
+            layout,
             forward: to_factors(&forward[..used]),
             inverse: to_factors(&inverse[..used]),
             degrees: vec![OnceLock::new(); forward.len().trailing_zeros() as usize + 1],
@@ -99,7 +130,7 @@ impl VectorTables {
         self.degrees[log_n as usize].get_or_init(|| {
             let m = tables.modulus();
             Degree {
-                plan: plan(m.bits(), log_n, self.lanes),
+                plan: plan(m.bits(), log_n, self.layout.lanes),
                 forward_tail: self.tail(m, log_n, tables.forward(), false),
                 inverse_tail: self.tail(m, log_n, tables.inverse(), true),
                 scaling: self.scaling(tables, log_n, 1),
@@ -110,31 +141,45 @@ impl VectorTables {
     /// `w/N` and `w psi^(-N/2)/N`.
     pub(super) fn scaling(&self, tables: &LimbTables, log_n: u32, w: u64) -> [Factor; 2] {
         let (m, scaling) = (tables.modulus(), tables.scaling(log_n));
-        [scaling.n_inv, scaling.last].map(|s| (self.encode)(m, m.mul(s.value, w)))
+        [scaling.n_inv, scaling.last].map(|s| (self.layout.encode)(m, m.mul(s.value, w)))
     }
 
-    /// Twiddles of the stages with strides `lanes/2, ..., 1` in the transposed order.
+    /// Twiddles of the stages with strides `lanes/2, ..., 1`.
     fn tail(&self, m: &Modulus, log_n: u32, table: &[ShoupWord], backwards: bool) -> Lines {
-        let lanes = self.lanes;
-        let n = 1usize << log_n;
-        let mut out = Vec::with_capacity(2 * (n / lanes) * (lanes - 1));
-        let mut widths: Vec<usize> = (0..lanes.trailing_zeros()).map(|s| 1 << s).collect();
-        if backwards {
-            widths.reverse();
-        }
-        for first in (0..n / lanes).step_by(lanes) {
-            for &width in &widths {
-                let blocks = n / lanes * width;
-                for j in 0..width {
-                    let entry = |lane: usize| {
-                        (self.encode)(m, table[blocks + (first + lane) * width + j].value)
-                    };
-                    for part in 0..2 {
-                        out.extend((0..lanes).map(|lane| entry(lane)[part]));
-                    }
-                }
+        let lanes = self.layout.lanes;
+        let rows = (1usize << log_n) / lanes;
+        let mut out = Vec::with_capacity(2 * rows * (lanes - 1));
+        for first in (0..rows).step_by(lanes) {
+            // Twiddle `j` of the `width` ones of a row of the block.
+            let entry = |width: usize, row: usize, j: usize| {
+                let w = table[(rows + first + row) * width + j].value;
+                (self.layout.encode)(m, w)
+            };
+            match self.layout.inverse_tail {
+                Tail::Shuffled if backwards => super::lanes::inverse_block(entry, &mut out),
+                _ => transposed(lanes, backwards, entry, &mut out),
             }
         }
         Lines::new(&out)
+    }
+}
+
+/// Twiddles of a block for lanes that are rows.
+fn transposed(
+    lanes: usize,
+    backwards: bool,
+    entry: impl Fn(usize, usize, usize) -> Factor,
+    out: &mut Vec<u64>,
+) {
+    let mut widths: Vec<usize> = (0..lanes.trailing_zeros()).map(|s| 1 << s).collect();
+    if backwards {
+        widths.reverse();
+    }
+    for width in widths {
+        for j in 0..width {
+            for part in 0..2 {
+                out.extend((0..lanes).map(|row| entry(width, row, j)[part]));
+            }
+        }
     }
 }

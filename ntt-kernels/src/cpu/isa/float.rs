@@ -11,8 +11,8 @@
 //!
 //! *Reference*: [vdHLQ16] section 3; bounds in docs/notes/reduction-bounds.md.
 
-use super::factors::{Factor, float_factor};
-use super::passes::{self, Butterflies, Ends, Entry, Exit, Twiddle};
+use super::factors::{Factor, Layout, Tail, float_factor};
+use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::{Constants, Simd};
 use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
@@ -194,9 +194,12 @@ impl<S: Simd> Butterflies for Field<S> {
         self,
         x: &mut [[S::V; R]; 2],
         t: &[[Twiddle<S::V>; T]; 2],
-        tight: bool,
-        scaling: Option<[Twiddle<S::V>; 2]>,
+        after: After<S::V>,
     ) {
+        let (tight, scaling) = match after {
+            After::Pass { tight, .. } => (tight, None),
+            After::End(scaling) => (true, Some(scaling)),
+        };
         // What is not near: differences of sums of sums, where they are tight.
         macro_rules! stage {
             ($last:expr, $near:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
@@ -287,6 +290,16 @@ impl<S: Simd> Butterflies for Field<S> {
     }
 }
 
+/// What transforms in floats want.
+fn layout(place: usize, lanes: usize) -> Layout {
+    Layout {
+        place,
+        lanes,
+        encode: float_factor,
+        inverse_tail: Tail::Transposed,
+    }
+}
+
 /// What to add to words below `below`, so that they are those words plus `offset` modulo `q`, and
 /// at most `q` in size, as the forward transform wants them.
 pub(super) fn entry(m: &Modulus, offset: u64, below: u64) -> Option<f64> {
@@ -311,7 +324,7 @@ pub(super) unsafe fn forward<S: Simd, const R: usize, const T: usize>(
     place: usize,
 ) {
     let m = call.tables.modulus();
-    let factors = call.tables.factors(place, R, float_factor);
+    let factors = call.tables.factors(layout(place, R));
     let degree = factors.degree(call.tables, call.tables.log_n(call.n));
     let f = Field::new(s, m.value());
     let add = call.lift.map(|(offset, below)| {
@@ -337,7 +350,7 @@ pub(super) unsafe fn inverse<S: Simd, const R: usize, const T: usize>(
     call: &Inverse<'_>,
     place: usize,
 ) {
-    let factors = call.tables.factors(place, R, float_factor);
+    let factors = call.tables.factors(layout(place, R));
     let degree = factors.degree(call.tables, call.tables.log_n(call.n));
     let f = Field::new(s, call.tables.modulus().value());
     let ends = Ends::new(s, call, factors, degree);

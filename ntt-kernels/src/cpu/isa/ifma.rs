@@ -12,8 +12,8 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::{Factor, ifma_factor};
-use super::passes::{self, Butterflies, Ends, Entry, Exit, Twiddle};
+use super::factors::{Factor, IFMA, ifma_factor};
+use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
@@ -258,10 +258,13 @@ impl Butterflies for Ifma {
         self,
         x: &mut [[__m512d; R]; 2],
         t: &[[Twiddle<__m512d>; T]; 2],
-        _: bool,
-        scaling: Option<[Twiddle<__m512d>; 2]>,
+        after: After<__m512d>,
     ) {
         let zero = zex!(_mm512_setzero_si512());
+        let scaling = match after {
+            After::Pass { .. } => None,
+            After::End(scaling) => Some(scaling),
+        };
         macro_rules! stage {
             ($depth:expr, $last:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
                 for (x, t) in x.iter_mut().zip(t) {
@@ -357,7 +360,7 @@ impl Butterflies for Ifma {
 #[inline(always)]
 pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(2, 8, ifma_factor);
+    let factors = call.tables.factors(IFMA);
     let degree = factors.degree(call.tables, log_n);
     let add = call.lift.map(|(offset, below)| {
         let add = Ifma::entry(m, call.n, offset, below);
@@ -380,7 +383,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
 #[inline(always)]
 pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(2, 8, ifma_factor);
+    let factors = call.tables.factors(IFMA);
     let degree = factors.degree(call.tables, log_n);
     let ends = Ends::new(s, call, factors, degree);
     let f = Ifma::new(s, m, log_n);

@@ -13,9 +13,10 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::{Factor, ifma_factor};
+use super::factors::{Factor, IFMA_FULL, ifma_factor};
 use super::ifma::{Ifma, bits, words};
-use super::passes::{self, Butterflies, Ends, Entry, Exit, Twiddle};
+use super::lanes::{self, LaneButterflies};
+use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
@@ -37,6 +38,8 @@ pub(super) struct IfmaFull {
     more: __m512i,
     /// Quotients that start here leave `q` less: one.
     less: __m512i,
+    /// The former in even lanes, the latter in odd ones.
+    turns: __m512i,
 }
 
 impl IfmaFull {
@@ -50,6 +53,7 @@ impl IfmaFull {
             base: Ifma::new(s, m, 0),
             more: zex!(_mm512_set1_epi64(more)),
             less: zex!(_mm512_set1_epi64(-more)),
+            turns: zex!(_mm512_set4_epi64(-more, more, -more, more)),
         }
     }
 
@@ -59,6 +63,53 @@ impl IfmaFull {
         debug_assert!(offset < m.value());
         let fits = below <= 1 << 52 && below + offset <= 4 * m.value();
         fits.then_some(offset)
+    }
+
+    /// `(u + w v, u - w v)` for first operands as they are wanted.
+    #[inline(always)]
+    fn forward_butterflies<const P: usize>(
+        self,
+        u: [__m512i; P],
+        v: [__m512i; P],
+        t: [Twiddle<__m512d>; P],
+    ) -> [[__m512i; P]; 2] {
+        let sums = self.base.products_from([self.less; P], u, v, t);
+        let mut differences = sums;
+        for i in 0..P {
+            differences[i] = self.base.sub(self.base.add(u[i], u[i]), sums[i]);
+        }
+        [sums, differences]
+    }
+
+    #[inline(always)]
+    fn sums_and_differences<const P: usize>(
+        self,
+        u: [__m512i; P],
+        v: [__m512i; P],
+    ) -> [[__m512i; P]; 2] {
+        let (mut sums, mut differences) = (u, u);
+        for i in 0..P {
+            sums[i] = self.base.add(u[i], v[i]);
+            differences[i] = self.base.sub(u[i], v[i]);
+        }
+        [sums, differences]
+    }
+
+    /// Sums below `2q` and products of differences, each with what its start adds.
+    #[inline(always)]
+    fn reduced<const P: usize>(
+        self,
+        sums: [__m512i; P],
+        differences: [__m512i; P],
+        t: [Twiddle<__m512d>; P],
+        starts: [[__m512i; P]; 2],
+    ) -> [[__m512i; P]; 2] {
+        let zero = zex!(_mm512_setzero_si512());
+        [
+            self.base.reductions(starts[0], sums),
+            self.base
+                .products_from(starts[1], [zero; P], differences, t),
+        ]
     }
 
     /// Reduced first operands of a forward stage, `q` more than residues below `2q`.
@@ -124,15 +175,13 @@ impl Butterflies for IfmaFull {
                     if $reduce {
                         u = self.first_operands(u);
                     }
-                    let v = [$(words(x[$v])),*];
-                    let sums = self.base.products_from([self.less; _], u, v, [$(t[$t]),*]);
+                    let [a, b] = self.forward_butterflies(u, [$(words(x[$v])),*], [$(t[$t]),*]);
                     let mut i = 0;
                     $(
-                        x[$v] = bits(self.base.sub(self.base.add(u[i], u[i]), sums[i]));
-                        x[$u] = bits(sums[i]);
+                        (x[$u], x[$v]) = (bits(a[i]), bits(b[i]));
                         i += 1;
                     )*
-                    debug_assert!(i == sums.len());
+                    debug_assert!(i == a.len());
                 }
             }};
         }
@@ -150,66 +199,76 @@ impl Butterflies for IfmaFull {
         }
     }
 
-    /// Values below `2q` before and after.
+    /// Values below `2q` before and after, with `q` added where the next stage adds them and
+    /// subtracted where it subtracts them.
     #[inline(always)]
     fn inverse_stages<const R: usize, const T: usize>(
         self,
         x: &mut [[__m512d; R]; 2],
         t: &[[Twiddle<__m512d>; T]; 2],
-        _: bool,
-        scaling: Option<[Twiddle<__m512d>; 2]>,
+        after: After<__m512d>,
     ) {
-        let zero = zex!(_mm512_setzero_si512());
-        // What the next stage wants added: `q` where the register is a first operand, `-q` where
-        // it is a second one, nothing after the last stage.
-        let start = |next: usize, r: usize| match (next, r & next) {
-            (0, _) => zero,
-            (_, 0) => self.more,
+        // Of a stage by what the next one does with register `r`.
+        let start = |next: usize, r: usize| match r & next {
+            0 => self.more,
             _ => self.less,
         };
         macro_rules! stage {
-            ($first:expr, $next:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
-                for (x, t) in x.iter_mut().zip(t) {
-                    let u = [$(words(x[$u])),*];
-                    let v = [$(words(x[$v])),*];
-                    let (mut sums, mut d) = (u, u);
-                    for i in 0..u.len() {
-                        sums[i] = self.base.add(u[i], v[i]);
-                        let u = if $first { self.base.add(u[i], self.base.two_q) } else { u[i] };
-                        d[i] = self.base.sub(u, v[i]);
-                    }
-                    match scaling {
-                        Some([n_inv, last]) if $next == 0 => {
-                            d = self.base.products([zero; _], d, [last; _]);
-                            sums = self.base.products([zero; _], sums, [n_inv; _]);
+            ($last:expr, $next:expr; $(($u:expr, $v:expr, $t:expr)),*) => {{
+                for (i, (x, t)) in x.iter_mut().zip(t).enumerate() {
+                    let (u, v) = ([$(words(x[$u])),*], [$(words(x[$v])),*]);
+                    let [sums, differences] = self.sums_and_differences(u, v);
+                    let t = [$(t[$t]),*];
+                    let [sums, products] = match after {
+                        After::End([n_inv, last]) if $last => {
+                            let zero = zex!(_mm512_setzero_si512());
+                            [
+                                self.base.products([zero; _], sums, [n_inv; _]),
+                                self.base.products([zero; _], differences, [last; _]),
+                            ]
+                        }
+                        After::Pass { odd, .. } if $last => {
+                            let start = if odd[i] { self.less } else { self.more };
+                            self.reduced(sums, differences, t, [[start; _]; 2])
                         }
                         _ => {
-                            let starts = [$(start($next, $v)),*];
-                            d = self.base.products_from(starts, [zero; _], d, [$(t[$t]),*]);
-                            sums = self.base.reductions([$(start($next, $u)),*], sums);
+                            let starts = [[$(start($next, $u)),*], [$(start($next, $v)),*]];
+                            self.reduced(sums, differences, t, starts)
                         }
-                    }
+                    };
                     let mut i = 0;
                     $(
-                        x[$u] = bits(sums[i]);
-                        x[$v] = bits(d[i]);
+                        (x[$u], x[$v]) = (bits(sums[i]), bits(products[i]));
                         i += 1;
                     )*
-                    debug_assert!(i == u.len());
+                    debug_assert!(i == sums.len());
                 }
             }};
         }
         match R {
             8 => {
-                stage!(true, 2; (0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
+                stage!(false, 2; (0, 1, 3), (2, 3, 4), (4, 5, 5), (6, 7, 6));
                 stage!(false, 4; (0, 2, 1), (1, 3, 1), (4, 6, 2), (5, 7, 2));
-                stage!(false, 0; (0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
+                stage!(true, 0; (0, 4, 0), (1, 5, 0), (2, 6, 0), (3, 7, 0));
             }
             4 => {
-                stage!(true, 2; (0, 1, 1), (2, 3, 2));
-                stage!(false, 0; (0, 2, 0), (1, 3, 0));
+                stage!(false, 2; (0, 1, 1), (2, 3, 2));
+                stage!(true, 0; (0, 2, 0), (1, 3, 0));
             }
             _ => stage!(true, 0; (0, 1, 0)),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn inverse_lanes<const R: usize, const T: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        tail: [*const u64; 2],
+        _: bool,
+    ) {
+        for (x, tail) in x.iter_mut().zip(tail) {
+            // SAFETY: the caller's promise.
+            unsafe { lanes::inverse(self, x, tail) };
         }
     }
 
@@ -240,6 +299,35 @@ impl Butterflies for IfmaFull {
     }
 }
 
+impl LaneButterflies for IfmaFull {
+    /// Even words of a result are first operands next, be it inside registers or between rows.
+    #[inline(always)]
+    fn inverse_stage<const P: usize>(
+        self,
+        depth: usize,
+        operands: [[__m512d; P]; 2],
+        t: [Twiddle<__m512d>; P],
+    ) -> [[__m512d; P]; 2] {
+        let zero = zex!(_mm512_setzero_si512());
+        let (mut sums, mut differences) = ([zero; P], [zero; P]);
+        for i in 0..P {
+            let (mut u, v) = (words(operands[0][i]), words(operands[1][i]));
+            sums[i] = self.base.add(u, v);
+            if depth == 0 {
+                // Residues.
+                u = self.base.add(u, self.base.two_q);
+            }
+            differences[i] = self.base.sub(u, v);
+        }
+        let [sums, products] = self.reduced(sums, differences, t, [[self.turns; P]; 2]);
+        let mut out = operands;
+        for i in 0..P {
+            (out[0][i], out[1][i]) = (bits(sums[i]), bits(products[i]));
+        }
+        out
+    }
+}
+
 /// A forward transform.
 ///
 /// # Safety
@@ -247,7 +335,7 @@ impl Butterflies for IfmaFull {
 #[inline(always)]
 pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(2, 8, ifma_factor);
+    let factors = call.tables.factors(IFMA_FULL);
     let degree = factors.degree(call.tables, log_n);
     let add = call.lift.map(|(offset, below)| {
         let add = IfmaFull::entry(m, offset, below);
@@ -270,7 +358,7 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
 #[inline(always)]
 pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(2, 8, ifma_factor);
+    let factors = call.tables.factors(IFMA_FULL);
     let degree = factors.degree(call.tables, log_n);
     let ends = Ends::new(s, call, factors, degree);
     let f = IfmaFull::new(s, m);

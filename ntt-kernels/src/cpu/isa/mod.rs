@@ -29,6 +29,8 @@ mod float;
 mod ifma;
 #[cfg(target_arch = "x86_64")]
 mod ifma_full;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 #[cfg(test)]
 mod mat_mul_tests;
 pub(super) mod pages;
@@ -53,7 +55,7 @@ pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512ifma::Avx512Ifma;
 #[cfg(target_arch = "x86_64")]
-pub(super) use factors::{Encode, VectorTables};
+pub(super) use factors::{Layout, VectorTables};
 pub use scalar::Scalar;
 
 /// An instruction set the CPU device has kernels for.

@@ -46,15 +46,66 @@ pub(super) trait Butterflies: Copy {
         reduce: bool,
     );
 
-    /// `log2 R` inverse stages `(u, v) -> (u + v, (u - v) w)`; with `scaling`, the last one is
-    /// `((u + v) s_0, (u - v) s_1)`.
+    /// `log2 R` inverse stages `(u, v) -> (u + v, (u - v) w)`.
     fn inverse_stages<const R: usize, const T: usize>(
         self,
         x: &mut [[V<Self>; R]; 2],
         t: &[[Twiddle<V<Self>>; T]; 2],
-        tight: bool,
-        scaling: Option<[Twiddle<V<Self>>; 2]>,
+        after: After<V<Self>>,
     );
+
+    /// The forward stages inside registers, each group a square of words with its twiddles.
+    ///
+    /// # Safety
+    /// `2 T LANES` words must be readable behind each pointer.
+    #[inline(always)]
+    unsafe fn forward_lanes<const R: usize, const T: usize>(
+        self,
+        x: &mut [[V<Self>; R]; 2],
+        tail: [*const u64; 2],
+        reduce: bool,
+    ) {
+        let s = self.simd();
+        s.transpose(&mut x[0]);
+        s.transpose(&mut x[1]);
+        // SAFETY: the caller's promise.
+        let t = unsafe {
+            [
+                tail_twiddles::<Self, T>(self, tail[0], false),
+                tail_twiddles::<Self, T>(self, tail[1], false),
+            ]
+        };
+        self.forward_stages::<R, T>(x, &t, reduce);
+        s.transpose(&mut x[0]);
+        s.transpose(&mut x[1]);
+    }
+
+    /// The inverse stages inside registers.
+    ///
+    /// # Safety
+    /// As for [`Butterflies::forward_lanes`].
+    #[inline(always)]
+    unsafe fn inverse_lanes<const R: usize, const T: usize>(
+        self,
+        x: &mut [[V<Self>; R]; 2],
+        tail: [*const u64; 2],
+        tight: bool,
+    ) {
+        let s = self.simd();
+        s.transpose(&mut x[0]);
+        s.transpose(&mut x[1]);
+        // SAFETY: the caller's promise.
+        let t = unsafe {
+            [
+                tail_twiddles::<Self, T>(self, tail[0], true),
+                tail_twiddles::<Self, T>(self, tail[1], true),
+            ]
+        };
+        let odd = [false; 2];
+        self.inverse_stages::<R, T>(x, &t, After::Pass { odd, tight });
+        s.transpose(&mut x[0]);
+        s.transpose(&mut x[1]);
+    }
 
     /// Outputs of the forward stages to residues.
     fn finish<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
@@ -72,6 +123,20 @@ pub(super) trait Butterflies: Copy {
 
     /// Outputs of scaled inverse stages to residues.
     fn finish_products<const R: usize>(self, x: &mut [[V<Self>; R]; 2]);
+}
+
+/// What comes after the stages of an inverse pass.
+#[derive(Clone, Copy)]
+pub(super) enum After<V> {
+    /// Another pass.
+    Pass {
+        /// Whether the block of a group is an odd one, whose words that pass subtracts.
+        odd: [bool; 2],
+        /// Whether sums are reduced after two stages instead of three.
+        tight: bool,
+    },
+    /// Nothing: the last stage is `((u + v) s_0, (u - v) s_1)`.
+    End([Twiddle<V>; 2]),
 }
 
 /// Where the words of a forward transform come from, and what is added to each on the way in.
@@ -140,6 +205,13 @@ impl<V: Copy> Ends<V> {
             scaling,
             offset: (call.c != 0).then(|| [s.splat_word(call.c), s.splat_word(q)]),
         }
+    }
+
+    /// What the last stage multiplies by.
+    #[inline(always)]
+    fn scaling<F: Butterflies<S = S>, S: Simd<V = V>>(&self, f: F) -> After<V> {
+        let [sum, difference] = self.scaling;
+        After::End([f.broadcast(sum), f.broadcast(difference)])
     }
 
     /// Residues after the last stage.
@@ -258,9 +330,11 @@ unsafe fn inverse_pass<F: Butterflies, const R: usize, const T: usize>(
 ) {
     let (s, stride) = (f.simd(), b.len / R);
     debug_assert!(stride.is_multiple_of(2 * F::S::LANES));
-    let scaling = last.map(|ends| ends.scaling.map(|w| f.broadcast(w)));
+    let end = last.map(|ends| ends.scaling(f));
     for i in 0..b.count {
         let t = [block_twiddles::<F, T>(f, table, b.level, b.first + i); 2];
+        let odd = [!(b.first + i).is_multiple_of(2); 2];
+        let after = end.unwrap_or(After::Pass { odd, tight });
         let mut offset = 0;
         while offset < stride {
             // SAFETY: i < count and offset + 2 LANES <= stride, so both groups are in the run.
@@ -268,7 +342,7 @@ unsafe fn inverse_pass<F: Butterflies, const R: usize, const T: usize>(
                 let p = b.data.add(i * b.len + offset);
                 let from = [p.cast_const(), p.add(F::S::LANES)];
                 let mut x = load_groups::<F::S, R>(s, from, stride);
-                f.inverse_stages(&mut x, &t, tight, scaling);
+                f.inverse_stages(&mut x, &t, after);
                 if let Some(ends) = last {
                     ends.finish(f, &mut x);
                 }
@@ -387,15 +461,8 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
                 f.enter_forward(&mut x, entry.add);
             }
             f.forward_stages(&mut x, &t, reduce[0]);
-            s.transpose(&mut x[0]);
-            s.transpose(&mut x[1]);
-            let t = [
-                tail_twiddles::<F, T>(f, tail.as_ptr().add((b.first + i[0]) * words), false),
-                tail_twiddles::<F, T>(f, tail.as_ptr().add((b.first + i[1]) * words), false),
-            ];
-            f.forward_stages::<R, T>(&mut x, &t, reduce[1]);
-            s.transpose(&mut x[0]);
-            s.transpose(&mut x[1]);
+            let rows = i.map(|i| tail.as_ptr().add((b.first + i) * words));
+            f.forward_lanes::<R, T>(&mut x, rows, reduce[1]);
             let at = i.map(|i| (b.first + i) * b.len);
             match (exit.result, exit.w) {
                 (Outcome::Difference(a, _), Some(w)) => {
@@ -431,7 +498,7 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
         tail.len() >= (b.first + b.count) * words,
         "one row of twiddles for each block"
     );
-    let scaling = last.then(|| ends.scaling.map(|w| f.broadcast(w)));
+    let end = if last { Some(ends.scaling(f)) } else { None };
     for i in pairs(b) {
         // SAFETY: each block has R * R words; `tail` was checked.
         unsafe {
@@ -439,20 +506,14 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
             let from = i.map(|i| ends.words.add((b.first + i) * b.len));
             let mut x = load_groups::<F::S, R>(s, from, R);
             f.enter_inverse(&mut x);
-            s.transpose(&mut x[0]);
-            s.transpose(&mut x[1]);
-            let t = [
-                tail_twiddles::<F, T>(f, tail.as_ptr().add((b.first + i[0]) * words), true),
-                tail_twiddles::<F, T>(f, tail.as_ptr().add((b.first + i[1]) * words), true),
-            ];
-            f.inverse_stages::<R, T>(&mut x, &t, tight, None);
-            s.transpose(&mut x[0]);
-            s.transpose(&mut x[1]);
+            let rows = i.map(|i| tail.as_ptr().add((b.first + i) * words));
+            f.inverse_lanes::<R, T>(&mut x, rows, tight);
             let t = [
                 block_twiddles::<F, T>(f, table, b.level, b.first + i[0]),
                 block_twiddles::<F, T>(f, table, b.level, b.first + i[1]),
             ];
-            f.inverse_stages(&mut x, &t, tight, scaling);
+            let odd = i.map(|i| !(b.first + i).is_multiple_of(2));
+            f.inverse_stages(&mut x, &t, end.unwrap_or(After::Pass { odd, tight }));
             if last {
                 ends.finish(f, &mut x);
             }

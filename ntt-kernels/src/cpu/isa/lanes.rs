@@ -1,0 +1,112 @@
+//! The inverse stages that pair words of one register, on eight lanes.
+//!
+//! Two neighbouring rows `a`, `b` of eight words meet in the operands of each stage: even words of both
+//! are first operands, odd ones second. Sums and differences, taken apart in the same way, are the
+//! operands of the next stage, and after the third one a last time gives the rows back. Every stage
+//! has the same two operations for two registers, where transposing squares of words takes six for
+//! them altogether and then waits for all; its twiddles lie in the order of the table: eight, four
+//! and two of them, each as often as they fill a register.
+//!
+//! *Reference*: \[Pease68\], the transform of constant geometry.
+
+use super::avx512ifma::Avx512Ifma;
+use super::passes::{Butterflies, Twiddle};
+use std::arch::x86_64::*;
+
+/// Pairs of rows in a block.
+const PAIRS: usize = 4;
+
+/// Twiddles of a row in each stage, and where those of the stage are in those of a block: for each
+/// pair of rows, those of both and as many quotients.
+const STAGES: [(usize, usize); 3] = [(4, 0), (2, 16 * PAIRS), (1, 24 * PAIRS)];
+
+/// Butterflies of which each has its own factors.
+pub(super) trait LaneButterflies: Butterflies<S = Avx512Ifma> {
+    /// `(u + v, (u - v) w)`, the stage number `depth` of three.
+    fn inverse_stage<const P: usize>(
+        self,
+        depth: usize,
+        operands: [[__m512d; P]; 2],
+        t: [Twiddle<__m512d>; P],
+    ) -> [[__m512d; P]; 2];
+}
+
+/// The twiddles of a block of 64 words; `entry` gives one of a row by how many the row has, the row
+/// and its number.
+pub(super) fn inverse_block(entry: impl Fn(usize, usize, usize) -> [u64; 2], out: &mut Vec<u64>) {
+    for (width, _) in STAGES {
+        for pair in 0..PAIRS {
+            for part in 0..2 {
+                let twiddle = |i: usize| entry(width, 2 * pair + i / width, i % width)[part];
+                out.extend((0..2 * width).map(twiddle));
+            }
+        }
+    }
+}
+
+/// One expression of intrinsics.
+macro_rules! zex {
+    ($e:expr) => {{
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { $e }
+    }};
+}
+
+/// # Safety
+/// The twiddles of a block must be readable at `tail`.
+#[inline(always)]
+unsafe fn twiddles(tail: *const u64, stage: usize) -> [Twiddle<__m512d>; PAIRS] {
+    let (width, place) = STAGES[stage];
+    let zero = zex!(_mm512_setzero_pd());
+    let mut t = [Twiddle {
+        w: zero,
+        ratio: zero,
+    }; PAIRS];
+    for (pair, t) in t.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let load = |part: usize| unsafe {
+            let at = tail.add(place + (2 * pair + part) * 2 * width).cast();
+            match width {
+                1 => _mm512_broadcast_f64x2(_mm_loadu_pd(at)),
+                2 => _mm512_broadcast_f64x4(_mm256_loadu_pd(at)),
+                _ => _mm512_loadu_pd(at),
+            }
+        };
+        *t = Twiddle {
+            w: load(0),
+            ratio: load(1),
+        };
+    }
+    t
+}
+
+/// Even words of both, odd words of both, pair by pair.
+#[inline(always)]
+fn apart([mut a, mut b]: [[__m512d; PAIRS]; 2]) -> [[__m512d; PAIRS]; 2] {
+    for (a, b) in a.iter_mut().zip(&mut b) {
+        (*a, *b) = zex!((
+            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), *b),
+            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), *b),
+        ));
+    }
+    [a, b]
+}
+
+/// The inverse stages with strides `1, 2, 4` of a block of eight rows.
+///
+/// # Safety
+/// The twiddles of the block must be readable at `tail`.
+#[inline(always)]
+pub(super) unsafe fn inverse<F: LaneButterflies>(f: F, x: &mut [__m512d], tail: *const u64) {
+    // Loops in place of `map`: its closures are functions of their own, without vectors.
+    let mut pairs = [[x[0], x[2], x[4], x[6]], [x[1], x[3], x[5], x[7]]];
+    for stage in 0..STAGES.len() {
+        // SAFETY: the caller's promise.
+        let t = unsafe { twiddles(tail, stage) };
+        pairs = f.inverse_stage(stage, apart(pairs), t);
+    }
+    let [even, odd] = apart(pairs);
+    for (pair, (&even, &odd)) in even.iter().zip(&odd).enumerate() {
+        (x[2 * pair], x[2 * pair + 1]) = (even, odd);
+    }
+}
