@@ -120,10 +120,7 @@ fn lists_and_traces() {
             .collect()
     };
     let commands = trace(&[]);
-    let product = commands
-        .iter()
-        .find(|c| c["kind"] == "gadget_product")
-        .unwrap();
+    let product = commands.iter().find(|c| c["kind"] == "key_switch").unwrap();
     assert_eq!(
         (&product["log_n"], &product["key_id"]),
         (&10.into(), &0.into())
@@ -131,5 +128,10 @@ fn lists_and_traces() {
     assert!(product["limbs"].as_u64().unwrap() > 1 && product["bytes_read"].as_u64().unwrap() > 0);
     let lowered = trace(&["--lowered"]);
     assert!(lowered.len() > commands.len());
-    assert!(lowered.iter().all(|c| c["kind"] != "gadget_product"));
+    let fused = ["key_switch", "gadget_product"];
+    assert!(
+        lowered
+            .iter()
+            .all(|c| fused.iter().all(|f| c["kind"] != *f))
+    );
 }
