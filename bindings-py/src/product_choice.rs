@@ -76,6 +76,10 @@ impl Calibration {
 /// `left` and `right` are `encrypted` or `plain`, at least one encrypted, at `level` (by default the top
 /// one). `memory` limits the bytes of a plan with its keys, by default to what the system has available;
 /// `tolerance` the standard deviation of an entry's error.
+///
+/// Raises `PlanMemoryError` where no plan fits the memory, `PrecisionError` where none is within the tolerance, and
+/// `ParamsMismatchError` for a calibration of other
+/// parameters.
 #[pyfunction]
 #[pyo3(signature = (params, shape, calibration, *, left="encrypted", right="encrypted", level=None, log_scale=30, memory=None, tolerance=None))]
 #[allow(clippy::too_many_arguments)] // keywords in Python

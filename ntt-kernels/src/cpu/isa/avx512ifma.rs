@@ -5,8 +5,8 @@ use super::avx2::Avx2;
 use super::bytes;
 use super::elementwise::{Call, Op};
 use super::float;
-use super::ifma::{self, Ifma};
-use super::ifma_full::{self, IfmaFull};
+use super::ifma::{self, Ifma, Words52};
+use super::ifma_full::IfmaFull;
 use super::vector::{Constants, Simd};
 use super::vectorised::{Forward, Inverse, SharedSums, Vectorised};
 use super::vnni::Vnni;
@@ -220,25 +220,25 @@ const MIN_DEGREE: usize = 64;
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
 unsafe fn ifma_full_forward(s: Avx512Ifma, call: &Forward<'_>) {
     // SAFETY: passed on.
-    unsafe { ifma_full::forward(s, call) }
+    unsafe { ifma::forward::<IfmaFull>(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
 unsafe fn ifma_full_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     // SAFETY: passed on.
-    unsafe { ifma_full::inverse(s, call) }
+    unsafe { ifma::inverse::<IfmaFull>(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
 unsafe fn ifma_forward(s: Avx512Ifma, call: &Forward<'_>) {
     // SAFETY: passed on.
-    unsafe { ifma::forward(s, call) }
+    unsafe { ifma::forward::<Ifma>(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
 unsafe fn ifma_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     // SAFETY: passed on.
-    unsafe { ifma::inverse(s, call) }
+    unsafe { ifma::inverse::<Ifma>(s, call) }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
@@ -288,7 +288,7 @@ impl Vectorised for Avx512Ifma {
         } else if Ifma::takes_forward(m, n) {
             Ifma::entry(m, n, offset, below).is_some()
         } else {
-            IfmaFull::entry(m, offset, below).is_some()
+            IfmaFull::entry(m, n, offset, below).is_some()
         }
     }
 

@@ -1,8 +1,8 @@
 //! Word-by-word operations in lanes. Products are for primes below `2^50`.
 
+use super::butterflies::Butterflies;
 use super::factors::float_factor;
 use super::float::Field;
-use super::passes::Butterflies;
 use super::vector::Simd;
 use super::vectorised::SharedSums;
 use crate::arith::Modulus;

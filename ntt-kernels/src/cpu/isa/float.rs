@@ -11,8 +11,10 @@
 //!
 //! *Reference*: [vdHLQ16] section 3; bounds in docs/notes/reduction-bounds.md.
 
+use super::butterflies::{After, Butterflies, Twiddle};
+use super::ends::{Ends, Entry, Exit};
 use super::factors::{Factor, Layout, Tail, float_factor};
-use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
+use super::passes;
 use super::vector::{Constants, Simd};
 use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;

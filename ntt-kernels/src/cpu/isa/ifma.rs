@@ -12,8 +12,10 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::{Factor, IFMA, ifma_factor};
-use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
+use super::butterflies::{After, Butterflies, Twiddle};
+use super::ends::{Ends, Entry, Exit};
+use super::factors::{Factor, IFMA, Layout, ifma_factor};
+use super::passes;
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
@@ -353,24 +355,49 @@ impl Butterflies for Ifma {
     }
 }
 
+/// An arithmetic in 52-bit words.
+pub(super) trait Words52: Butterflies<S = Avx512Ifma> {
+    const LAYOUT: Layout;
+
+    /// For transforms of degree `2^log_n`.
+    fn new(s: Avx512Ifma, m: &Modulus, log_n: u32) -> Self;
+
+    /// What to add to words below `below`, so that the transform of the words plus `offset` comes
+    /// out, if it takes them.
+    fn entry(m: &Modulus, n: usize, offset: u64, below: u64) -> Option<u64>;
+}
+
+impl Words52 for Ifma {
+    const LAYOUT: Layout = IFMA;
+
+    #[inline(always)]
+    fn new(s: Avx512Ifma, m: &Modulus, log_n: u32) -> Self {
+        Self::new(s, m, log_n)
+    }
+
+    fn entry(m: &Modulus, n: usize, offset: u64, below: u64) -> Option<u64> {
+        Self::entry(m, n, offset, below)
+    }
+}
+
 /// A forward transform.
 ///
 /// # Safety
 /// As for [`Vectorised::forward`](super::vectorised::Vectorised::forward).
 #[inline(always)]
-pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
+pub(super) unsafe fn forward<F: Words52>(s: Avx512Ifma, call: &Forward<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA);
+    let factors = call.tables.factors(F::LAYOUT);
     let degree = factors.degree(call.tables, log_n);
     let add = call.lift.map(|(offset, below)| {
-        let add = Ifma::entry(m, call.n, offset, below);
+        let add = F::entry(m, call.n, offset, below);
         s.splat_word(add.expect("the caller has asked whether the lift fits"))
     });
     let entry = Entry {
         words: call.from,
         add,
     };
-    let f = Ifma::new(s, m, log_n);
+    let f = F::new(s, m, log_n);
     let exit = Exit::new(f, ifma_factor, call);
     // SAFETY: passed on.
     unsafe { passes::forward::<_, 8, 7>(f, &factors.forward, degree, call, entry, &exit) }
@@ -381,12 +408,12 @@ pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
 /// # Safety
 /// As for [`Vectorised::inverse`](super::vectorised::Vectorised::inverse).
 #[inline(always)]
-pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
+pub(super) unsafe fn inverse<F: Words52>(s: Avx512Ifma, call: &Inverse<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA);
+    let factors = call.tables.factors(F::LAYOUT);
     let degree = factors.degree(call.tables, log_n);
     let ends = Ends::new(s, call, factors, degree);
-    let f = Ifma::new(s, m, log_n);
+    let f = F::new(s, m, log_n);
     // SAFETY: passed on.
     unsafe { passes::inverse::<_, 8, 7>(f, &factors.inverse, degree, call.to, call.n, &ends) }
 }

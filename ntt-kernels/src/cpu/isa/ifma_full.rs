@@ -13,12 +13,10 @@
 //! *Reference*: \[Harvey14\] section 3; bounds in docs/notes/reduction-bounds.md.
 
 use super::avx512ifma::Avx512Ifma;
-use super::factors::{Factor, IFMA_FULL, ifma_factor};
-use super::ifma::{Ifma, bits, words};
+use super::butterflies::{After, Butterflies, Twiddle};
+use super::factors::{Factor, IFMA_FULL, Layout};
+use super::ifma::{Ifma, Words52, bits, words};
 use super::lanes::{self, LaneButterflies};
-use super::passes::{self, After, Butterflies, Ends, Entry, Exit, Twiddle};
-use super::vector::Simd;
-use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
 use std::arch::x86_64::*;
 
@@ -43,28 +41,6 @@ pub(super) struct IfmaFull {
 }
 
 impl IfmaFull {
-    #[inline(always)]
-    fn new(s: Avx512Ifma, m: &Modulus) -> Self {
-        debug_assert!(4 * m.value() <= 1 << 52);
-        // Minus one, as far as the compiler knows some word: it then copies a register, which is
-        // free, where it would make ones in each butterfly.
-        let more = (m.value() >> 52) as i64 - 1;
-        Self {
-            base: Ifma::new(s, m, 0),
-            more: zex!(_mm512_set1_epi64(more)),
-            less: zex!(_mm512_set1_epi64(-more)),
-            turns: zex!(_mm512_set4_epi64(-more, more, -more, more)),
-        }
-    }
-
-    /// What to add to words below `below`, so that the transform of the words plus `offset` comes
-    /// out: the sums must be below `4q`.
-    pub(super) fn entry(m: &Modulus, offset: u64, below: u64) -> Option<u64> {
-        debug_assert!(offset < m.value());
-        let fits = below <= 1 << 52 && below + offset <= 4 * m.value();
-        fits.then_some(offset)
-    }
-
     /// `(u + w v, u - w v)` for first operands as they are wanted.
     #[inline(always)]
     fn forward_butterflies<const P: usize>(
@@ -116,6 +92,31 @@ impl IfmaFull {
     #[inline(always)]
     fn first_operands<const P: usize>(self, u: [__m512i; P]) -> [__m512i; P] {
         self.base.reductions([self.more; P], u)
+    }
+}
+
+impl Words52 for IfmaFull {
+    const LAYOUT: Layout = IFMA_FULL;
+
+    #[inline(always)]
+    fn new(s: Avx512Ifma, m: &Modulus, _: u32) -> Self {
+        debug_assert!(4 * m.value() <= 1 << 52);
+        // Minus one, as far as the compiler knows some word: it then copies a register, which is
+        // free, where it would make ones in each butterfly.
+        let more = (m.value() >> 52) as i64 - 1;
+        Self {
+            base: Ifma::new(s, m, 0),
+            more: zex!(_mm512_set1_epi64(more)),
+            less: zex!(_mm512_set1_epi64(-more)),
+            turns: zex!(_mm512_set4_epi64(-more, more, -more, more)),
+        }
+    }
+
+    /// The sums must be below `4q`.
+    fn entry(m: &Modulus, _: usize, offset: u64, below: u64) -> Option<u64> {
+        debug_assert!(offset < m.value());
+        let fits = below <= 1 << 52 && below + offset <= 4 * m.value();
+        fits.then_some(offset)
     }
 }
 
@@ -326,42 +327,4 @@ impl LaneButterflies for IfmaFull {
         }
         out
     }
-}
-
-/// A forward transform.
-///
-/// # Safety
-/// As for [`Vectorised::forward`](super::vectorised::Vectorised::forward).
-#[inline(always)]
-pub(super) unsafe fn forward(s: Avx512Ifma, call: &Forward<'_>) {
-    let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA_FULL);
-    let degree = factors.degree(call.tables, log_n);
-    let add = call.lift.map(|(offset, below)| {
-        let add = IfmaFull::entry(m, offset, below);
-        s.splat_word(add.expect("the caller has asked whether the lift fits"))
-    });
-    let entry = Entry {
-        words: call.from,
-        add,
-    };
-    let f = IfmaFull::new(s, m);
-    let exit = Exit::new(f, ifma_factor, call);
-    // SAFETY: passed on.
-    unsafe { passes::forward::<_, 8, 7>(f, &factors.forward, degree, call, entry, &exit) }
-}
-
-/// An inverse transform.
-///
-/// # Safety
-/// As for [`Vectorised::inverse`](super::vectorised::Vectorised::inverse).
-#[inline(always)]
-pub(super) unsafe fn inverse(s: Avx512Ifma, call: &Inverse<'_>) {
-    let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
-    let factors = call.tables.factors(IFMA_FULL);
-    let degree = factors.degree(call.tables, log_n);
-    let ends = Ends::new(s, call, factors, degree);
-    let f = IfmaFull::new(s, m);
-    // SAFETY: passed on.
-    unsafe { passes::inverse::<_, 8, 7>(f, &factors.inverse, degree, call.to, call.n, &ends) }
 }

@@ -2,15 +2,14 @@
 //!
 //! Two neighbouring rows `a`, `b` of eight words meet in the operands of each stage: even words of both
 //! are first operands, odd ones second. Sums and differences, taken apart in the same way, are the
-//! operands of the next stage, and after the third one a last time gives the rows back. Every stage
-//! has the same two operations for two registers, where transposing squares of words takes six for
-//! them altogether and then waits for all; its twiddles lie in the order of the table: eight, four
-//! and two of them, each as often as they fill a register.
+//! operands of the next stage, and after the third one a last time gives the rows back: eight shuffles
+//! for two registers, where two transposes of the block take twelve and wait for all of it. Twiddles
+//! lie in the order of the table: eight, four and two of them, each as often as they fill a register.
 //!
 //! *Reference*: \[Pease68\], the transform of constant geometry.
 
 use super::avx512ifma::Avx512Ifma;
-use super::passes::{Butterflies, Twiddle};
+use super::butterflies::{Butterflies, Twiddle};
 use std::arch::x86_64::*;
 
 /// Pairs of rows in a block.

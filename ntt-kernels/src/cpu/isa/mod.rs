@@ -16,9 +16,13 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512ifma;
 #[cfg(target_arch = "x86_64")]
+mod butterflies;
+#[cfg(target_arch = "x86_64")]
 mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod elementwise;
+#[cfg(target_arch = "x86_64")]
+mod ends;
 #[cfg(test)]
 mod ends_tests;
 #[cfg(target_arch = "x86_64")]
