@@ -78,8 +78,7 @@ impl Calibration {
 /// `tolerance` the standard deviation of an entry's error.
 ///
 /// Raises `PlanMemoryError` where no plan fits the memory, `PrecisionError` where none is within the tolerance, and
-/// `ParamsMismatchError` for a calibration of other
-/// parameters.
+/// `ParamsMismatchError` for a calibration of other parameters.
 #[pyfunction]
 #[pyo3(signature = (params, shape, calibration, *, left="encrypted", right="encrypted", level=None, log_scale=30, memory=None, tolerance=None))]
 #[allow(clippy::too_many_arguments)] // keywords in Python
