@@ -24,7 +24,7 @@ use crate::{
 
 /// Most words of lifted digits that a worker holds at a time in a gadget product: with the rest
 /// of the work, a usual second-level cache.
-const DIGIT_WORDS: usize = 5 << 14;
+const DIGIT_WORDS: usize = 10 << 14;
 
 /// Words between the lifted digits. Rows at a distance of a power of two would all fall into the
 /// same few lines of the first-level cache.

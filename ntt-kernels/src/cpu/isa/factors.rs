@@ -19,7 +19,7 @@ pub(crate) struct Layout {
     /// Words of a register.
     pub(crate) lanes: usize,
     pub(crate) encode: Encode,
-    pub(crate) inverse_tail: Tail,
+    pub(crate) tail: Tail,
 }
 
 /// The order of the twiddles of stages inside registers.
@@ -46,7 +46,8 @@ pub(crate) struct VectorTables {
 #[derive(Debug, Clone)]
 pub(super) struct Degree {
     pub(super) plan: Plan,
-    /// Twiddles of the stages inside a register, block by block of `lanes^2` words.
+    /// All twiddles of the last pass in the order of use, block by block of `lanes^2` words: those
+    /// between registers, with zeros up to a whole register, and those inside.
     pub(super) forward_tail: Lines,
     pub(super) inverse_tail: Lines,
     /// `1/N` and `psi^(-N/2)/N`.
@@ -98,15 +99,11 @@ pub(super) const IFMA: Layout = Layout {
     place: 2,
     lanes: 8,
     encode: ifma_factor,
-    inverse_tail: Tail::Transposed,
+    tail: Tail::Shuffled,
 };
 
 /// The same for primes with two spare bits.
-pub(super) const IFMA_FULL: Layout = Layout {
-    place: 3,
-    inverse_tail: Tail::Shuffled,
-    ..IFMA
-};
+pub(super) const IFMA_FULL: Layout = Layout { place: 3, ..IFMA };
 
 impl VectorTables {
     pub(crate) fn new(
@@ -144,24 +141,47 @@ impl VectorTables {
         [scaling.n_inv, scaling.last].map(|s| (self.layout.encode)(m, m.mul(s.value, w)))
     }
 
-    /// Twiddles of the stages with strides `lanes/2, ..., 1`.
+    /// Twiddles of the stages with strides below `lanes^2`.
     fn tail(&self, m: &Modulus, log_n: u32, table: &[ShoupWord], backwards: bool) -> Lines {
         let lanes = self.layout.lanes;
         let rows = (1usize << log_n) / lanes;
-        let mut out = Vec::with_capacity(2 * rows * (lanes - 1));
+        let block = block_words(lanes);
+        let mut out = Vec::with_capacity(rows / lanes * block);
         for first in (0..rows).step_by(lanes) {
-            // Twiddle `j` of the `width` ones of a row of the block.
-            let entry = |width: usize, row: usize, j: usize| {
-                let w = table[(rows + first + row) * width + j].value;
-                (self.layout.encode)(m, w)
-            };
-            match self.layout.inverse_tail {
-                Tail::Shuffled if backwards => super::lanes::inverse_block(entry, &mut out),
-                _ => transposed(lanes, backwards, entry, &mut out),
+            let factor = |at: usize| (self.layout.encode)(m, table[at].value);
+            for at in between(rows / lanes, first / lanes, lanes) {
+                out.extend(factor(at));
             }
+            out.extend([0; 2]);
+            // Twiddle `j` of the `width` ones of a row of the block.
+            let entry =
+                |width: usize, row: usize, j: usize| factor((rows + first + row) * width + j);
+            match self.layout.tail {
+                Tail::Shuffled => super::lanes::block(entry, &mut out),
+                Tail::Transposed => transposed(lanes, backwards, entry, &mut out),
+            }
+            debug_assert!(out.len().is_multiple_of(block));
         }
         Lines::new(&out)
     }
+}
+
+/// Words of the twiddles of a block of `lanes^2` words: as many factors as registers less one
+/// between registers, a factor of zeros, and as many registers of both words of a factor inside.
+pub(super) const fn block_words(lanes: usize) -> usize {
+    between_words(lanes) + 2 * (lanes - 1) * lanes
+}
+
+/// Those between registers.
+pub(super) const fn between_words(lanes: usize) -> usize {
+    2 * lanes
+}
+
+/// Places in a table of the twiddles between the `registers` of block `i` of `level`.
+fn between(level: usize, i: usize, registers: usize) -> impl Iterator<Item = usize> {
+    let widths = std::iter::successors(Some(1), |width| Some(2 * width));
+    let widths = widths.take_while(move |&width| width < registers);
+    widths.flat_map(move |width| (0..width).map(move |j| (level + i) * width + j))
 }
 
 /// Twiddles of a block for lanes that are rows.

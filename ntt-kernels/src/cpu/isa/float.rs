@@ -298,7 +298,7 @@ fn layout(place: usize, lanes: usize) -> Layout {
         place,
         lanes,
         encode: float_factor,
-        inverse_tail: Tail::Transposed,
+        tail: Tail::Transposed,
     }
 }
 

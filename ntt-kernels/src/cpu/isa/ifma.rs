@@ -15,6 +15,7 @@ use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{After, Butterflies, Twiddle};
 use super::ends::{Ends, Entry, Exit};
 use super::factors::{Factor, IFMA, Layout, ifma_factor};
+use super::lanes::{self, LaneButterflies};
 use super::passes;
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
@@ -315,6 +316,28 @@ impl Butterflies for Ifma {
     }
 
     #[inline(always)]
+    unsafe fn forward_lanes<const R: usize, const T: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        tail: [*const u64; 2],
+        _: bool,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { lanes::forward(self, x, tail) };
+    }
+
+    #[inline(always)]
+    unsafe fn inverse_lanes<const R: usize, const T: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        tail: [*const u64; 2],
+        _: bool,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { lanes::inverse(self, x, tail) };
+    }
+
+    #[inline(always)]
     fn finish<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
         for x in x.iter_mut() {
             for x in x.iter_mut() {
@@ -352,6 +375,54 @@ impl Butterflies for Ifma {
                 *x = bits(self.correct(words(*x)));
             }
         }
+    }
+}
+
+impl LaneButterflies for Ifma {
+    #[inline(always)]
+    fn forward_stage<const P: usize>(
+        self,
+        operands: [[__m512d; P]; 2],
+        t: [Twiddle<__m512d>; P],
+    ) -> [[__m512d; P]; 2] {
+        let zero = zex!(_mm512_setzero_si512());
+        let (mut u, mut v) = ([zero; P], [zero; P]);
+        for i in 0..P {
+            (u[i], v[i]) = (words(operands[0][i]), words(operands[1][i]));
+        }
+        let sums = self.products(u, v, t);
+        let mut out = operands;
+        for i in 0..P {
+            out[0][i] = bits(sums[i]);
+            out[1][i] = bits(self.sub(self.add(u[i], u[i]), sums[i]));
+        }
+        out
+    }
+
+    /// Sums of all words of a row are reduced in the last stage; the others are below `8q`.
+    #[inline(always)]
+    fn inverse_stage<const P: usize>(
+        self,
+        depth: usize,
+        operands: [[__m512d; P]; 2],
+        t: [Twiddle<__m512d>; P],
+    ) -> [[__m512d; P]; 2] {
+        let zero = zex!(_mm512_setzero_si512());
+        let (mut sums, mut differences) = ([zero; P], [zero; P]);
+        for i in 0..P {
+            let (u, v) = (words(operands[0][i]), words(operands[1][i]));
+            sums[i] = self.add(u, v);
+            differences[i] = self.sub(self.add(u, self.above[depth]), v);
+        }
+        if depth + 1 == self.above.len() {
+            sums = self.reductions([zero; P], sums);
+        }
+        let products = self.products([zero; P], differences, t);
+        let mut out = operands;
+        for i in 0..P {
+            (out[0][i], out[1][i]) = (bits(sums[i]), bits(products[i]));
+        }
+        out
     }
 }
 

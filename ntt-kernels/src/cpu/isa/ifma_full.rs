@@ -261,16 +261,25 @@ impl Butterflies for IfmaFull {
     }
 
     #[inline(always)]
+    unsafe fn forward_lanes<const R: usize, const T: usize>(
+        self,
+        x: &mut [[__m512d; R]; 2],
+        tail: [*const u64; 2],
+        _: bool,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { lanes::forward(self, x, tail) };
+    }
+
+    #[inline(always)]
     unsafe fn inverse_lanes<const R: usize, const T: usize>(
         self,
         x: &mut [[__m512d; R]; 2],
         tail: [*const u64; 2],
         _: bool,
     ) {
-        for (x, tail) in x.iter_mut().zip(tail) {
-            // SAFETY: the caller's promise.
-            unsafe { lanes::inverse(self, x, tail) };
-        }
+        // SAFETY: the caller's promise.
+        unsafe { lanes::inverse(self, x, tail) };
     }
 
     #[inline(always)]
@@ -301,6 +310,25 @@ impl Butterflies for IfmaFull {
 }
 
 impl LaneButterflies for IfmaFull {
+    #[inline(always)]
+    fn forward_stage<const P: usize>(
+        self,
+        operands: [[__m512d; P]; 2],
+        t: [Twiddle<__m512d>; P],
+    ) -> [[__m512d; P]; 2] {
+        let zero = zex!(_mm512_setzero_si512());
+        let (mut u, mut v) = ([zero; P], [zero; P]);
+        for i in 0..P {
+            (u[i], v[i]) = (words(operands[0][i]), words(operands[1][i]));
+        }
+        let results = self.forward_butterflies(self.first_operands(u), v, t);
+        let mut out = operands;
+        for i in 0..P {
+            (out[0][i], out[1][i]) = (bits(results[0][i]), bits(results[1][i]));
+        }
+        out
+    }
+
     /// Even words of a result are first operands next, be it inside registers or between rows.
     #[inline(always)]
     fn inverse_stage<const P: usize>(

@@ -1,10 +1,12 @@
-//! The inverse stages that pair words of one register, on eight lanes.
+//! The stages that pair words of one register, on eight lanes.
 //!
-//! Two neighbouring rows `a`, `b` of eight words meet in the operands of each stage: even words of both
-//! are first operands, odd ones second. Sums and differences, taken apart in the same way, are the
-//! operands of the next stage, and after the third one a last time gives the rows back: eight shuffles
-//! for two registers, where two transposes of the block take twelve and wait for all of it. Twiddles
-//! lie in the order of the table: eight, four and two of them, each as often as they fill a register.
+//! Two neighbouring rows `a`, `b` of eight words meet in the operands of each inverse stage: even words
+//! of both are first operands, odd ones second. Sums and differences, taken apart in the same way, are
+//! the operands of the next stage, and after the third one a last time gives the rows back: eight
+//! shuffles for two registers, where two transposes of the block take twelve and wait for all of it.
+//! Forward stages go the same way backwards: words of two registers, one of this and one of that, are
+//! the operands of a stage. Twiddles lie in the order of the table: eight, four and two of them, each as
+//! often as they fill a register, the same for both ways.
 //!
 //! *Reference*: \[Pease68\], the transform of constant geometry.
 
@@ -21,6 +23,13 @@ const STAGES: [(usize, usize); 3] = [(4, 0), (2, 16 * PAIRS), (1, 24 * PAIRS)];
 
 /// Butterflies of which each has its own factors.
 pub(super) trait LaneButterflies: Butterflies<S = Avx512Ifma> {
+    /// `(u + w v, u - w v)`.
+    fn forward_stage<const P: usize>(
+        self,
+        operands: [[__m512d; P]; 2],
+        t: [Twiddle<__m512d>; P],
+    ) -> [[__m512d; P]; 2];
+
     /// `(u + v, (u - v) w)`, the stage number `depth` of three.
     fn inverse_stage<const P: usize>(
         self,
@@ -32,7 +41,7 @@ pub(super) trait LaneButterflies: Butterflies<S = Avx512Ifma> {
 
 /// The twiddles of a block of 64 words; `entry` gives one of a row by how many the row has, the row
 /// and its number.
-pub(super) fn inverse_block(entry: impl Fn(usize, usize, usize) -> [u64; 2], out: &mut Vec<u64>) {
+pub(super) fn block(entry: impl Fn(usize, usize, usize) -> [u64; 2], out: &mut Vec<u64>) {
     for (width, _) in STAGES {
         for pair in 0..PAIRS {
             for part in 0..2 {
@@ -91,21 +100,72 @@ fn apart([mut a, mut b]: [[__m512d; PAIRS]; 2]) -> [[__m512d; PAIRS]; 2] {
     [a, b]
 }
 
-/// The inverse stages with strides `1, 2, 4` of a block of eight rows.
+/// A word of this and one of that, the first halves and the second ones, pair by pair.
+#[inline(always)]
+fn together([mut a, mut b]: [[__m512d; PAIRS]; 2]) -> [[__m512d; PAIRS]; 2] {
+    for (a, b) in a.iter_mut().zip(&mut b) {
+        (*a, *b) = zex!((
+            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), *b),
+            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), *b),
+        ));
+    }
+    [a, b]
+}
+
+/// The forward stages with strides `4, 2, 1` of two blocks of eight rows.
 ///
 /// # Safety
-/// The twiddles of the block must be readable at `tail`.
+/// The twiddles of a block must be readable at its tail.
 #[inline(always)]
-pub(super) unsafe fn inverse<F: LaneButterflies>(f: F, x: &mut [__m512d], tail: *const u64) {
-    // Loops in place of `map`: its closures are functions of their own, without vectors.
-    let mut pairs = [[x[0], x[2], x[4], x[6]], [x[1], x[3], x[5], x[7]]];
-    for stage in 0..STAGES.len() {
-        // SAFETY: the caller's promise.
-        let t = unsafe { twiddles(tail, stage) };
-        pairs = f.inverse_stage(stage, apart(pairs), t);
+pub(super) unsafe fn forward<F: LaneButterflies, const R: usize>(
+    f: F,
+    x: &mut [[__m512d; R]; 2],
+    tail: [*const u64; 2],
+) {
+    let mut blocks = [rows_by_pairs(&x[0]), rows_by_pairs(&x[1])];
+    for stage in (0..STAGES.len()).rev() {
+        for (pairs, tail) in blocks.iter_mut().zip(tail) {
+            // SAFETY: the caller's promise.
+            let t = unsafe { twiddles(tail, stage) };
+            *pairs = f.forward_stage(together(*pairs), t);
+        }
     }
-    let [even, odd] = apart(pairs);
+    for (x, pairs) in x.iter_mut().zip(blocks) {
+        pairs_by_rows(together(pairs), x);
+    }
+}
+
+#[inline(always)]
+fn rows_by_pairs(x: &[__m512d]) -> [[__m512d; PAIRS]; 2] {
+    [[x[0], x[2], x[4], x[6]], [x[1], x[3], x[5], x[7]]]
+}
+
+#[inline(always)]
+fn pairs_by_rows([even, odd]: [[__m512d; PAIRS]; 2], x: &mut [__m512d]) {
     for (pair, (&even, &odd)) in even.iter().zip(&odd).enumerate() {
         (x[2 * pair], x[2 * pair + 1]) = (even, odd);
+    }
+}
+
+/// The inverse stages with strides `1, 2, 4` of two blocks of eight rows.
+///
+/// # Safety
+/// The twiddles of a block must be readable at its tail.
+#[inline(always)]
+pub(super) unsafe fn inverse<F: LaneButterflies, const R: usize>(
+    f: F,
+    x: &mut [[__m512d; R]; 2],
+    tail: [*const u64; 2],
+) {
+    let mut blocks = [rows_by_pairs(&x[0]), rows_by_pairs(&x[1])];
+    for stage in 0..STAGES.len() {
+        for (pairs, tail) in blocks.iter_mut().zip(tail) {
+            // SAFETY: the caller's promise.
+            let t = unsafe { twiddles(tail, stage) };
+            *pairs = f.inverse_stage(stage, apart(*pairs), t);
+        }
+    }
+    for (x, pairs) in x.iter_mut().zip(blocks) {
+        pairs_by_rows(apart(pairs), x);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::butterflies::{After, Butterflies, Twiddle, V};
 use super::ends::{Ends, Entry, Exit};
-use super::factors::{Degree, Factor};
+use super::factors::{self, Degree, Factor};
 use super::plan::{CACHED_BLOCK, Pass};
 use super::soon::Soon;
 use super::vector::Simd;
@@ -173,6 +173,23 @@ fn pairs(b: Blocks) -> impl Iterator<Item = [usize; 2]> {
         .map(move |i| [i, (i + 1).min(b.count - 1)])
 }
 
+/// Twiddles between the registers of one block of the tail.
+///
+/// # Safety
+/// `2 T` words must be readable at `p`.
+#[inline(always)]
+unsafe fn between_twiddles<F: Butterflies, const T: usize>(
+    f: F,
+    p: *const u64,
+) -> [Twiddle<V<F>>; T] {
+    let mut t = [f.broadcast([0; 2]); T];
+    for (i, t) in t.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        *t = unsafe { f.broadcast([*p.add(2 * i), *p.add(2 * i + 1)]) };
+    }
+    t
+}
+
 /// The last `2 log2 LANES` stages on blocks of `R * R` words, `R = LANES`.
 ///
 /// # Safety
@@ -180,7 +197,7 @@ fn pairs(b: Blocks) -> impl Iterator<Item = [usize; 2]> {
 #[inline(always)]
 unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
     f: F,
-    (table, tail): (&[Factor], &[u64]),
+    tail: &[u64],
     b: Blocks,
     first: Option<Entry<V<F>>>,
     reduce: [bool; 2],
@@ -188,19 +205,20 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
     soon: &mut Soon,
 ) {
     let s = f.simd();
-    let words = 2 * T * R;
+    let words = factors::block_words(R);
     debug_assert!(R == F::S::LANES && b.len == R * R);
     assert!(
         tail.len() >= (b.first + b.count) * words,
         "one row of twiddles for each block"
     );
     for i in pairs(b) {
-        let t = [
-            block_twiddles::<F, T>(f, table, b.level, b.first + i[0]),
-            block_twiddles::<F, T>(f, table, b.level, b.first + i[1]),
-        ];
         // SAFETY: each block has R * R words; `tail` was checked.
         unsafe {
+            let rows = i.map(|i| tail.as_ptr().add((b.first + i) * words));
+            let t = [
+                between_twiddles::<F, T>(f, rows[0]),
+                between_twiddles::<F, T>(f, rows[1]),
+            ];
             let from = first.map_or(b.data.cast_const(), |entry| entry.words);
             let mut x = load_groups::<F::S, R>(s, i.map(|i| from.add(i * b.len)), R);
             soon.step(s);
@@ -208,7 +226,7 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
                 f.enter_forward(&mut x, entry.add);
             }
             f.forward_stages(&mut x, &t, reduce[0]);
-            let rows = i.map(|i| tail.as_ptr().add((b.first + i) * words));
+            let rows = rows.map(|row| row.add(factors::between_words(R)));
             f.forward_lanes::<R, T>(&mut x, rows, reduce[1]);
             let at = i.map(|i| (b.first + i) * b.len);
             match (exit.result, exit.w) {
@@ -231,7 +249,6 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
 #[inline(always)]
 unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
     f: F,
-    table: &[Factor],
     tail: &[u64],
     b: Blocks,
     tight: bool,
@@ -239,7 +256,7 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
     last: bool,
 ) {
     let s = f.simd();
-    let words = 2 * T * R;
+    let words = factors::block_words(R);
     debug_assert!(R == F::S::LANES && b.len == R * R);
     assert!(
         tail.len() >= (b.first + b.count) * words,
@@ -254,10 +271,11 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
             let mut x = load_groups::<F::S, R>(s, from, R);
             f.enter_inverse(&mut x);
             let rows = i.map(|i| tail.as_ptr().add((b.first + i) * words));
-            f.inverse_lanes::<R, T>(&mut x, rows, tight);
+            let inside = rows.map(|row| row.add(factors::between_words(R)));
+            f.inverse_lanes::<R, T>(&mut x, inside, tight);
             let t = [
-                block_twiddles::<F, T>(f, table, b.level, b.first + i[0]),
-                block_twiddles::<F, T>(f, table, b.level, b.first + i[1]),
+                between_twiddles::<F, T>(f, rows[0]),
+                between_twiddles::<F, T>(f, rows[1]),
             ];
             let odd = i.map(|i| !(b.first + i).is_multiple_of(2));
             f.inverse_stages(&mut x, &t, end.unwrap_or(After::Pass { odd, tight }));
@@ -381,21 +399,21 @@ pub(super) unsafe fn forward<F: Butterflies, const R: usize, const T: usize>(
                     ));
                 }
             } else {
-                let factors = (table, degree.forward_tail.words());
+                let tail = degree.forward_tail.words();
                 let reduce = degree.plan.reduce_tail.map(|reduce| reduce || F::REDUCES);
                 match (passes.is_empty(), reduce) {
                     (false, [false, false]) => {
-                        forward_tail::<F, R, T>(f, factors, b, None, [false, false], exit, soon)
+                        forward_tail::<F, R, T>(f, tail, b, None, [false, false], exit, soon)
                     }
                     (false, [true, false]) => {
-                        forward_tail::<F, R, T>(f, factors, b, None, [true, false], exit, soon)
+                        forward_tail::<F, R, T>(f, tail, b, None, [true, false], exit, soon)
                     }
                     (false, [false, true]) => {
-                        forward_tail::<F, R, T>(f, factors, b, None, [false, true], exit, soon)
+                        forward_tail::<F, R, T>(f, tail, b, None, [false, true], exit, soon)
                     }
                     (first, _) => {
                         let entry = first.then_some(entry);
-                        forward_tail::<F, R, T>(f, factors, b, entry, [!first, true], exit, soon)
+                        forward_tail::<F, R, T>(f, tail, b, entry, [!first, true], exit, soon)
                     }
                 }
             }
@@ -429,7 +447,7 @@ pub(super) unsafe fn inverse<F: Butterflies, const R: usize, const T: usize>(
             level: 1,
         };
         // SAFETY: there are LANES^2 words, by the caller's promise.
-        unsafe { inverse_tail::<F, R, T>(f, table, tail, b, true, ends, true) };
+        unsafe { inverse_tail::<F, R, T>(f, tail, b, true, ends, true) };
         return;
     }
     // Runs of cached blocks first, then the passes over larger ones.
@@ -448,8 +466,8 @@ pub(super) unsafe fn inverse<F: Butterflies, const R: usize, const T: usize>(
                 level: n / len,
             };
             match tight {
-                false => inverse_tail::<F, R, T>(f, table, tail, blocks(len), false, ends, false),
-                true => inverse_tail::<F, R, T>(f, table, tail, blocks(len), true, ends, false),
+                false => inverse_tail::<F, R, T>(f, tail, blocks(len), false, ends, false),
+                true => inverse_tail::<F, R, T>(f, tail, blocks(len), true, ends, false),
             }
             outer = passes.len();
             while outer > 0 && len << passes[outer - 1].stages <= run {
