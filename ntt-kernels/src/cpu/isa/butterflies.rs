@@ -1,6 +1,6 @@
 //! What an arithmetic does for a transform.
 
-use super::factors::Factor;
+use super::factors::{Factor, Tail};
 use super::vector::Simd;
 
 /// The register of an arithmetic.
@@ -21,6 +21,8 @@ pub(super) trait Butterflies: Copy {
     type S: Simd;
     /// Whether the first stage of every pass after the entry reduces, whatever the plan says.
     const REDUCES: bool = false;
+    /// How it reads the twiddles of stages inside registers.
+    const TAIL: Tail = Tail::Transposed;
 
     fn simd(self) -> Self::S;
 

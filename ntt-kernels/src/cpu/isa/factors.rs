@@ -29,6 +29,21 @@ pub(crate) enum Tail {
     Transposed,
     /// That of [`lanes`](super::lanes).
     Shuffled,
+    /// The same with quotients only.
+    Quotients,
+}
+
+impl Tail {
+    /// Words of the twiddles of a block of `lanes^2` words: as many factors as registers less one
+    /// between registers, a factor of zeros, and those inside.
+    pub(super) const fn block_words(self, lanes: usize) -> usize {
+        let inside = (lanes - 1) * lanes;
+        between_words(lanes)
+            + match self {
+                Self::Transposed | Self::Shuffled => 2 * inside,
+                Self::Quotients => inside,
+            }
+    }
 }
 
 /// Twiddles for kernels of a given arithmetic and number of lanes.
@@ -99,11 +114,15 @@ pub(super) const IFMA: Layout = Layout {
     place: 2,
     lanes: 8,
     encode: ifma_factor,
-    tail: Tail::Shuffled,
+    tail: Tail::Quotients,
 };
 
 /// The same for primes with two spare bits.
-pub(super) const IFMA_FULL: Layout = Layout { place: 3, ..IFMA };
+pub(super) const IFMA_FULL: Layout = Layout {
+    place: 3,
+    tail: Tail::Shuffled,
+    ..IFMA
+};
 
 impl VectorTables {
     pub(crate) fn new(
@@ -145,7 +164,7 @@ impl VectorTables {
     fn tail(&self, m: &Modulus, log_n: u32, table: &[ShoupWord], backwards: bool) -> Lines {
         let lanes = self.layout.lanes;
         let rows = (1usize << log_n) / lanes;
-        let block = block_words(lanes);
+        let block = self.layout.tail.block_words(lanes);
         let mut out = Vec::with_capacity(rows / lanes * block);
         for first in (0..rows).step_by(lanes) {
             let factor = |at: usize| (self.layout.encode)(m, table[at].value);
@@ -157,7 +176,8 @@ impl VectorTables {
             let entry =
                 |width: usize, row: usize, j: usize| factor((rows + first + row) * width + j);
             match self.layout.tail {
-                Tail::Shuffled => super::lanes::block(entry, &mut out),
+                Tail::Shuffled => super::lanes::block(entry, &[0, 1], &mut out),
+                Tail::Quotients => super::lanes::block(entry, &[1], &mut out),
                 Tail::Transposed => transposed(lanes, backwards, entry, &mut out),
             }
             debug_assert!(out.len().is_multiple_of(block));
@@ -166,13 +186,7 @@ impl VectorTables {
     }
 }
 
-/// Words of the twiddles of a block of `lanes^2` words: as many factors as registers less one
-/// between registers, a factor of zeros, and as many registers of both words of a factor inside.
-pub(super) const fn block_words(lanes: usize) -> usize {
-    between_words(lanes) + 2 * (lanes - 1) * lanes
-}
-
-/// Those between registers.
+/// Words of the twiddles of a block between registers.
 pub(super) const fn between_words(lanes: usize) -> usize {
     2 * lanes
 }

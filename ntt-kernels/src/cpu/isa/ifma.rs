@@ -14,7 +14,7 @@
 use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{After, Butterflies, Twiddle};
 use super::ends::{Ends, Entry, Exit};
-use super::factors::{Factor, IFMA, Layout, ifma_factor};
+use super::factors::{Factor, IFMA, Layout, Tail, ifma_factor};
 use super::lanes::{self, LaneButterflies};
 use super::passes;
 use super::vector::Simd;
@@ -45,6 +45,8 @@ pub(super) struct Ifma {
     /// Multiples of `q` that no subtrahend of the three inverse stages of a pass exceeds.
     above: [__m512i; 3],
     mask: __m512i,
+    /// One.
+    unit: __m512i,
 }
 
 /// Bound of the values between inverse passes, in units of `q`.
@@ -68,6 +70,8 @@ impl Ifma {
                 splat(4 * INVERSE_BOUND * q),
             ],
             mask: splat((1 << 52) - 1),
+            // As far as the compiler knows some word: see `IfmaFull::new`.
+            unit: splat((q >> 52) + 1),
         }
     }
 
@@ -143,6 +147,14 @@ impl Ifma {
         out
     }
 
+    /// `w` of `floor(w 2^52 / q)`: `w 2^52` is no multiple of `q`, and what the quotient leaves out is
+    /// below `2^52`, so the quotient times `q` has `w - 1` above its 52 low bits.
+    #[inline(always)]
+    pub(super) fn factor_of(self, ratio: __m512d) -> __m512d {
+        let ratio = words(ratio);
+        bits(zex!(_mm512_madd52hi_epu64(self.unit, ratio, self.q)))
+    }
+
     /// Any 52-bit word to `[0, 2q)`.
     #[inline(always)]
     fn reduce(self, x: __m512i) -> __m512i {
@@ -189,6 +201,7 @@ pub(super) fn bits(x: __m512i) -> __m512d {
 
 impl Butterflies for Ifma {
     type S = Avx512Ifma;
+    const TAIL: Tail = Self::LAYOUT.tail;
 
     #[inline(always)]
     fn simd(self) -> Avx512Ifma {
@@ -379,6 +392,11 @@ impl Butterflies for Ifma {
 }
 
 impl LaneButterflies for Ifma {
+    #[inline(always)]
+    fn factor(self, ratio: __m512d) -> __m512d {
+        self.factor_of(ratio)
+    }
+
     #[inline(always)]
     fn forward_stage<const P: usize>(
         self,

@@ -14,7 +14,7 @@
 
 use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{After, Butterflies, Twiddle};
-use super::factors::{Factor, IFMA_FULL, Layout};
+use super::factors::{Factor, IFMA_FULL, Layout, Tail};
 use super::ifma::{Ifma, Words52, bits, words};
 use super::lanes::{self, LaneButterflies};
 use crate::arith::Modulus;
@@ -122,6 +122,7 @@ impl Words52 for IfmaFull {
 
 impl Butterflies for IfmaFull {
     type S = Avx512Ifma;
+    const TAIL: Tail = Self::LAYOUT.tail;
     const REDUCES: bool = true;
 
     #[inline(always)]
@@ -310,6 +311,11 @@ impl Butterflies for IfmaFull {
 }
 
 impl LaneButterflies for IfmaFull {
+    #[inline(always)]
+    fn factor(self, ratio: __m512d) -> __m512d {
+        self.base.factor_of(ratio)
+    }
+
     #[inline(always)]
     fn forward_stage<const P: usize>(
         self,

@@ -6,23 +6,27 @@
 //! shuffles for two registers, where two transposes of the block take twelve and wait for all of it.
 //! Forward stages go the same way backwards: words of two registers, one of this and one of that, are
 //! the operands of a stage. Twiddles lie in the order of the table: eight, four and two of them, each as
-//! often as they fill a register, the same for both ways.
+//! often as they fill a register, the same for both ways. A table may have quotients only: it is half as
+//! long, and an operation gives the factor back. That pays where many tables are in use.
 //!
 //! *Reference*: \[Pease68\], the transform of constant geometry.
 
 use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{Butterflies, Twiddle};
+use super::factors::{Factor, Tail};
 use std::arch::x86_64::*;
 
 /// Pairs of rows in a block.
 const PAIRS: usize = 4;
 
-/// Twiddles of a row in each stage, and where those of the stage are in those of a block: for each
-/// pair of rows, those of both and as many quotients.
-const STAGES: [(usize, usize); 3] = [(4, 0), (2, 16 * PAIRS), (1, 24 * PAIRS)];
+/// Twiddles of a row in each stage, and those in the stages before.
+const STAGES: [(usize, usize); 3] = [(4, 0), (2, 4), (1, 6)];
 
 /// Butterflies of which each has its own factors.
 pub(super) trait LaneButterflies: Butterflies<S = Avx512Ifma> {
+    /// The factor that has this quotient by the prime.
+    fn factor(self, ratio: __m512d) -> __m512d;
+
     /// `(u + w v, u - w v)`.
     fn forward_stage<const P: usize>(
         self,
@@ -39,14 +43,19 @@ pub(super) trait LaneButterflies: Butterflies<S = Avx512Ifma> {
     ) -> [[__m512d; P]; 2];
 }
 
-/// The twiddles of a block of 64 words; `entry` gives one of a row by how many the row has, the row
-/// and its number.
-pub(super) fn block(entry: impl Fn(usize, usize, usize) -> [u64; 2], out: &mut Vec<u64>) {
+/// The twiddles of a block of 64 words, stage by stage: for each pair of rows the factors of both, then
+/// as many quotients, or the parts of these that are asked for. `entry` gives both parts of one of a row
+/// by how many the row has, the row and its number.
+pub(super) fn block(
+    entry: impl Fn(usize, usize, usize) -> Factor,
+    parts: &[usize],
+    out: &mut Vec<u64>,
+) {
     for (width, _) in STAGES {
         for pair in 0..PAIRS {
-            for part in 0..2 {
-                let twiddle = |i: usize| entry(width, 2 * pair + i / width, i % width)[part];
-                out.extend((0..2 * width).map(twiddle));
+            for &part in parts {
+                let word = |i: usize| entry(width, 2 * pair + i / width, i % width)[part];
+                out.extend((0..2 * width).map(word));
             }
         }
     }
@@ -63,8 +72,13 @@ macro_rules! zex {
 /// # Safety
 /// The twiddles of a block must be readable at `tail`.
 #[inline(always)]
-unsafe fn twiddles(tail: *const u64, stage: usize) -> [Twiddle<__m512d>; PAIRS] {
-    let (width, place) = STAGES[stage];
+unsafe fn twiddles<F: LaneButterflies>(
+    f: F,
+    tail: *const u64,
+    stage: usize,
+) -> [Twiddle<__m512d>; PAIRS] {
+    let (width, before) = STAGES[stage];
+    let parts = if F::TAIL == Tail::Quotients { 1 } else { 2 };
     let zero = zex!(_mm512_setzero_pd());
     let mut t = [Twiddle {
         w: zero,
@@ -73,7 +87,8 @@ unsafe fn twiddles(tail: *const u64, stage: usize) -> [Twiddle<__m512d>; PAIRS] 
     for (pair, t) in t.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
         let load = |part: usize| unsafe {
-            let at = tail.add(place + (2 * pair + part) * 2 * width).cast();
+            let place = (before * PAIRS + pair * width) * parts + part * width;
+            let at = tail.add(2 * place).cast();
             match width {
                 1 => _mm512_broadcast_f64x2(_mm_loadu_pd(at)),
                 2 => _mm512_broadcast_f64x4(_mm256_loadu_pd(at)),
@@ -82,8 +97,11 @@ unsafe fn twiddles(tail: *const u64, stage: usize) -> [Twiddle<__m512d>; PAIRS] 
         };
         *t = Twiddle {
             w: load(0),
-            ratio: load(1),
+            ratio: load(parts - 1),
         };
+        if F::TAIL == Tail::Quotients {
+            t.w = f.factor(t.ratio);
+        }
     }
     t
 }
@@ -126,7 +144,7 @@ pub(super) unsafe fn forward<F: LaneButterflies, const R: usize>(
     for stage in (0..STAGES.len()).rev() {
         for (pairs, tail) in blocks.iter_mut().zip(tail) {
             // SAFETY: the caller's promise.
-            let t = unsafe { twiddles(tail, stage) };
+            let t = unsafe { twiddles(f, tail, stage) };
             *pairs = f.forward_stage(together(*pairs), t);
         }
     }
@@ -161,7 +179,7 @@ pub(super) unsafe fn inverse<F: LaneButterflies, const R: usize>(
     for stage in 0..STAGES.len() {
         for (pairs, tail) in blocks.iter_mut().zip(tail) {
             // SAFETY: the caller's promise.
-            let t = unsafe { twiddles(tail, stage) };
+            let t = unsafe { twiddles(f, tail, stage) };
             *pairs = f.inverse_stage(stage, apart(*pairs), t);
         }
     }

@@ -205,7 +205,7 @@ unsafe fn forward_tail<F: Butterflies, const R: usize, const T: usize>(
     soon: &mut Soon,
 ) {
     let s = f.simd();
-    let words = factors::block_words(R);
+    let words = F::TAIL.block_words(R);
     debug_assert!(R == F::S::LANES && b.len == R * R);
     assert!(
         tail.len() >= (b.first + b.count) * words,
@@ -256,7 +256,7 @@ unsafe fn inverse_tail<F: Butterflies, const R: usize, const T: usize>(
     last: bool,
 ) {
     let s = f.simd();
-    let words = factors::block_words(R);
+    let words = F::TAIL.block_words(R);
     debug_assert!(R == F::S::LANES && b.len == R * R);
     assert!(
         tail.len() >= (b.first + b.count) * words,
