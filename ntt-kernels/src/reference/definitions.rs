@@ -36,12 +36,10 @@ impl<'a> Rows<'a> {
     /// none stays behind in an outgrown allocation.
     fn map(&self, f: impl Fn(&Modulus, usize, usize) -> u64) -> Words {
         let n = self.shape.n();
-        let words = self.each().flat_map(|(row, _, m)| {
-            let f = &f;
-            (0..n).map(move |i| f(m, row, row * n + i))
-        });
         let mut out = Zeroizing::new(Vec::with_capacity(self.shape.words()));
-        out.extend(words);
+        for (row, _, m) in self.each() {
+            out.extend((row * n..(row + 1) * n).map(|at| f(m, row, at)));
+        }
         out
     }
 
@@ -132,16 +130,14 @@ impl<'a> Rows<'a> {
         let (n, spec) = (self.shape.n(), self.spec);
         let (sources, targets) = (plan.source(), plan.target());
         let mut out = Zeroizing::new(vec![0; self.shape.words()]);
+        let mut digits = Zeroizing::new(vec![0; sources.len()]);
         for poly in 0..self.shape.batch {
             for i in 0..n {
                 // y_k = x_k (Q/q_k)^-1 mod q_k.
-                let digits = sources.iter().enumerate().map(|(k, limb)| {
+                for (k, limb) in sources.iter().enumerate() {
                     let x = src[(poly * sources.len() + k) * n + i];
-                    spec.modulus(limb).mul(x, plan.inv_hats()[k].value)
-                });
-                let mut row = Zeroizing::new(Vec::with_capacity(sources.len()));
-                row.extend(digits);
-                let digits: Zeroizing<Vec<u64>> = row;
+                    digits[k] = spec.modulus(limb).mul(x, plan.inv_hats()[k].value);
+                }
                 // floor(1/2 + sum_k y_k / q_k) with 64 fractional bits.
                 let fractions = digits.iter().enumerate();
                 let sum: u128 = fractions
