@@ -554,10 +554,10 @@ unsafe fn dot_shared<const C: usize, const LEFT: bool, const RIGHT: bool>(
             let mut low = [[zero; 2]; C];
             let mut high = [[zero; 2]; C];
             if call.accumulate {
-                low = call.dst.map(|dst| {
+                for (low, dst) in low.iter_mut().zip(call.dst) {
                     let dst = dst.add(i).cast::<__m512i>();
-                    [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))]
-                });
+                    *low = [_mm512_loadu_si512(dst), _mm512_loadu_si512(dst.add(1))];
+                }
             }
             for (k, a) in call.a.iter().enumerate() {
                 let a = [0, 8].map(|j| left.load::<LEFT>(a.as_ptr(), i + j));

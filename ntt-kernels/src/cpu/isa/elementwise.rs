@@ -211,7 +211,10 @@ pub(super) unsafe fn float_dot_shared<S: Simd, const C: usize>(s: S, call: &Shar
         unsafe {
             let mut sums = [s.splat(0.0); C];
             if call.accumulate {
-                sums = call.dst.map(|dst| s.to_float(s.load(dst.add(i))));
+                // A loop: the closure of a `map` is a function of its own, without vectors.
+                for (sum, dst) in sums.iter_mut().zip(call.dst) {
+                    *sum = s.to_float(s.load(dst.add(i)));
+                }
             }
             for (k, a) in call.a.iter().enumerate() {
                 let a = s.to_float(s.load(a.as_ptr().add(i)));
