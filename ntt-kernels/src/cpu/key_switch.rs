@@ -30,6 +30,14 @@ enum Source<'a> {
     Given(Operand<'a>),
 }
 
+/// What comes first for a limb.
+enum First<'a> {
+    /// Its sums, transformed and ready to be lifted: words of both halves.
+    Dropped { rank: usize, ys: [&'a mut [u64]; 2] },
+    /// Its sums only.
+    Kept([&'a mut [u64]; 2]),
+}
+
 /// The sums of products of one key-switch.
 struct Sums<'a, K> {
     ring: &'a CpuRing<K>,
@@ -126,39 +134,59 @@ impl<K: LimbKernel> CpuRing<K> {
             * n;
 
         let dropped = plan.dropped();
+        let mut stacks = buffer::stacks(words, dst, n);
+        // Workers that the dropped limbs leave idle begin with sums of kept ones, the last in order.
+        let workers = self.workers.parallelism();
+        let early = (dropped.len().next_multiple_of(workers) - dropped.len()).min(stacks.len());
+        let early = stacks.split_off(stacks.len() - early);
+        let mut sums_early = self.memory.take(2 * early.len() * n, BufClass::Public)?;
         let mut ys = self.memory.take(2 * dropped.len() * n, BufClass::Public)?;
         let (ys0, ys1) = ys.split_at_mut(dropped.len() * n);
         let rows = ys0.chunks_exact_mut(n).zip(ys1.chunks_exact_mut(n));
-        let tasks: Vec<_> = dropped.iter().zip(rows).enumerate().collect();
-        self.workers.run(tasks, cost, |(rank, (limb, (y0, y1)))| {
-            scratch.with(|scratch| {
-                let (acc, scratch) = scratch.split_at_mut(2 * room);
-                let (a0, a1) = acc.split_at_mut(room);
-                sums.at(limb, [&mut a0[..n], &mut a1[..n]], scratch);
-                let m = self.modulus(limb);
-                let (w, half) = (lift.inv_hats()[rank], lift.halves()[rank]);
-                for (c, (a, y)) in [(a0, y0), (a1, y1)].into_iter().enumerate() {
-                    if let Some((t, factor)) = added(c, limb) {
-                        kernel.scale_acc(m, &mut a[..n], t, m.shoup(factor));
+        let tasks = (dropped.iter().zip(rows).enumerate())
+            .map(|(rank, (limb, (y0, y1)))| (limb, First::Dropped { rank, ys: [y0, y1] }));
+        let rows = early.iter().zip(sums_early.chunks_exact_mut(2 * n));
+        let kept =
+            rows.map(|(stack, sums)| (stack[0].limb, First::Kept(sums.split_at_mut(n).into())));
+        self.workers.run(
+            tasks.chain(kept).collect(),
+            cost,
+            |(limb, first)| match first {
+                First::Kept(acc) => scratch.with(|scratch| sums.at(limb, acc, scratch)),
+                First::Dropped { rank, ys } => scratch.with(|scratch| {
+                    let (acc, scratch) = scratch.split_at_mut(2 * room);
+                    let (a0, a1) = acc.split_at_mut(room);
+                    sums.at(limb, [&mut a0[..n], &mut a1[..n]], scratch);
+                    let m = self.modulus(limb);
+                    let (w, half) = (lift.inv_hats()[rank], lift.halves()[rank]);
+                    for (c, (a, y)) in [a0, a1].into_iter().zip(ys).enumerate() {
+                        if let Some((t, factor)) = added(c, limb) {
+                            kernel.scale_acc(m, &mut a[..n], t, m.shoup(factor));
+                        }
+                        kernel.ntt_inverse_from(self.tables(limb), y, &a[..n], w, half);
                     }
-                    kernel.ntt_inverse_from(self.tables(limb), y, &a[..n], w, half);
-                }
-            });
-        });
+                }),
+            },
+        );
 
-        let stacks = buffer::stacks(words, dst, n);
-        self.workers.run(stacks, cost, |stack| {
+        let early = (early.into_iter()).zip(sums_early.chunks_exact(2 * n).map(Some));
+        let stacks = (stacks.into_iter().map(|stack| (stack, None))).chain(early);
+        self.workers.run(stacks.collect(), cost, |(stack, done)| {
             scratch.with(|scratch| {
                 let (limb, rank) = (stack[0].limb, stack[0].rank);
                 let (m, w) = (self.modulus(limb), plan.inverses()[rank]);
                 let (acc, scratch) = scratch.split_at_mut(2 * room);
-                let (a0, a1) = acc.split_at_mut(room);
-                sums.at(limb, [&mut a0[..n], &mut a1[..n]], scratch);
+                let (a0, a1) = match done {
+                    Some(sums) => sums.split_at(n),
+                    None => {
+                        let (a0, a1) = acc.split_at_mut(room);
+                        sums.at(limb, [&mut a0[..n], &mut a1[..n]], scratch);
+                        (&a0[..], &a1[..])
+                    }
+                };
                 let (work, result) = scratch.split_at_mut(room);
                 let (work, result) = (&mut work[..n], &mut result[..n]);
-                let halves = [&*a0, &*a1]
-                    .into_iter()
-                    .zip(ys.chunks_exact(dropped.len() * n));
+                let halves = [a0, a1].into_iter().zip(ys.chunks_exact(dropped.len() * n));
                 for (row, (a, ys)) in stack.into_iter().zip(halves) {
                     let out = match permutation {
                         Some(_) => &mut *result,

@@ -1,10 +1,10 @@
 //! Threads that share the work of one command.
 
 #[cfg(feature = "threads")]
-use std::sync::{Arc, Mutex, PoisonError};
-
-#[cfg(feature = "threads")]
-use rayon::prelude::*;
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// Cost of one word of an elementwise pass; the unit of [`Workers::run`], about a third of a
 /// nanosecond.
@@ -15,7 +15,7 @@ pub(super) const NTT_WORD: usize = 6;
 
 /// Below this cost, waking a second thread takes longer than the work.
 #[cfg(feature = "threads")]
-const WORTH_SHARING: usize = 1 << 16;
+const WORTH_SHARING: usize = 1 << 18;
 
 /// Plain loops, or a pool of threads that the device owns or was given.
 #[derive(Clone, Debug, Default)]
@@ -102,12 +102,43 @@ fn clear_stack() {
     std::hint::black_box(&mut [0u8; KERNEL_STACK]);
 }
 
-/// Calls `f` with every number below `count`. Not generic: every kernel of every instruction set
+/// Calls `f` with every number below `count`. The calling thread takes its share: it is awake, and
+/// what it has just written is in its cache. Not generic: every kernel of every instruction set
 /// would have its own copy of the pool's machinery, two fifths of the crate's code.
 #[cfg(feature = "threads")]
 fn share(pool: &rayon::ThreadPool, count: usize, f: &(dyn Fn(usize) + Sync)) {
-    pool.install(|| (0..count).into_par_iter().with_max_len(1).for_each(f));
+    let (next, busy) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= count {
+                return;
+            }
+            f(i);
+        }
+    };
+    pool.in_place_scope(|scope| {
+        let helpers = pool.current_num_threads().min(count) - 1;
+        busy.store(helpers, Ordering::Relaxed);
+        for _ in 0..helpers {
+            scope.spawn(|_| {
+                work();
+                busy.fetch_sub(1, Ordering::Release);
+            });
+        }
+        work();
+        // The others are at their last tasks: sleeping takes longer than most of these.
+        let mut patience = SPINS;
+        while patience > 0 && busy.load(Ordering::Acquire) > 0 {
+            std::hint::spin_loop();
+            patience -= 1;
+        }
+    });
 }
+
+/// Some hundred microseconds at most.
+#[cfg(feature = "threads")]
+const SPINS: usize = 20_000;
 
 /// Shorter pieces cost more to hand out than to compute.
 const SMALLEST_PIECE: usize = 1024;
