@@ -103,7 +103,8 @@ fn pack(_: Avx512Ifma, src: &[u64], len: usize, bytes: usize, tiles: usize, to: 
     let zeros = [0u64; 16];
     for block in 0..len / BLOCK_COLUMNS {
         for tile in 0..tiles {
-            for (half, four) in (0..2).flat_map(|h| (0..16).map(move |f| (h, f))) {
+            for at in 0..32 {
+                let (half, four) = (at / 16, at % 16);
                 // The low and the high halves of sixteen words of four rows.
                 let (mut low, mut high) =
                     ([_mm512_setzero_si512(); 4], [_mm512_setzero_si512(); 4]);

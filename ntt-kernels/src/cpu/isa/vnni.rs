@@ -39,17 +39,20 @@ unsafe fn sums_of_rows(pairs: &[(*const u8, *const u8)], tiles: usize, sums: &mu
         let first = group * ROWS / 16 * TILE + group * ROWS % 16 * TILE_DEPTH;
         let mut acc = [[_mm512_setzero_si512(); 2]; ROWS];
         for &(a, b) in pairs {
-            for (tile, four) in (0..tiles).flat_map(|t| (0..16).map(move |f| (t, f))) {
-                // SAFETY: `tiles` pairs of tiles are readable at `a` and at `b`.
-                unsafe {
-                    let (a, b) = (a.add(2 * TILE * tile + first), b.add(2 * TILE * tile));
-                    let left = _mm512_loadu_si512(b.add(64 * four).cast());
-                    let right = _mm512_loadu_si512(b.add(TILE + 64 * four).cast());
-                    for (r, acc) in acc.iter_mut().enumerate() {
-                        let row = a.add(TILE_DEPTH * r + 4 * four).cast::<i32>();
-                        let row = _mm512_set1_epi32(row.read_unaligned());
-                        acc[0] = _mm512_dpbusd_epi32(acc[0], left, row);
-                        acc[1] = _mm512_dpbusd_epi32(acc[1], right, row);
+            // Loops in place of chained iterators: those are functions of their own, without vectors.
+            for tile in 0..tiles {
+                for four in 0..16 {
+                    // SAFETY: `tiles` pairs of tiles are readable at `a` and at `b`.
+                    unsafe {
+                        let (a, b) = (a.add(2 * TILE * tile + first), b.add(2 * TILE * tile));
+                        let left = _mm512_loadu_si512(b.add(64 * four).cast());
+                        let right = _mm512_loadu_si512(b.add(TILE + 64 * four).cast());
+                        for (r, acc) in acc.iter_mut().enumerate() {
+                            let row = a.add(TILE_DEPTH * r + 4 * four).cast::<i32>();
+                            let row = _mm512_set1_epi32(row.read_unaligned());
+                            acc[0] = _mm512_dpbusd_epi32(acc[0], left, row);
+                            acc[1] = _mm512_dpbusd_epi32(acc[1], right, row);
+                        }
                     }
                 }
             }
