@@ -13,7 +13,7 @@
 use super::{
     buffer::{self, Locked, Operand, Row},
     kernel::LimbKernel,
-    mat_mul::{BytePanels, COLUMNS, LeftMatrix, split_lanes},
+    mat_mul::{COLUMNS, LeftMatrix, split_lanes},
     products::MOST_PAIRS,
     ring::CpuRing,
 };
@@ -74,7 +74,7 @@ impl<K: LimbKernel> CpuRing<K> {
         if d / len >= MANY {
             for window in windows {
                 let matrix = self.transposed(&window[0][0], &polys, (d, columns));
-                let left = self.left(&matrix);
+                let left = self.left(&window[0][0], &matrix);
                 self.workers
                     .run(tasks(window, lanes), cost, |task| product(&left, task));
             }
@@ -82,7 +82,7 @@ impl<K: LimbKernel> CpuRing<K> {
             self.workers
                 .run(windows, cost * lanes * (d / len), |window| {
                     let matrix = self.transposed(&window[0][0], &polys, (d, columns));
-                    let left = self.left(&matrix);
+                    let left = self.left(&window[0][0], &matrix);
                     tasks(window, lanes)
                         .into_iter()
                         .for_each(|task| product(&left, task));
@@ -90,14 +90,9 @@ impl<K: LimbKernel> CpuRing<K> {
         }
     }
 
-    fn left<'m>(&self, matrix: &'m IntMatrix) -> LeftMatrix<'m> {
-        LeftMatrix {
-            matrix,
-            digits: self
-                .kernel
-                .multiplies_bytes()
-                .then(|| BytePanels::new(matrix)),
-        }
+    fn left<'m>(&self, piece: &Row<'_>, matrix: &'m IntMatrix) -> LeftMatrix<'m> {
+        let modulus = self.modulus(piece.limb);
+        LeftMatrix::new(self.kernel, std::iter::once(modulus), matrix)
     }
 
     /// The window of the factors that begins with a piece, one row for each word, centred.

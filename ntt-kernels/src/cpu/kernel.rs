@@ -201,8 +201,8 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
         }
     }
 
-    /// Whether [`LimbKernel::mat_mul`] wants the left operand as bytes.
-    fn multiplies_bytes(self) -> bool {
+    /// Whether [`LimbKernel::mat_mul`] wants a left operand of so many digits as bytes.
+    fn multiplies_bytes(self, _m: &Modulus, _digits: usize) -> bool {
         false
     }
 

@@ -26,18 +26,29 @@ pub struct LeftMatrix<'a> {
     pub(super) digits: Option<BytePanels>,
 }
 
+impl<'a> LeftMatrix<'a> {
+    /// What a kernel wants for products modulo any of these.
+    pub(super) fn new<'m>(
+        kernel: impl LimbKernel,
+        mut moduli: impl Iterator<Item = &'m Modulus>,
+        matrix: &'a IntMatrix,
+    ) -> Self {
+        let digits = digits_of(matrix.bound());
+        let bytes = moduli.any(|m| kernel.multiplies_bytes(m, digits));
+        Self {
+            matrix,
+            digits: bytes.then(|| BytePanels::new(matrix)),
+        }
+    }
+}
+
 impl<K: LimbKernel> CpuRing<K> {
     pub(super) fn mod_mat_mul(&self, dst: &ViewMut, left: &IntMatrix, src: &View, lanes: usize) {
         let mut locked = Locked::new(dst, [src]);
         let (words, sources) = locked.split();
         let src = sources.operand(src);
-        let left = LeftMatrix {
-            matrix: left,
-            digits: self
-                .kernel
-                .multiplies_bytes()
-                .then(|| BytePanels::new(left)),
-        };
+        let moduli = dst.limbs().iter().map(|limb| self.modulus(limb));
+        let left = LeftMatrix::new(self.kernel, moduli, left);
         let tasks: Vec<(usize, Vec<Row<'_>>)> = buffer::stacks(words, dst, COLUMNS)
             .into_iter()
             .flat_map(|stack| split_lanes(stack, lanes))

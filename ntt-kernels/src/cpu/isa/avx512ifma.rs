@@ -10,9 +10,11 @@ use super::ifma_full::IfmaFull;
 use super::vector::{Constants, Simd};
 use super::vectorised::{Forward, Inverse, SharedSums, Vectorised};
 use super::vnni::Vnni;
+use super::words;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::BytePanels;
 use crate::cpu::packed::{self, Packed};
+use crate::poly::IntMatrix;
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX-512 F, DQ, VL, IFMA and VBMI, and AVX2 and FMA.
@@ -306,8 +308,13 @@ impl Vectorised for Avx512Ifma {
         }
     }
 
-    fn multiplies_bytes(self) -> bool {
-        self.bytes.is_some()
+    fn multiplies_bytes(self, m: &Modulus, digits: usize) -> bool {
+        match self.bytes {
+            Some(Bytes::Amx(_)) => true,
+            // As fast as products of words with as many products of bytes.
+            Some(Bytes::Vnni(_)) => digits * m.bits().div_ceil(8) as usize <= 16,
+            None => false,
+        }
     }
 
     fn mat_mul_bytes(
@@ -317,17 +324,27 @@ impl Vectorised for Avx512Ifma {
         src: &[u64],
         out: &mut [&mut [u64]],
     ) -> bool {
-        let products = left.digits * m.bits().div_ceil(8) as usize;
         match self.bytes {
             Some(_) if !out[0].len().is_multiple_of(bytes::BLOCK_COLUMNS) => return false,
             Some(Bytes::Amx(unit)) => bytes::mat_mul(self, unit, m, left, src, out),
-            // As fast as products of words with as many products of bytes.
-            Some(Bytes::Vnni(unit)) if products <= 16 => {
-                bytes::mat_mul(self, unit, m, left, src, out);
-            }
-            _ => return false,
+            Some(Bytes::Vnni(unit)) => bytes::mat_mul(self, unit, m, left, src, out),
+            None => return false,
         }
         true
+    }
+
+    fn mat_mul_words(
+        self,
+        m: &Modulus,
+        left: &IntMatrix,
+        src: &[u64],
+        out: &mut [&mut [u64]],
+    ) -> bool {
+        let fits = out[0].len().is_multiple_of(words::COLUMNS);
+        if fits {
+            words::mat_mul(self, m, left, src, out);
+        }
+        fits
     }
 
     fn dot_group(m: &Modulus) -> usize {
@@ -388,7 +405,7 @@ impl Vectorised for Avx512Ifma {
 
 /// Products below `2^bits` whose sum, with one residue more, is below `2^104`; and few enough for
 /// 64-bit sums of 52-bit halves.
-fn sum_group(bits: u32) -> usize {
+pub(super) fn sum_group(bits: u32) -> usize {
     1 << (104 - bits).min(11)
 }
 

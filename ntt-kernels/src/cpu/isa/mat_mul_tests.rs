@@ -3,10 +3,7 @@
 use super::*;
 use crate::{
     arith::{Modulus, primes_below},
-    cpu::{
-        kernel::LimbKernel,
-        mat_mul::{BytePanels, LeftMatrix},
-    },
+    cpu::{kernel::LimbKernel, mat_mul::LeftMatrix},
     poly::IntMatrix,
 };
 
@@ -15,10 +12,7 @@ fn check(k: impl LimbKernel, name: &str, m: &Modulus, matrix: &IntMatrix, len: u
     let rows = matrix.rows();
     let mut words = vec![7; rows * len];
     let mut out: Vec<&mut [u64]> = words.chunks_exact_mut(len).collect();
-    let left = LeftMatrix {
-        matrix,
-        digits: k.multiplies_bytes().then(|| BytePanels::new(matrix)),
-    };
+    let left = LeftMatrix::new(k, std::iter::once(m), matrix);
     k.mat_mul(m, &left, src, &mut out);
     // Columns around the borders of blocks and tiles, rows around those of panels.
     for i in [0, 1, 15, 16, 31, 32, rows - 1] {

@@ -53,6 +53,8 @@ mod vector;
 mod vectorised;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
+#[cfg(target_arch = "x86_64")]
+mod words;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;

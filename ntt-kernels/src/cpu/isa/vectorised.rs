@@ -8,6 +8,7 @@ use crate::cpu::kernel::{Lift, LimbKernel, MIN_LOG_DEGREE};
 use crate::cpu::mat_mul::{self, BytePanels, LeftMatrix};
 use crate::cpu::packed::{self, Packed};
 use crate::cpu::tables::LimbTables;
+use crate::poly::IntMatrix;
 
 /// What an instruction set adds to its vector operations.
 pub(super) trait Vectorised: Simd + Send + Sync + 'static {
@@ -64,16 +65,29 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
         Scalar.gather(dst, src, perm);
     }
 
-    /// Whether there is a unit that multiplies bytes.
-    fn multiplies_bytes(self) -> bool {
+    /// Whether there is a unit that multiplies bytes, faster than words for a left operand of so
+    /// many digits.
+    fn multiplies_bytes(self, _m: &Modulus, _digits: usize) -> bool {
         false
     }
 
-    /// A product of matrices for a prime below `2^50`, unless products of words are faster.
+    /// A product of matrices by bytes modulo a fast prime; `false` where it has no kernel for them.
     fn mat_mul_bytes(
         self,
         _m: &Modulus,
         _left: &BytePanels,
+        _src: &[u64],
+        _out: &mut [&mut [u64]],
+    ) -> bool {
+        false
+    }
+
+    /// A product of matrices by sums of words modulo a fast prime; `false` where it has no kernel
+    /// for them.
+    fn mat_mul_words(
+        self,
+        _m: &Modulus,
+        _left: &IntMatrix,
         _src: &[u64],
         _out: &mut [&mut [u64]],
     ) -> bool {
@@ -546,15 +560,15 @@ impl<S: Vectorised> LimbKernel for S {
         }
     }
 
-    fn multiplies_bytes(self) -> bool {
-        Vectorised::multiplies_bytes(self)
+    fn multiplies_bytes(self, m: &Modulus, digits: usize) -> bool {
+        is_fast(m) && Vectorised::multiplies_bytes(self, m, digits)
     }
 
     fn mat_mul(self, m: &Modulus, left: &LeftMatrix<'_>, src: &[u64], out: &mut [&mut [u64]]) {
-        let done = match &left.digits {
-            Some(digits) if is_fast(m) => self.mat_mul_bytes(m, digits, src, out),
-            _ => false,
-        };
+        let bytes = (left.digits.as_ref())
+            .filter(|panels| LimbKernel::multiplies_bytes(self, m, panels.digits));
+        let done = bytes.is_some_and(|panels| self.mat_mul_bytes(m, panels, src, out))
+            || is_fast(m) && self.mat_mul_words(m, left.matrix, src, out);
         if !done {
             mat_mul::by_words(self, m, left.matrix, src, out);
         }
