@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref};
 
 use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Prepared, Shape, View};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     ckks::{Ciphertext, Encoder, Evaluator, Slots},
@@ -221,15 +221,18 @@ impl LinearPlan {
 
     /// A function of the diagonals of one giant step, each rotated back by it, with their baby
     /// steps.
-    pub(super) fn shifted<'m, T>(
+    pub(super) fn shifted<'m, V, T>(
         &self,
         session: &Session,
         giant: usize,
-        diagonal: &impl Fn(usize) -> Cow<'m, [f64]>,
-        mut f: impl FnMut(&[f64]) -> Result<T>,
-    ) -> Result<Vec<(usize, T)>> {
+        diagonal: &impl Fn(usize) -> Cow<'m, [V]>,
+        mut f: impl FnMut(&[V]) -> Result<T>,
+    ) -> Result<Vec<(usize, T)>>
+    where
+        V: Copy + Default + Zeroize + 'm,
+    {
         let slots = session.params().slots();
-        let mut shifted = Zeroizing::new(vec![0.0; slots]);
+        let mut shifted = Zeroizing::new(vec![V::default(); slots]);
         let mut each = |&baby: &usize| {
             let values = diagonal(giant + baby);
             for (j, slot) in shifted.iter_mut().enumerate() {
@@ -336,11 +339,29 @@ impl LinearTransform {
     /// [`Error::LevelMismatch`], [`Error::PowerMismatch`], [`Error::KeyMismatch`],
     /// [`Error::ParamsMismatch`], [`Error::KeyMissing`].
     pub fn apply(&self, evaluator: &Evaluator, x: &Ciphertext) -> Result<Ciphertext> {
+        self.apply_for("LinearTransform::apply", evaluator, x)
+    }
+
+    /// [`LinearTransform::apply`] on behalf of an operation, which its errors name.
+    pub(crate) fn apply_for(
+        &self,
+        op: &'static str,
+        evaluator: &Evaluator,
+        x: &Ciphertext,
+    ) -> Result<Ciphertext> {
         let rows = self
             .diagonals
             .iter()
             .map(|(g, row)| Ok((*g, Row::Resident(row))));
-        self.plan.run(evaluator, x, rows)
+        self.plan.run(op, evaluator, x, rows)
+    }
+
+    /// A plan whose diagonals, rotated back by their giant steps, have been encoded.
+    pub(super) fn encoded(
+        plan: LinearPlan,
+        diagonals: Vec<(usize, Vec<(usize, Prepared)>)>,
+    ) -> Self {
+        Self { plan, diagonals }
     }
 }
 
@@ -375,16 +396,16 @@ impl LinearPlan {
             let row = self.encode(session, giant, &diagonal)?;
             Ok((giant, Row::Streamed(row)))
         });
-        self.run(evaluator, x, rows)
+        self.run("LinearTransform::apply", evaluator, x, rows)
     }
 
     fn run<'t>(
         &self,
+        op: &'static str,
         evaluator: &Evaluator,
         x: &Ciphertext,
         rows: impl Iterator<Item = Result<(usize, Row<'t>)>>,
     ) -> Result<Ciphertext> {
-        let op = "LinearTransform::apply";
         evaluator.check(op, x)?;
         x.expect_power(op, 1)?;
         if x.level() != self.level {

@@ -11,6 +11,7 @@
 
 mod approx_error;
 mod chebyshev;
+mod complex_transform;
 mod encrypted_transform;
 mod lintrans;
 mod poly_eval;
