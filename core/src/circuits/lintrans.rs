@@ -472,7 +472,7 @@ impl<'a> Run<'a> {
     }
 
     /// `P rotate(x, baby)` in the extended basis, for every baby step of the plan and 0.
-    fn baby_steps(&self, plan: &LinearPlan) -> Result<BTreeMap<usize, PolyBuf>> {
+    pub(super) fn baby_steps(&self, plan: &LinearPlan) -> Result<BTreeMap<usize, PolyBuf>> {
         let ring = self.session().ring();
         let mut rotated = BTreeMap::new();
         // P (c0, c1): the special limbs of a multiple of P are zero.

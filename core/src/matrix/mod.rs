@@ -20,6 +20,7 @@
 //! | [`RingPackPlan`], [`RingPack`] | entries of many ciphertexts in one |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many of them at once, or one by tiles over slots |
+//! | [`RetilePlan`], [`Retile`] | their products as sides of the next ones |
 //! | [`ProductRequest`], [`Calibration`], [`Explanation`], [`Product`] | the fastest plan of a product on the device at hand |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | encrypted matrices whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | their products with a matrix fixed beforehand |
@@ -44,9 +45,10 @@ pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{
     CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale,
-    CoeffsToSlots, CoeffsToSlotsPlan, PlainMatrix, RingPack, RingPackPlan, RowSecrets,
-    SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, SlotsToCoeffs, SlotsToCoeffsPlan,
-    TileSide, TiledMatMul, TiledMatMulPlan, TiledMatrix, Transpose, TransposePlan,
+    CoeffsToSlots, CoeffsToSlotsPlan, PlainMatrix, Retile, RetilePlan, RingPack, RingPackPlan,
+    RowSecrets, SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, SlotsToCoeffs,
+    SlotsToCoeffsPlan, TileSide, TiledMatMul, TiledMatMulPlan, TiledMatrix, Transpose,
+    TransposePlan,
 };
 pub use dispatch::{
     Calibration, Candidate, Explanation, Product, ProductMatrix, ProductPlan, ProductRequest, Side,

@@ -12,18 +12,22 @@
 //! | [`RingPackPlan`], [`RingPack`] | from a column of rows to one vector |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many such products at once, or tiles of one |
+//! | [`RetilePlan`], [`Retile`] | from their products to sides of the next ones |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | an encrypted matrix whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | its product with a matrix fixed beforehand |
 
 mod encrypt;
 mod mat_mul;
 mod product;
+mod retile;
+mod retile_plan;
 mod ring_pack;
 mod ring_pack_plan;
 mod shared_mask;
 mod shared_mask_product;
 mod slots;
 mod slots_plan;
+mod tile_frames;
 mod tile_plan;
 mod tiles;
 mod transpose;
@@ -38,6 +42,8 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
 pub(in crate::matrix) use product::rounded;
+pub use retile::Retile;
+pub use retile_plan::RetilePlan;
 pub use ring_pack::RingPack;
 pub use ring_pack_plan::RingPackPlan;
 pub use shared_mask::{RowSecrets, SharedMaskKeys, SharedMaskMatrix};
