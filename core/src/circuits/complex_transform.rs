@@ -23,7 +23,7 @@ impl LinearTransform {
         let encoder = Encoder::new(session);
         let diagonal = |index| Cow::Owned(diagonal(index));
         let encode = |giant| {
-            let row = plan.shifted(session, giant, &diagonal, |slots| {
+            let row = plan.shifted(session, (giant, plan.row(giant)), &diagonal, |slots| {
                 encoder.encode_diagonal_at(Slots::Complex(slots), plan.level(), scale)
             })?;
             Ok((giant, row))
