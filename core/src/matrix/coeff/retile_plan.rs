@@ -47,12 +47,15 @@ pub struct RetilePlan {
     moved: f64,
 }
 
+/// By rotation, in slots: slots of the elements, with the factors there.
+pub(super) type Moves = BTreeMap<usize, Vec<(usize, Complex64)>>;
+
 /// A ciphertext of the product (or of its columns), with what becomes of it: for every ciphertext of the
 /// new side, rotations with the slots that they fill and the factors there.
 pub(super) struct Source {
     pub(super) group: usize,
     pub(super) index: usize,
-    pub(super) targets: BTreeMap<(usize, usize), BTreeMap<usize, Vec<(usize, Complex64)>>>,
+    pub(super) targets: BTreeMap<(usize, usize), Moves>,
 }
 
 impl RetilePlan {

@@ -54,7 +54,7 @@ impl SlotsToCoeffs {
         let (roots, period) = (Roots::new(params.n()), common.line.period);
         let of = |used: usize| {
             LinearTransform::from_complex(session, common.linear.clone(), scale, |t| {
-                roots.from_entries(period, used, t)
+                roots.entries_to_slots(period, used, t)
             })
         };
         let width = common.line.width;
@@ -170,7 +170,7 @@ impl CoeffsToSlots {
         let used = common.used(0);
         let transform =
             LinearTransform::from_complex(session, common.linear.clone(), scale, |t| {
-                roots.to_entries(line.period, used, factor, t)
+                roots.slots_to_entries(line.period, used, factor, t)
             })?;
         Ok(Self {
             transform,

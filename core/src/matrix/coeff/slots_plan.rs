@@ -458,7 +458,7 @@ impl Roots {
 
     /// Diagonal `t` of the transform from entries, `used` of them and repeating with a period, to
     /// the slots of their polynomial.
-    pub(super) fn from_entries(&self, period: usize, used: usize, t: usize) -> Vec<Complex64> {
+    pub(super) fn entries_to_slots(&self, period: usize, used: usize, t: usize) -> Vec<Complex64> {
         let slot = |k: usize| {
             let j = (k + t) % period;
             if j < used {
@@ -471,7 +471,7 @@ impl Roots {
     }
 
     /// Diagonal `t` of the transform from slots to entries, times a factor: every slot takes a share of the sum.
-    pub(super) fn to_entries(
+    pub(super) fn slots_to_entries(
         &self,
         period: usize,
         used: usize,

@@ -33,13 +33,13 @@ impl Frames {
         let (mut galois, mut five) = (1, 1);
         for of_slot in places.chunks_exact_mut(size) {
             for j in 0..size {
-                let exponent = j * galois & (two_n - 1);
-                let turn = exponent / size * five & (order - 1);
+                let exponent = (j * galois) & (two_n - 1);
+                let turn = (exponent / size * five) & (order - 1);
                 let angle = 2.0 * PI * turn as f64 / order as f64;
                 of_slot[exponent % size] = (j, Complex64::new(angle.cos(), angle.sin()));
             }
-            galois = galois * inverse & (two_n - 1);
-            five = five * 5 & (order - 1);
+            galois = (galois * inverse) & (two_n - 1);
+            five = (five * 5) & (order - 1);
         }
         Self { size, places }
     }
