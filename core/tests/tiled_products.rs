@@ -1,4 +1,4 @@
-//! Many products of encrypted matrices at once, and one by tiles over slots: shapes, counts, noise.
+//! Many products of encrypted matrices at once, one by tiles over slots, chains of them: shapes, counts, noise.
 
 mod common;
 
@@ -8,7 +8,7 @@ use common::{Party, distance, values};
 use ringloom::{
     Decryptor, Error, EvaluationKeys, Evaluator, KeyRequest, Params, ParamsLiteral, SecretKey,
     Session,
-    matrix::{TileSide, TiledMatMul, TiledMatMulPlan, TiledMatrix},
+    matrix::{Retile, RetilePlan, TileSide, TiledMatMul, TiledMatMulPlan, TiledMatrix},
     params::PrimeSpec::Bits,
 };
 use ringloom_ntt::{
@@ -343,4 +343,322 @@ fn bad_input() {
     let u = left_of(&right, &[0.5; 24]).unwrap();
     let missing = mul.apply(&keyless, &u, &v);
     assert!(matches!(missing, Err(Error::KeyMissing { .. })));
+}
+
+/// Plans of `A (B C)` or `(A B) C`, the product in parentheses first, and what leads from it to the next one.
+struct Chain {
+    first: TiledMatMulPlan,
+    retile: RetilePlan,
+    next: TiledMatMulPlan,
+}
+
+impl Chain {
+    /// `count` times: `m x k` times `k x n` first.
+    fn new(
+        params: &Params,
+        side: TileSide,
+        count: usize,
+        sizes: (Dims, usize),
+        tile: usize,
+    ) -> Self {
+        let ((m, k, n), outer) = sizes;
+        let plan = |level, shape| {
+            TiledMatMulPlan::with_tile(params, level, count, shape, tile, 4).unwrap()
+        };
+        let first = plan(3, (m, k, n));
+        if side == TileSide::Right {
+            let next = plan(1, (outer, m, n));
+            let retile = RetilePlan::right(params, &first, &next, 36).unwrap();
+            return Self {
+                first,
+                retile,
+                next,
+            };
+        }
+        let first = first.with_framed_rows(params).unwrap();
+        let first = first.with_single_columns(params).unwrap();
+        let next = plan(1, (m, n, outer)).with_framed_rows(params).unwrap();
+        let retile = RetilePlan::left(params, &first, &next, 36).unwrap();
+        Self {
+            first,
+            retile,
+            next,
+        }
+    }
+
+    fn key_request(&self) -> KeyRequest {
+        let products = self.first.key_request().union(&self.next.key_request());
+        products.union(&self.retile.key_request())
+    }
+
+    /// The product of three, of the two operands of the first one and the other of the next.
+    fn run(
+        &self,
+        (session, secret, evaluator): (&Session, &SecretKey, &Evaluator),
+        (a, b, c): (&[f64], &[f64], &[f64]),
+    ) -> TiledMatrix {
+        let u = TiledMatrix::encrypt_left_under(secret, &self.first, a).unwrap();
+        let v = TiledMatrix::encrypt_right_under(secret, &self.first, b, 36).unwrap();
+        let first = TiledMatMul::new(session, self.first.clone()).unwrap();
+        let next = TiledMatMul::new(session, self.next.clone()).unwrap();
+        let retile = Retile::new(session, self.retile.clone()).unwrap();
+        let product = first.apply(evaluator, &u, &v).unwrap();
+        let side = retile.apply(evaluator, &product).unwrap();
+        assert_eq!((side.side(), side.level()), (self.retile.side(), 1));
+        assert_eq!(side.ciphertexts(), self.retile.ciphertexts());
+        if self.retile.side() == TileSide::Right {
+            assert_eq!(side.scale(), v.scale());
+            let u = TiledMatrix::encrypt_left_under(secret, &self.next, c).unwrap();
+            next.apply(evaluator, &u, &side).unwrap()
+        } else {
+            let v = TiledMatrix::encrypt_right_under(secret, &self.next, c, 36).unwrap();
+            next.apply(evaluator, &side, &v).unwrap()
+        }
+    }
+
+    /// The same in the clear, and the size of the third operand.
+    fn clear(&self, a: &[f64], b: &[f64], c: &[f64]) -> Vec<f64> {
+        let inner = products(a, b, self.first.shape());
+        match self.retile.side() {
+            TileSide::Right => products(c, &inner, self.next.shape()),
+            _ => products(&inner, c, self.next.shape()),
+        }
+    }
+
+    fn operands(&self, seed: u64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let count = self.first.count();
+        let (a, b) = operands(count, self.first.shape(), seed);
+        let (m, k, n) = self.next.shape();
+        let third = match self.retile.side() {
+            TileSide::Right => m * k,
+            _ => k * n,
+        };
+        (a, b, values(count * third, 55 + seed))
+    }
+}
+
+/// Several rows and columns of tiles, more groups than one, odd sizes, batches; tiles of one entry.
+const CHAINS: [(usize, (Dims, usize), usize); 9] = [
+    (1, ((8, 5, 8), 6), 4),
+    (1, ((16, 3, 16), 16), 4),
+    (1, ((8, 6, 16), 8), 2),
+    (2, ((4, 3, 8), 5), 2),
+    (1, ((5, 4, 7), 3), 2),
+    (3, ((8, 2, 4), 4), 4),
+    (1, ((8, 8, 8), 8), 1),
+    (1, ((3, 2, 40), 9), 4),
+    (1, ((40, 2, 3), 2), 16),
+];
+
+#[test]
+fn products_become_sides_of_the_next() {
+    let params = Params::insecure_toy_ring(3, 5).unwrap();
+    let chains = [TileSide::Right, TileSide::Left]
+        .into_iter()
+        .flat_map(|side| {
+            let params = &params;
+            let chain = move |(count, sizes, tile)| Chain::new(params, side, count, sizes, tile);
+            CHAINS.into_iter().map(chain)
+        });
+    let chains: Vec<Chain> = chains.collect();
+    let keys = chains.iter().fold(KeyRequest::new(), |all, chain| {
+        all.union(&chain.key_request())
+    });
+    let p = Party::new(&params, &keys, 6);
+    for (seed, chain) in chains.iter().enumerate() {
+        let (a, b, c) = chain.operands(seed as u64);
+        let y = chain.run((&p.session, &p.secret, &p.evaluator), (&a, &b, &c));
+        let (count, (m, _, n)) = (chain.next.count(), chain.next.shape());
+        assert_eq!((y.shape(), y.level()), ((count, m, n), 0));
+        let got = y.decrypt(&p.decryptor()).unwrap();
+        let error = distance(&got, &chain.clear(&a, &b, &c));
+        let (side, shape) = (chain.retile.side(), chain.first.shape());
+        assert!(error < 1e-4, "{side:?} of {shape:?}: {error}");
+    }
+}
+
+/// Rotations of every ciphertext from one decomposition, a division for every new one; transposes on top.
+#[test]
+fn retiling_is_counted() {
+    let params = Params::insecure_toy_ring(3, 5).unwrap();
+    // 8 x 8 in tiles of 2: 8 slots, 4 rows of tiles and 2 pairs of columns; single columns take 2 groups.
+    for (side, rotations, switches, divisions) in [
+        (TileSide::Right, 6, 2 * 6, 8),
+        // Two groups of two columns each; a transpose of 2 x 2 takes one key-switch.
+        (TileSide::Left, 2, 2 * (2 * 2 + 1), 8),
+    ] {
+        let chain = Chain::new(&params, side, 1, ((8, 3, 8), 8), 2);
+        assert_eq!(chain.retile.key_switches(), switches, "{side:?}");
+        let device = Trace::new(Arc::new(ReferenceDevice::new())).lowered();
+        let session = Session::new(&params, &device).unwrap();
+        let secret = SecretKey::generate(&session).unwrap();
+        let keys = secret.evaluation_keys(&chain.key_request()).unwrap();
+        let evaluator = Evaluator::load(&session, &keys).unwrap();
+        let (a, b, _) = chain.operands(1);
+        let u = TiledMatrix::encrypt_left_under(&secret, &chain.first, &a).unwrap();
+        let v = TiledMatrix::encrypt_right_under(&secret, &chain.first, &b, 36).unwrap();
+        let first = TiledMatMul::new(&session, chain.first.clone()).unwrap();
+        let product = first.apply(&evaluator, &u, &v).unwrap();
+        let retile = Retile::new(&session, chain.retile.clone()).unwrap();
+        let before = session.ring().stats();
+        device.log().take();
+        let y = retile.apply(&evaluator, &product).unwrap();
+        let after = session.ring().stats();
+        assert_eq!(
+            device.log().count(CmdKind::InnerProduct),
+            switches,
+            "{side:?}"
+        );
+        assert_eq!(y.ciphertexts(), divisions, "{side:?}");
+        if side == TileSide::Right {
+            let requests = chain.retile.key_request();
+            assert_eq!(requests.count(&params), rotations);
+            let same = (before.bytes_h2d, before.bytes_d2h);
+            assert_eq!((after.bytes_h2d, after.bytes_d2h), same, "masks are there");
+        }
+    }
+}
+
+/// The whole chain against its prediction: what the first product leaves, what moving adds, what the next
+/// product makes of it.
+#[test]
+fn noise_of_chains_is_as_predicted() {
+    let params = Params::insecure_new(&ParamsLiteral {
+        log_n: 8,
+        chain: vec![
+            vec![Bits(50)],
+            vec![Bits(40)],
+            vec![Bits(40)],
+            vec![Bits(40)],
+        ],
+        special: vec![Bits(50)],
+        log_scale: 40,
+        limbs_per_digit: 1,
+    })
+    .unwrap();
+    let session = Session::new(&params, &*open_device("cpu", None).unwrap()).unwrap();
+    let secret = SecretKey::generate(&session).unwrap();
+    let rms = |v: &[f64]| (v.iter().map(|v| v * v).sum::<f64>() / v.len() as f64).sqrt();
+    let fresh = (10.5f64 + 1.0 / 12.0).sqrt();
+    for (side, sizes, tile) in [
+        (TileSide::Right, ((64, 20, 64), 64), 16),
+        (TileSide::Left, ((64, 20, 32), 64), 16),
+    ] {
+        let chain = Chain::new(&params, side, 1, sizes, tile);
+        let (a, b, c) = chain.operands(3);
+        let inner = rms(&products(&a, &b, chain.first.shape()));
+        let slots = (256 / (2 * tile)) as f64;
+        let first = chain
+            .first
+            .noise(&params, 36, (rms(&a), fresh), (rms(&b), fresh));
+        let of_coefficients = first.unwrap() / slots.sqrt();
+        let moved = chain
+            .retile
+            .noise(&params, (inner, of_coefficients))
+            .unwrap();
+        let (moved, other) = ((inner, moved), (rms(&c), fresh));
+        let noise = match side {
+            TileSide::Right => chain.next.noise(&params, 36, other, moved),
+            _ => chain.next.noise(&params, 36, moved, other),
+        };
+        let keys = secret.evaluation_keys(&chain.key_request()).unwrap();
+        let evaluator = Evaluator::load(&session, &keys).unwrap();
+        let y = chain.run((&session, &secret, &evaluator), (&a, &b, &c));
+        let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
+        let want = chain.clear(&a, &b, &c);
+        let errors: Vec<f64> = got.iter().zip(&want).map(|(g, w)| g - w).collect();
+        let ratio = rms(&errors) * 36f64.exp2() / noise.unwrap();
+        assert!((0.8..1.2).contains(&ratio), "{side:?}: {ratio}");
+    }
+}
+
+#[test]
+fn bad_retilings() {
+    let params = Params::insecure_toy_ring(3, 5).unwrap();
+    let refused = |result: Result<(), Error>, start: &str| {
+        let text = result.unwrap_err().to_string();
+        assert!(text.starts_with(start), "{text}");
+        for part in ["expected ", "got ", "; "] {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    };
+    let plan = |level, count, shape, tile| {
+        TiledMatMulPlan::with_tile(&params, level, count, shape, tile, 4).unwrap()
+    };
+    let right = |from: &TiledMatMulPlan, to: &TiledMatMulPlan| {
+        RetilePlan::right(&params, from, to, 36).map(drop)
+    };
+    let left = |from: &TiledMatMulPlan, to: &TiledMatMulPlan| {
+        RetilePlan::left(&params, from, to, 36).map(drop)
+    };
+    let first = plan(3, 1, (8, 3, 8), 4);
+    let next = plan(1, 1, (5, 8, 8), 4);
+    right(&first, &next).unwrap();
+    for wrong in [
+        plan(1, 1, (5, 7, 8), 4),
+        plan(1, 1, (5, 8, 9), 4),
+        plan(1, 2, (5, 8, 8), 4),
+        plan(1, 1, (5, 8, 8), 2),
+        plan(1, 1, (5, 8, 8), 4)
+            .with_single_columns(&params)
+            .unwrap(),
+    ] {
+        refused(right(&first, &wrong), "RetilePlan::right");
+    }
+    // Two column tiles in a slot; not in frames; the next one not in frames.
+    let framed = |plan: TiledMatMulPlan| plan.with_framed_rows(&params).unwrap();
+    let single = |plan: TiledMatMulPlan| plan.with_single_columns(&params).unwrap();
+    let (from, to) = (plan(3, 1, (8, 3, 8), 4), plan(1, 1, (8, 8, 5), 4));
+    left(&single(framed(from.clone())), &framed(to.clone())).unwrap();
+    for (from, to) in [
+        (framed(from.clone()), framed(to.clone())),
+        (single(from.clone()), framed(to.clone())),
+        (single(framed(from)), to),
+    ] {
+        refused(left(&from, &to), "RetilePlan::left");
+    }
+    for (from, to) in [(3, 2), (2, 1)] {
+        let bad = right(&plan(from, 1, (8, 3, 8), 4), &plan(to, 1, (5, 8, 8), 4));
+        assert!(matches!(bad, Err(Error::LevelMismatch { .. })), "{bad:?}");
+    }
+    let last = right(&plan(1, 1, (8, 3, 8), 4), &next);
+    assert!(matches!(last, Err(Error::LevelExhausted { .. })));
+
+    let retile = RetilePlan::right(&params, &first, &next, 36).unwrap();
+    let other = toy();
+    let stranger = TiledMatMulPlan::new(&other, 1, 1, (5, 8, 8)).unwrap();
+    refused(right(&first, &stranger), "RetilePlan::right");
+    refused(
+        retile.noise(&other, (1.0, 1.0)).map(drop),
+        "RetilePlan::noise",
+    );
+    let elsewhere = first.clone().with_framed_rows(&other).map(drop);
+    refused(elsewhere, "TiledMatMulPlan::with_framed_rows");
+    let elsewhere = first.clone().with_single_columns(&other).map(drop);
+    refused(elsewhere, "TiledMatMulPlan::with_single_columns");
+
+    let keys = first.key_request().union(&retile.key_request());
+    let p = Party::new(&params, &keys, 7);
+    let session = Session::new(&other, &ReferenceDevice::new()).unwrap();
+    refused(
+        Retile::new(&session, retile.clone()).map(drop),
+        "Retile::new",
+    );
+    let retile = Retile::new(&p.session, retile).unwrap();
+    let u = TiledMatrix::encrypt_left(&p.encryptor, &first, &[0.5; 24]).unwrap();
+    let product = |log_scale| {
+        let v = TiledMatrix::encrypt_right(&p.encryptor, &first, &[0.5; 24], log_scale).unwrap();
+        let mul = TiledMatMul::new(&p.session, first.clone()).unwrap();
+        mul.apply(&p.evaluator, &u, &v).unwrap()
+    };
+    retile.apply(&p.evaluator, &product(36)).unwrap();
+    for wrong in [&product(35), &u] {
+        refused(retile.apply(&p.evaluator, wrong).map(drop), "Retile::apply");
+    }
+    let none = p.secret.evaluation_keys(&KeyRequest::new()).unwrap();
+    let keyless = Evaluator::load(&p.session, &none).unwrap();
+    refused(
+        retile.apply(&keyless, &product(36)).map(drop),
+        "Retile::apply",
+    );
 }

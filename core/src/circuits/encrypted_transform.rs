@@ -33,7 +33,8 @@ impl EncryptedTransform {
         diagonal: impl Fn(usize) -> Cow<'m, [f64]>,
     ) -> Result<Self> {
         let encrypt = |giant| {
-            let row = plan.shifted(encryptor.session(), giant, &diagonal, |slots| {
+            let row = (giant, plan.row(giant));
+            let row = plan.shifted(encryptor.session(), row, &diagonal, |slots| {
                 encryptor.encrypt_at(slots, plan.level())
             })?;
             Ok((giant, row))

@@ -1,9 +1,9 @@
 //! Linear transforms of slots: diagonals, baby steps and giant steps, double hoisting.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Prepared, Shape, View};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     ckks::{Ciphertext, Encoder, Evaluator, Slots},
@@ -206,30 +206,32 @@ impl LinearPlan {
         self.giants.iter().flat_map(row)
     }
 
-    /// Encodes the diagonals of one giant step, rotated back by it, with their baby steps.
+    /// Encodes diagonals of one giant step, rotated back by it, with their baby steps.
     fn encode<'m>(
         &self,
         session: &Session,
-        giant: usize,
+        (giant, babies): (usize, &[usize]),
         diagonal: &impl Fn(usize) -> Cow<'m, [f64]>,
     ) -> Result<Vec<(usize, Prepared)>> {
         let encoder = Encoder::new(session);
-        self.shifted(session, giant, diagonal, |slots| {
+        self.shifted(session, (giant, babies), diagonal, |slots| {
             encoder.encode_diagonal(Slots::Real(slots), self.level)
         })
     }
 
-    /// A function of the diagonals of one giant step, each rotated back by it, with their baby
-    /// steps.
-    pub(super) fn shifted<'m, T>(
+    /// A function of diagonals of one giant step, each rotated back by it, with their baby steps.
+    pub(super) fn shifted<'m, V, T>(
         &self,
         session: &Session,
-        giant: usize,
-        diagonal: &impl Fn(usize) -> Cow<'m, [f64]>,
-        mut f: impl FnMut(&[f64]) -> Result<T>,
-    ) -> Result<Vec<(usize, T)>> {
+        (giant, babies): (usize, &[usize]),
+        diagonal: &impl Fn(usize) -> Cow<'m, [V]>,
+        mut f: impl FnMut(&[V]) -> Result<T>,
+    ) -> Result<Vec<(usize, T)>>
+    where
+        V: Copy + Default + Zeroize + 'm,
+    {
         let slots = session.params().slots();
-        let mut shifted = Zeroizing::new(vec![0.0; slots]);
+        let mut shifted = Zeroizing::new(vec![V::default(); slots]);
         let mut each = |&baby: &usize| {
             let values = diagonal(giant + baby);
             for (j, slot) in shifted.iter_mut().enumerate() {
@@ -237,7 +239,7 @@ impl LinearPlan {
             }
             Ok((baby, f(&shifted)?))
         };
-        self.giants[&giant].iter().map(&mut each).collect()
+        babies.iter().map(&mut each).collect()
     }
 
     /// Baby steps of a giant step, ascending.
@@ -308,7 +310,12 @@ impl LinearTransform {
         plan: LinearPlan,
         diagonal: impl Fn(usize) -> Cow<'m, [f64]>,
     ) -> Result<Self> {
-        let encode = |&giant: &usize| Ok((giant, plan.encode(session, giant, &diagonal)?));
+        let encode = |&giant: &usize| {
+            Ok((
+                giant,
+                plan.encode(session, (giant, plan.row(giant)), &diagonal)?,
+            ))
+        };
         let diagonals = plan.giants.keys().map(encode).collect::<Result<_>>()?;
         Ok(Self { plan, diagonals })
     }
@@ -336,34 +343,41 @@ impl LinearTransform {
     /// [`Error::LevelMismatch`], [`Error::PowerMismatch`], [`Error::KeyMismatch`],
     /// [`Error::ParamsMismatch`], [`Error::KeyMissing`].
     pub fn apply(&self, evaluator: &Evaluator, x: &Ciphertext) -> Result<Ciphertext> {
-        let rows = self
-            .diagonals
-            .iter()
-            .map(|(g, row)| Ok((*g, Row::Resident(row))));
-        self.plan.run(evaluator, x, rows)
+        self.apply_for("LinearTransform::apply", evaluator, x)
+    }
+
+    /// [`LinearTransform::apply`] on behalf of an operation, which its errors name.
+    pub(crate) fn apply_for(
+        &self,
+        op: &'static str,
+        evaluator: &Evaluator,
+        x: &Ciphertext,
+    ) -> Result<Ciphertext> {
+        let mut rows = self.diagonals.iter();
+        self.plan.run(op, evaluator, x, |_, multiply| {
+            let (_, row) = rows.next().expect("a row for every giant step");
+            multiply(row)
+        })
+    }
+
+    /// A plan whose diagonals, rotated back by their giant steps, have been encoded.
+    pub(super) fn encoded(
+        plan: LinearPlan,
+        diagonals: Vec<(usize, Vec<(usize, Prepared)>)>,
+    ) -> Self {
+        Self { plan, diagonals }
     }
 }
 
-/// The encoded diagonals of one giant step.
-enum Row<'t> {
-    Resident(&'t [(usize, Prepared)]),
-    Streamed(Vec<(usize, Prepared)>),
-}
-
-impl Deref for Row<'_> {
-    type Target = [(usize, Prepared)];
-
-    fn deref(&self) -> &Self::Target {
-        match self {
-            Self::Resident(row) => row,
-            Self::Streamed(row) => row,
-        }
-    }
-}
+/// Multiplies encoded diagonals with the rotations that they meet.
+type Multiply<'a> = dyn FnMut(&[(usize, Prepared)]) -> Result<()> + 'a;
 
 impl LinearPlan {
-    /// As [`LinearTransform::apply`], with diagonals that are encoded one giant step after the
-    /// other, used and forgotten: memory for one row of them, time for encoding all.
+    /// Diagonals that [`LinearPlan::apply_streamed`] encodes at a time.
+    pub(crate) const AT_ONCE: usize = 16;
+
+    /// As [`LinearTransform::apply`], with diagonals that are encoded a few at a time, used and forgotten:
+    /// memory for [`LinearPlan::AT_ONCE`] of them, time for encoding all.
     pub(crate) fn apply_streamed<'m>(
         &self,
         evaluator: &Evaluator,
@@ -371,20 +385,21 @@ impl LinearPlan {
         diagonal: impl Fn(usize) -> Cow<'m, [f64]>,
     ) -> Result<Ciphertext> {
         let session = evaluator.session();
-        let rows = self.giants.keys().map(|&giant| {
-            let row = self.encode(session, giant, &diagonal)?;
-            Ok((giant, Row::Streamed(row)))
-        });
-        self.run(evaluator, x, rows)
+        self.run("LinearTransform::apply", evaluator, x, |giant, multiply| {
+            let mut parts = self.row(giant).chunks(Self::AT_ONCE);
+            parts.try_for_each(|babies| {
+                multiply(&self.encode(session, (giant, babies), &diagonal)?)
+            })
+        })
     }
 
-    fn run<'t>(
+    fn run(
         &self,
+        op: &'static str,
         evaluator: &Evaluator,
         x: &Ciphertext,
-        rows: impl Iterator<Item = Result<(usize, Row<'t>)>>,
+        mut row: impl FnMut(usize, &mut Multiply<'_>) -> Result<()>,
     ) -> Result<Ciphertext> {
-        let op = "LinearTransform::apply";
         evaluator.check(op, x)?;
         x.expect_power(op, 1)?;
         if x.level() != self.level {
@@ -394,13 +409,13 @@ impl LinearPlan {
         let run = Run::new(op, evaluator, x)?;
         let rotated = run.baby_steps(self)?;
         let mut total: Option<PolyBuf> = None;
-        for row in rows {
-            let (giant, row) = row?;
-            let terms: Vec<(View, View)> = row
-                .iter()
-                .map(|(baby, d)| (rotated[baby].view(), d.view()))
-                .collect();
-            let inner = run.multiply(terms)?;
+        for giant in self.rows() {
+            let mut inner = None;
+            row(giant, &mut |diagonals| {
+                let term = |(baby, d): &(usize, Prepared)| (rotated[baby].view(), d.view());
+                run.multiply(&mut inner, diagonals.iter().map(term).collect())
+            })?;
+            let inner = inner.expect("a giant step has at least one diagonal");
             let part = if giant == 0 {
                 inner
             } else {
@@ -451,7 +466,7 @@ impl<'a> Run<'a> {
     }
 
     /// `P rotate(x, baby)` in the extended basis, for every baby step of the plan and 0.
-    fn baby_steps(&self, plan: &LinearPlan) -> Result<BTreeMap<usize, PolyBuf>> {
+    pub(super) fn baby_steps(&self, plan: &LinearPlan) -> Result<BTreeMap<usize, PolyBuf>> {
         let ring = self.session().ring();
         let mut rotated = BTreeMap::new();
         // P (c0, c1): the special limbs of a multiple of P are zero.
@@ -496,15 +511,18 @@ impl<'a> Run<'a> {
         self.evaluator.add_into(dst, src)
     }
 
-    fn multiply(&self, terms: Vec<(View, View)>) -> Result<PolyBuf> {
-        let mut acc = self.extended(2)?;
-        let cmd = Cmd::DiagMulAcc {
+    /// Adds products to a pair in the extended basis, or makes it.
+    fn multiply(&self, sum: &mut Option<PolyBuf>, terms: Vec<(View, View)>) -> Result<()> {
+        let accumulate = sum.is_some();
+        let acc = match sum {
+            Some(acc) => acc,
+            None => sum.insert(self.extended(2)?),
+        };
+        Ok(self.session().ring().submit(Cmd::DiagMulAcc {
             acc: acc.view_mut(),
             terms,
-            accumulate: false,
-        };
-        self.session().ring().submit(cmd)?;
-        Ok(acc)
+            accumulate,
+        })?)
     }
 
     /// Rotates a pair in the extended basis: only its second polynomial is divided by P.

@@ -11,7 +11,9 @@
 
 mod approx_error;
 mod chebyshev;
+mod complex_transform;
 mod encrypted_transform;
+mod hoisted;
 mod lintrans;
 mod poly_eval;
 mod poly_plan;

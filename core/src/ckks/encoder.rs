@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    params::Scale,
     session::Session,
 };
 
@@ -97,7 +96,8 @@ impl Encoder {
         let op = "Encoder::encode";
         let params = self.session.params();
         let spec = params.level(level)?;
-        let coeffs = self.coefficients(op, values.into(), spec.scale(), spec.limbs())?;
+        let scale = spec.scale().to_f64();
+        let coeffs = self.coefficients(op, values.into(), scale, spec.limbs())?;
         let buf = self.upload(&coeffs, spec.limbs(), false)?;
         let meta = Meta::fresh(params, level);
         Ok(Plaintext { buf, meta })
@@ -106,14 +106,21 @@ impl Encoder {
     /// Encodes values at the scale of a level over its limbs and the special limbs: an operand
     /// of double-hoisted linear transforms.
     pub(crate) fn encode_diagonal(&self, values: Slots<'_>, level: usize) -> Result<Prepared> {
+        let scale = self.session.params().level(level)?.scale().to_f64();
+        self.encode_diagonal_at(values, level, scale)
+    }
+
+    /// The same at a scale of one's choice.
+    pub(crate) fn encode_diagonal_at(
+        &self,
+        values: Slots<'_>,
+        level: usize,
+        scale: f64,
+    ) -> Result<Prepared> {
+        let op = "Encoder::encode_diagonal";
         let params = self.session.params();
         let spec = params.level(level)?;
-        let coeffs = self.coefficients(
-            "Encoder::encode_diagonal",
-            values,
-            spec.scale(),
-            spec.limbs(),
-        )?;
+        let coeffs = self.coefficients(op, values, scale, spec.limbs())?;
         let limbs = spec.limbs().union(params.special_limbs());
         let buf = self.upload(&coeffs, limbs, false)?;
         Ok(self.session.ring().prepare(&buf, Role::Diagonal)?)
@@ -151,7 +158,7 @@ impl Encoder {
         &self,
         op: &'static str,
         values: Slots<'_>,
-        scale: &Scale,
+        scale: f64,
         limbs: LimbSet,
     ) -> Result<Coefficients> {
         let params = self.session.params();
@@ -167,7 +174,7 @@ impl Encoder {
             }
         }
         let bits = headroom_log2(params.ring_spec(), limbs).min(126.0);
-        let (scale, limit) = (scale.to_f64(), bits.exp2());
+        let limit = bits.exp2();
         // The largest coefficient is at most the largest |value|, which makes a readable limit;
         // the cheap bound first.
         let sizes = packed[..got].iter().map(|z| z.re.abs() + z.im.abs());

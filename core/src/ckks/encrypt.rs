@@ -83,9 +83,12 @@ impl Encryptor {
         let params = self.session.params();
         let spec = params.level(level)?;
         let limbs = spec.limbs();
-        let coeffs =
-            self.encoder
-                .coefficients("Encryptor::encrypt", values.into(), spec.scale(), limbs)?;
+        let coeffs = self.encoder.coefficients(
+            "Encryptor::encrypt",
+            values.into(),
+            spec.scale().to_f64(),
+            limbs,
+        )?;
         let buf = self.encrypt_coeffs(&coeffs, level, random)?;
         let (meta, session) = (Meta::fresh(params, level), self.session.clone());
         Ok(Ciphertext {
@@ -149,8 +152,12 @@ impl SecretKey {
         let (session, params) = (self.session(), self.session().params());
         let spec = params.level(level)?;
         let (encoder, limbs) = (Encoder::new(session), spec.limbs());
-        let coeffs =
-            encoder.coefficients("SecretKey::encrypt", values.into(), spec.scale(), limbs)?;
+        let coeffs = encoder.coefficients(
+            "SecretKey::encrypt",
+            values.into(),
+            spec.scale().to_f64(),
+            limbs,
+        )?;
         let buf = self.encrypt_coeffs(&coeffs, level, random)?;
         let (meta, session) = (Meta::fresh(params, level), session.clone());
         Ok(Ciphertext {

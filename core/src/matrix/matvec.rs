@@ -74,8 +74,8 @@ impl MatVec {
         Self::resident(session, plan, &Tiled::new(plan, weights)?, bias)
     }
 
-    /// The same matrix, kept as it is: every application encodes the diagonals of one giant step
-    /// after the other. For matrices whose encoding is larger than memory.
+    /// The same matrix, kept as it is: every application encodes a few diagonals after the other. For
+    /// matrices whose encoding is larger than memory: [`MatVecPlan::streamed_bytes`].
     ///
     /// # Errors
     /// As [`MatVec::from_weights`]; values that are out of range are found when it is applied.
@@ -87,6 +87,36 @@ impl MatVec {
     ) -> Result<Self> {
         let tiles = Tiles::Streamed(Tiled::new(plan, weights)?.into_owned());
         Self::with_tiles(session, plan, tiles, bias)
+    }
+
+    /// The matrix encoded where that takes at most this many bytes beyond the input, [streamed](MatVec::streamed)
+    /// otherwise. A 4096 x 4096 matrix for the preset `n14_k9` is 6 GiB encoded, and streamed within
+    /// 1 GiB.
+    ///
+    /// # Errors
+    /// As [`MatVec::streamed`]; [`Error::Memory`] when streaming takes more, too.
+    pub fn within(
+        session: &Session,
+        plan: &MatVecPlan,
+        weights: &Weights,
+        bias: Option<&[f64]>,
+        limit: u64,
+    ) -> Result<Self> {
+        let params = session.params();
+        let (encoded, streamed) = (plan.encoded_bytes(params)?, plan.streamed_bytes(params)?);
+        if encoded + plan.working_bytes(params)? <= limit {
+            return Self::from_weights(session, plan, weights, bias);
+        }
+        if streamed > limit {
+            let (rows, columns) = weights.shape();
+            return Err(Error::Memory {
+                op: "MatVec::within",
+                what: format!("a streamed {rows} x {columns} matrix"),
+                needed: streamed,
+                available: limit,
+            });
+        }
+        Self::streamed(session, plan, weights, bias)
     }
 
     fn resident(

@@ -298,6 +298,49 @@ impl MatVecPlan {
         folds.map(|f| f * self.input.lanes).collect()
     }
 
+    /// Memory of the encoded matrix, which [`MatVec::new`](super::MatVec::new) keeps: `limbs N` words for a
+    /// diagonal, special limbs included.
+    ///
+    /// # Errors
+    /// [`Error::LevelExhausted`] for parameters with fewer levels.
+    pub fn encoded_bytes(&self, params: &Params) -> Result<u64> {
+        let diagonals = self.tiles.values().map(|linear| linear.indices().count());
+        Ok(diagonals.sum::<usize>() as u64 * self.poly_bytes(params)?)
+    }
+
+    /// Memory that an application takes beyond the matrix and the vectors: the rotations of one ciphertext
+    /// that baby steps make, its digits, and some pairs.
+    ///
+    /// # Errors
+    /// As [`MatVecPlan::encoded_bytes`].
+    pub fn working_bytes(&self, params: &Params) -> Result<u64> {
+        const PAIRS: usize = 6;
+        let babies = self.tiles.values().map(|linear| linear.babies().len());
+        let pairs = babies.max().unwrap_or(0) + 1 + PAIRS;
+        let digits = params.level(self.level)?.gadget().digits().len();
+        Ok((2 * pairs + digits) as u64 * self.poly_bytes(params)?)
+    }
+
+    /// Memory that [`MatVec::streamed`](super::MatVec::streamed) takes beyond its input, an application
+    /// included: the weights again as numbers, the diagonals that are encoded at a time, and
+    /// [`MatVecPlan::working_bytes`]. It does not grow with the number of diagonals but for the weights.
+    ///
+    /// # Errors
+    /// As [`MatVecPlan::encoded_bytes`].
+    pub fn streamed_bytes(&self, params: &Params) -> Result<u64> {
+        // A number, or a sparse one with its place.
+        let (rows, columns) = (self.output.length, self.input.length);
+        let weights = (rows * columns * size_of::<f64>()) as u64;
+        let at_once = LinearPlan::AT_ONCE as u64 * self.poly_bytes(params)?;
+        Ok(weights + at_once + self.working_bytes(params)?)
+    }
+
+    /// One polynomial in the extended basis.
+    fn poly_bytes(&self, params: &Params) -> Result<u64> {
+        let limbs = params.level(self.level)?.gadget().extended().len();
+        Ok((limbs * params.n() * size_of::<u64>()) as u64)
+    }
+
     /// The rotation keys it needs.
     pub fn key_request(&self) -> KeyRequest {
         let tiles = self.tiles.values().map(LinearPlan::key_request);

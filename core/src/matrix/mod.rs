@@ -15,8 +15,12 @@
 //! | [`FeatureBatch`], [`FeatureLinear`] | a ciphertext for each feature, a slot for each sample; plaintext layers on them |
 //! | [`CoeffMatrix`], [`PlainMatrix`] | encrypted matrices in coefficients and their plaintext factors |
 //! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
+//! | [`SlotsToCoeffsPlan`], [`SlotsToCoeffs`] | arrays in slots to encrypted matrices in coefficients |
+//! | [`CoeffsToSlotsPlan`], [`CoeffsToSlots`] | and back |
+//! | [`RingPackPlan`], [`RingPack`] | entries of many ciphertexts in one |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many of them at once, or one by tiles over slots |
+//! | [`RetilePlan`], [`Retile`] | their products as sides of the next ones |
 //! | [`ProductRequest`], [`Calibration`], [`Explanation`], [`Product`] | the fastest plan of a product on the device at hand |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | encrypted matrices whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | their products with a matrix fixed beforehand |
@@ -40,9 +44,11 @@ mod wire;
 pub use array::EncryptedArray;
 pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{
-    CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale, PlainMatrix,
-    RowSecrets, SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, TileSide, TiledMatMul,
-    TiledMatMulPlan, TiledMatrix, Transpose, TransposePlan,
+    CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale,
+    CoeffsToSlots, CoeffsToSlotsPlan, PlainMatrix, Retile, RetilePlan, RingPack, RingPackPlan,
+    RowSecrets, SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, SlotsToCoeffs,
+    SlotsToCoeffsPlan, TileSide, TiledMatMul, TiledMatMulPlan, TiledMatrix, Transpose,
+    TransposePlan,
 };
 pub use dispatch::{
     Calibration, Candidate, Explanation, Product, ProductMatrix, ProductPlan, ProductRequest, Side,

@@ -7,16 +7,27 @@
 //! | [`CoeffForm`] | whether rows or columns are encrypted |
 //! | [`PlainMatrix`] | a plaintext factor, rounded for one level |
 //! | [`TransposePlan`], [`Transpose`] | from one form to the other |
+//! | [`SlotsToCoeffsPlan`], [`SlotsToCoeffs`] | from arrays in slots |
+//! | [`CoeffsToSlotsPlan`], [`CoeffsToSlots`] | to arrays in slots |
+//! | [`RingPackPlan`], [`RingPack`] | from a column of rows to one vector |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many such products at once, or tiles of one |
+//! | [`RetilePlan`], [`Retile`] | from their products to sides of the next ones |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | an encrypted matrix whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | its product with a matrix fixed beforehand |
 
 mod encrypt;
 mod mat_mul;
 mod product;
+mod retile;
+mod retile_plan;
+mod ring_pack;
+mod ring_pack_plan;
 mod shared_mask;
 mod shared_mask_product;
+mod slots;
+mod slots_plan;
+mod tile_frames;
 mod tile_plan;
 mod tiles;
 mod transpose;
@@ -31,8 +42,14 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
 pub(in crate::matrix) use product::rounded;
+pub use retile::Retile;
+pub use retile_plan::RetilePlan;
+pub use ring_pack::RingPack;
+pub use ring_pack_plan::RingPackPlan;
 pub use shared_mask::{RowSecrets, SharedMaskKeys, SharedMaskMatrix};
 pub use shared_mask_product::SharedMaskProduct;
+pub use slots::{CoeffsToSlots, SlotsToCoeffs};
+pub use slots_plan::{CoeffsToSlotsPlan, SlotsToCoeffsPlan};
 pub use tile_plan::TiledMatMulPlan;
 pub use tiles::{TileSide, TiledMatMul, TiledMatrix};
 pub use transpose::Transpose;

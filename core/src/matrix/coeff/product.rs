@@ -1,6 +1,6 @@
 //! Plaintext factors.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use ringloom_ntt::poly::{Cmd, Domain, IntMatrix, Shape};
 
@@ -38,9 +38,7 @@ impl PlainMatrix {
         values: &[f64],
     ) -> Result<Self> {
         let op = "PlainMatrix::new";
-        let spec = params.level(level)?;
-        let moduli = spec.dropped().iter().map(|l| params.ring_spec().modulus(l));
-        let scale = moduli.map(|m| m.value() as f64).product();
+        let scale = CoeffScale::Factor.value_for(op, params, level)?;
         Ok(Self {
             params: params.id(),
             level,
@@ -58,15 +56,15 @@ impl PlainMatrix {
         (rows, columns): (usize, usize),
         values: &[f64],
     ) -> Result<Self> {
-        if rows.checked_mul(columns) != Some(values.len()) {
-            // For the message.
-            return Self::new(params, level, (rows, columns), values);
-        }
-        let transposed: Vec<f64> = (0..columns)
-            .flat_map(|c| (0..rows).map(move |r| r * columns + c))
-            .map(|at| values[at])
-            .collect();
-        Self::new(params, level, (columns, rows), &transposed)
+        let op = "PlainMatrix::new";
+        let scale = CoeffScale::Factor.value_for(op, params, level)?;
+        check(op, level, (rows, columns), values.len())?;
+        let order = |at: usize| at % rows * columns + at / rows;
+        Ok(Self {
+            params: params.id(),
+            level,
+            matrix: reordered(op, (columns, rows), values, scale, order)?,
+        })
     }
 
     /// The level of the other factor; the product is one below.
@@ -146,9 +144,19 @@ pub(in crate::matrix) fn rounded(
     values: &[f64],
     scale: f64,
 ) -> Result<IntMatrix> {
-    if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(values.len()) {
+    check(op, level, (rows, columns), values.len())?;
+    reordered(op, (rows, columns), values, scale, |at| at)
+}
+
+fn check(
+    op: &'static str,
+    level: usize,
+    (rows, columns): (usize, usize),
+    values: usize,
+) -> Result<()> {
+    if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(values) {
         let expected = format!("{rows} x {columns} values, at least one");
-        let got = values.len().to_string();
+        let got = values.to_string();
         return Err(Error::Shape { op, expected, got });
     }
     if level == 0 {
@@ -158,13 +166,27 @@ pub(in crate::matrix) fn rounded(
             available: 0,
         });
     }
+    Ok(())
+}
+
+/// `round(scale * values)` in another order, entry `at` from `order(at)`. Values are looked at first, so
+/// that one allocation of the result's size is all the memory that it takes.
+fn reordered(
+    op: &'static str,
+    shape: (usize, usize),
+    values: &[f64],
+    scale: f64,
+    order: impl Fn(usize) -> usize,
+) -> Result<IntMatrix> {
     let limit = (IntMatrix::MAX_BOUND as f64).min(2f64.powi(61));
-    let integer = |(index, &value): (usize, &f64)| {
+    let scaled = |value: f64| (value * scale).round_ties_even();
+    let mut largest = 1.0f64;
+    for (index, &value) in values.iter().enumerate() {
         if !value.is_finite() {
             return Err(Error::NotFinite { op, index });
         }
-        let scaled = (value * scale).round_ties_even();
-        if scaled.abs() > limit {
+        largest = largest.max(scaled(value).abs());
+        if largest > limit {
             let limit = limit / scale;
             return Err(Error::ValueOutOfRange {
                 op,
@@ -173,14 +195,10 @@ pub(in crate::matrix) fn rounded(
                 limit,
             });
         }
-        Ok(scaled as i64)
-    };
-    let entries: Vec<i64> = (values.iter().enumerate())
-        .map(integer)
-        .collect::<Result<_>>()?;
-    let bound = entries.iter().map(|e| e.unsigned_abs()).max();
-    let bound = bound.unwrap_or(0).max(1);
-    Ok(IntMatrix::new((rows, columns), bound, entries)?)
+    }
+    let entry = |at| scaled(values[order(at)]) as i64;
+    let entries: Arc<[i64]> = (0..values.len()).map(entry).collect();
+    Ok(IntMatrix::new(shape, largest as u64, entries)?)
 }
 
 impl fmt::Debug for PlainMatrix {

@@ -48,13 +48,17 @@ pub(super) struct Grid {
     pub(super) within: [usize; 3],
     /// Numbers of groups in the same directions.
     pub(super) groups: [usize; 3],
+    /// Column tiles of a slot: its two parts, or its real part only.
+    pub(super) parts: usize,
+    /// Whether left sides lie in frames.
+    pub(super) framed: bool,
 }
 
 /// A place in a grid: product, row tile, pair of column tiles.
 pub(super) type Place = [usize; 3];
 
 impl Grid {
-    fn new(n: usize, size: usize, tiles: Place) -> Self {
+    fn new(n: usize, size: usize, parts: usize, tiles: Place) -> Self {
         let slots = n / (2 * size);
         // Row tiles first, since left sides are as many as there are groups of them.
         let mut left = slots;
@@ -71,6 +75,8 @@ impl Grid {
             slots,
             within,
             groups,
+            parts,
+            framed: false,
         }
     }
 
@@ -110,7 +116,7 @@ impl TiledMatMulPlan {
     ) -> Result<Self> {
         let sizes = (0..params.log_n()).map(|log| 1 << log);
         let cost = |&size: &usize| {
-            let groups = Grid::new(params.n(), size, tiles(count, shape, size)).count();
+            let groups = Grid::new(params.n(), size, 2, tiles(count, shape, size, 2)).count();
             (groups.saturating_mul(size), groups)
         };
         let size = sizes.min_by_key(cost).unwrap_or(1);
@@ -162,8 +168,51 @@ impl TiledMatMulPlan {
             mul,
             count,
             shape,
-            grid: Grid::new(params.n(), size, tiles(count, shape, size)),
+            grid: Grid::new(params.n(), size, 2, tiles(count, shape, size, 2)),
         })
+    }
+
+    /// The same with left sides in frames, as they come out of products: all rows of a tile are computed.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`] for other parameters than the plan's.
+    pub fn with_framed_rows(self, params: &Params) -> Result<Self> {
+        let op = "TiledMatMulPlan::with_framed_rows";
+        self.check(op, params)?;
+        let (level, radix, (_, k, n)) = (self.level(), self.radix(), self.mul.shape());
+        let size = self.grid.size;
+        Ok(Self {
+            mul: CoeffMatMulPlan::with_radix(params, level, (size, k, n), radix.max(2))?,
+            grid: Grid {
+                framed: true,
+                ..self.grid
+            },
+            ..self
+        })
+    }
+
+    /// The same with one column tile for each slot instead of two, so that products are real as left sides
+    /// have to be: up to twice as many groups.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`] for other parameters than the plan's.
+    pub fn with_single_columns(self, params: &Params) -> Result<Self> {
+        let op = "TiledMatMulPlan::with_single_columns";
+        self.check(op, params)?;
+        let (size, framed) = (self.grid.size, self.grid.framed);
+        let grid = Grid::new(params.n(), size, 1, tiles(self.count, self.shape, size, 1));
+        Ok(Self {
+            grid: Grid { framed, ..grid },
+            ..self
+        })
+    }
+
+    fn check(&self, op: &'static str, params: &Params) -> Result<()> {
+        if params.id() == self.mul.params() {
+            return Ok(());
+        }
+        let (expected, got) = (self.mul.params().to_string(), params.id().to_string());
+        Err(Error::ParamsMismatch { op, expected, got })
     }
 
     /// Level of the operands; the product is one below.
@@ -232,7 +281,7 @@ impl TiledMatMulPlan {
     ) -> Result<f64> {
         // Both parts of a slot meet the error of the left side when both are in use.
         let parts = if self.shape.2 > self.grid.size {
-            2f64
+            self.grid.parts as f64
         } else {
             1.0
         };
@@ -252,7 +301,7 @@ impl TiledMatMulPlan {
     }
 }
 
-/// Products, row tiles and pairs of column tiles.
-fn tiles(count: usize, (m, _, n): (usize, usize, usize), size: usize) -> Place {
-    [count, m.div_ceil(size), n.div_ceil(2 * size)]
+/// Products, row tiles and column tiles, two at a time where slots hold two parts.
+fn tiles(count: usize, (m, _, n): (usize, usize, usize), size: usize, parts: usize) -> Place {
+    [count, m.div_ceil(size), n.div_ceil(parts * size)]
 }

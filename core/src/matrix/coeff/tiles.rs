@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     CoeffForm, CoeffMatMul, CoeffMatrix, CoeffScale, TiledMatMulPlan,
+    tile_frames::Frames,
     tile_plan::{Grid, Place},
 };
 use crate::{
@@ -30,11 +31,13 @@ pub enum TileSide {
 /// Encrypted matrices for a [`TiledMatMulPlan`], or its products.
 ///
 /// In group by group of the plan, ciphertext `i` of a left side holds column `i` of its tiles, that of a
-/// right side or product row `i`; entry `j` of it is the element at `X^j`.
+/// right side or product row `i`; entry `j` of it is the element at `X^j`. Right sides lie in the frames of
+/// their slots, and left sides too where the plan [says so](TiledMatMulPlan::with_framed_rows); so do products in
+/// either direction. A [`Retile`](super::Retile) makes sides of the next product of them.
 pub struct TiledMatrix {
-    plan: Arc<TiledMatMulPlan>,
-    side: TileSide,
-    blocks: Vec<CoeffMatrix>,
+    pub(super) plan: Arc<TiledMatMulPlan>,
+    pub(super) side: TileSide,
+    pub(super) blocks: Vec<CoeffMatrix>,
 }
 
 /// A [`TiledMatMulPlan`] on a device.
@@ -148,7 +151,8 @@ impl TiledMatrix {
             let value = |[p, i, _]: Place, c: usize, j: usize| {
                 Complex64::from(cells.at(p, i * size + j, c))
             };
-            let columns = cells.encode(group, k, rows, value)?;
+            let frames = plan.grid().framed.then_some(&cells.frames);
+            let columns = cells.encode(group, frames, k, rows, value)?;
             let scale = CoeffScale::Factor;
             let n = cells.n;
             let sealed = sealer.seal(CoeffForm::Rows, (k, n), &columns, plan.level(), scale)?;
@@ -179,10 +183,14 @@ impl TiledMatrix {
         let groups = (0..products).flat_map(|p| (0..column_groups).map(move |j| [p, 0, j]));
         let blocks = groups.map(|group| {
             let value = |[p, _, pair]: Place, r: usize, j: usize| {
-                let column = 2 * pair * size + j;
-                Complex64::new(cells.at(p, r, column), cells.at(p, r, column + size))
+                let column = plan.grid().parts * pair * size + j;
+                let second = match plan.grid().parts {
+                    1 => 0.0,
+                    _ => cells.at(p, r, column + size),
+                };
+                Complex64::new(cells.at(p, r, column), second)
             };
-            let rows = cells.encode(group, k, size, value)?;
+            let rows = cells.encode(group, Some(&cells.frames), k, size, value)?;
             let scale = CoeffScale::PowerOfTwo(log_scale);
             sealer.seal(CoeffForm::Rows, (k, cells.n), &rows, plan.level(), scale)
         });
@@ -267,18 +275,20 @@ impl TiledMatrix {
                 size,
                 within,
                 groups,
+                parts,
                 ..
             } = *plan.grid();
-            (size, within, groups)
+            (size, within, groups, parts)
         };
-        let one_tile = self.plan.grid().groups[1] == 1 && self.plan.grid().within[1] == 1;
+        let grid = self.plan.grid();
+        let one_tile = grid.groups[1] == 1 && grid.within[1] == 1 && !grid.framed;
         let fits = self.side == TileSide::Product
             && one_tile
             && (count, rows, columns) == (next.count(), k, n)
             && layout(&self.plan) == layout(next);
         if !fits {
             let expected = format!(
-                "products of one row of tiles, {} of {k} x {n} in tiles of {}",
+                "products of one row of tiles, not in frames, {} of {k} x {n} in tiles of {}",
                 next.count(),
                 next.tile()
             );
@@ -316,7 +326,7 @@ impl TiledMatrix {
         }
         let (count, m, n) = self.shape();
         let (size, grid) = (self.plan.tile(), self.plan.grid());
-        let elements = Elements::new(grid)?;
+        let (elements, frames) = (Elements::new(grid)?, Frames::new(size, grid.slots));
         let mut out = vec![0.0; count * m * n];
         for (block, group) in self.blocks.iter().zip(grid.places()) {
             let coeffs = Zeroizing::new(block.decrypt(decryptor)?);
@@ -327,8 +337,18 @@ impl TiledMatrix {
                         let Some([p, i, pair]) = grid.tile(group, slot) else {
                             break;
                         };
-                        let (i, column) = (i * size + row, 2 * pair * size + j);
-                        for (column, value) in [(column, z.re), (column + size, z.im)] {
+                        let (j, mut turn) = frames.at(slot, j);
+                        let row = if grid.framed {
+                            let (row, of_row) = frames.at(slot, row);
+                            turn *= of_row;
+                            row
+                        } else {
+                            row
+                        };
+                        let z = *z * turn.conj();
+                        let (i, column) = (i * size + row, grid.parts * pair * size + j);
+                        let parts = [(column, z.re), (column + size, z.im)];
+                        for &(column, value) in &parts[..grid.parts] {
                             if p < count && i < m && column < n {
                                 out[(p * m + i) * n + column] = value;
                             }
@@ -347,6 +367,7 @@ struct Cells<'a> {
     shape: (usize, usize),
     grid: &'a Grid,
     elements: Elements,
+    frames: Frames,
     n: usize,
 }
 
@@ -374,6 +395,7 @@ impl<'a> Cells<'a> {
             shape,
             grid: plan.grid(),
             elements: Elements::new(plan.grid())?,
+            frames: Frames::new(plan.tile(), plan.grid().slots),
             n: params.n(),
         })
     }
@@ -389,11 +411,12 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// Coefficients of the `vectors` ciphertexts of a group whose first `used` elements are not zero:
-    /// `value(tile, vector, element)`.
+    /// Coefficients of the `vectors` ciphertexts of a group whose first `used` elements are not zero, in
+    /// frames or as they are: `value(tile, vector, element)`.
     fn encode(
         &self,
         group: Place,
+        frames: Option<&Frames>,
         vectors: usize,
         used: usize,
         value: impl Fn(Place, usize, usize) -> Complex64,
@@ -404,7 +427,9 @@ impl<'a> Cells<'a> {
             for element in 0..used {
                 for (slot, z) in slots.iter_mut().enumerate() {
                     let tile = self.grid.tile(group, slot);
-                    *z = tile.map_or(Complex64::ZERO, |tile| value(tile, vector, element));
+                    let (element, turn) =
+                        frames.map_or((element, Complex64::ONE), |f| f.at(slot, element));
+                    *z = tile.map_or(Complex64::ZERO, |tile| value(tile, vector, element) * turn);
                 }
                 self.elements.coefficients(&mut slots, coeffs, element)?;
             }

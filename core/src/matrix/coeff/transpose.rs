@@ -111,6 +111,16 @@ impl Transpose {
         x.check_key(op, evaluator.keys().key_id())
     }
 
+    /// The columns of `d` rows over polynomials in `X^d`, as the tree takes them.
+    pub(super) fn over(
+        &self,
+        op: &'static str,
+        evaluator: &Evaluator,
+        rows: View,
+    ) -> Result<PolyBuf> {
+        self.tile(op, evaluator, self.scaled(rows)?, self.plan.size())
+    }
+
     /// A tile divided by `d`: first of all, since `1/d` is not small modulo the limbs and would
     /// multiply later errors.
     fn scaled(&self, src: View) -> Result<PolyBuf> {

@@ -1,0 +1,594 @@
+//! Encrypted matrices between slots and coefficients, columns packed: values, exact counts, noise, borders.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{Party, distance, values};
+use ringloom::{
+    Decryptor, Error, EvaluationKeys, Evaluator, KeyRequest, Params, ParamsLiteral, SecretKey,
+    Session,
+    matrix::{
+        ArrayPacking,
+        CoeffForm::{self, Columns, Rows},
+        CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffScale, CoeffsToSlots, CoeffsToSlotsPlan,
+        EncryptedArray, EncryptedVectors, Lines, PlainMatrix, RingPack, RingPackPlan,
+        SlotsToCoeffs, SlotsToCoeffsPlan, Transpose, TransposePlan,
+    },
+    params::PrimeSpec::Bits,
+};
+use ringloom_ntt::{device::Trace, open_device, poly::CmdKind, reference::ReferenceDevice};
+
+/// N = 32: 16 slots.
+fn toy() -> Params {
+    Params::insecure_toy_ring(3, 5).unwrap()
+}
+
+/// One prime for each digit.
+fn narrow(log_n: u32) -> Params {
+    Params::insecure_new(&ParamsLiteral {
+        log_n,
+        chain: vec![vec![Bits(50)], vec![Bits(40)], vec![Bits(40)]],
+        special: vec![Bits(50)],
+        log_scale: 40,
+        limbs_per_digit: 1,
+    })
+    .unwrap()
+}
+
+fn product(a: &[f64], b: &[f64], (m, k, n): (usize, usize, usize)) -> Vec<f64> {
+    let entry = |i: usize, j: usize| (0..k).map(|t| a[i * k + t] * b[t * n + j]).sum();
+    (0..m * n).map(|at| entry(at / n, at % n)).collect()
+}
+
+/// Below, at and above the slots and the ring degree, by rows and by columns.
+#[test]
+fn every_border_both_ways() {
+    let params = toy();
+    let shapes = [
+        (1, 1),
+        (3, 5),
+        (5, 3),
+        (2, 16),
+        (2, 17),
+        (3, 32),
+        (33, 1),
+        (1, 40),
+        (48, 2),
+        (1, 64),
+    ];
+    let scale = CoeffScale::PowerOfTwo(38);
+    let plans = |form: CoeffForm, shape| {
+        let packing = SlotsToCoeffsPlan::packing(&params, shape, form).unwrap();
+        let down = SlotsToCoeffsPlan::new(&params, &packing, 3, scale).unwrap();
+        let up = CoeffsToSlotsPlan::new(&params, form, shape, 2, scale).unwrap();
+        assert_eq!(
+            (up.target(), down.form(), down.shape()),
+            (&packing, form, shape)
+        );
+        (down, up)
+    };
+    let both = |shape| [plans(Rows, shape), plans(Columns, shape)];
+    let keys = shapes.into_iter().flat_map(both);
+    let keys = keys.fold(KeyRequest::new(), |all, (down, up)| {
+        all.union(&down.key_request()).union(&up.key_request())
+    });
+    let p = Party::new(&params, &keys, 3);
+    for (seed, shape) in shapes.into_iter().enumerate() {
+        let v = values(shape.0 * shape.1, seed as u64);
+        for (down, up) in both(shape) {
+            let x = EncryptedArray::encrypt(&p.encryptor, down.source().clone(), &v, 3).unwrap();
+            let down = SlotsToCoeffs::new(&p.session, down).unwrap();
+            let y = down.apply(&p.evaluator, &x).unwrap();
+            assert_eq!(
+                (y.shape(), y.form(), y.level(), y.scale()),
+                (shape, down.plan().form(), 2, scale)
+            );
+            let got = y.decrypt(&p.decryptor()).unwrap();
+            assert!(distance(&got, &v) < 1e-7, "{shape:?} {:?}", y.form());
+            let up = CoeffsToSlots::new(&p.session, up).unwrap();
+            let z = up.apply(&p.evaluator, &y).unwrap();
+            assert_eq!((z.packing(), z.level()), (x.packing(), 1));
+            let got = z.decrypt(&p.decryptor()).unwrap();
+            assert!(distance(&got, &v) < 1e-7, "{shape:?} {:?}", y.form());
+        }
+    }
+}
+
+/// `relu`-like in the middle: a product in coefficients, a square in slots, another product in coefficients.
+#[test]
+fn products_with_a_function_between() {
+    let params = Params::insecure_toy_ring(6, 5).unwrap();
+    let (m, k, n) = (4, 6, 20);
+    let scale = CoeffScale::PowerOfTwo(40);
+    let up = CoeffsToSlotsPlan::new(&params, Rows, (m, n), 5, scale).unwrap();
+    let down = SlotsToCoeffsPlan::new(&params, up.target(), 3, scale).unwrap();
+    let keys = up.key_request().union(&down.key_request());
+    let p = Party::new(&params, &keys.with_relinearisation(4), 4);
+    let (w, x, u) = (values(m * k, 1), values(k * n, 2), values(3 * m, 3));
+    let first = PlainMatrix::new(&params, 6, (m, k), &w).unwrap();
+    let second = PlainMatrix::new(&params, 2, (3, m), &u).unwrap();
+    let x_encrypted = CoeffMatrix::encrypt(&p.encryptor, Rows, (k, n), &x, 6, 40).unwrap();
+    let hidden = first.multiply(&x_encrypted).unwrap();
+    let up = CoeffsToSlots::new(&p.session, up).unwrap();
+    let slots = up.apply(&p.evaluator, &hidden).unwrap();
+    let squares = slots.power(&p.evaluator, 2).unwrap();
+    let down = SlotsToCoeffs::new(&p.session, down).unwrap();
+    let y = second
+        .multiply(&down.apply(&p.evaluator, &squares).unwrap())
+        .unwrap();
+    let hidden: Vec<f64> = product(&w, &x, (m, k, n)).iter().map(|v| v * v).collect();
+    let want = product(&u, &hidden, (3, m, n));
+    let error = distance(&y.decrypt(&p.decryptor()).unwrap(), &want);
+    assert!(error < 1e-6, "{error}");
+}
+
+/// An array in slots as the left side of a product of encrypted matrices, to a scale that is no power of two.
+#[test]
+fn arrays_become_factors() {
+    let params = toy();
+    let (m, k, n) = (5, 7, 9);
+    let packing = SlotsToCoeffsPlan::packing(&params, (m, k), Columns).unwrap();
+    let down = SlotsToCoeffsPlan::new(&params, &packing, 3, CoeffScale::Factor).unwrap();
+    let plan = CoeffMatMulPlan::new(&params, 2, (m, k, n)).unwrap();
+    let p = Party::new(&params, &down.key_request().union(&plan.key_request()), 5);
+    let (a, b) = (values(m * k, 1), values(k * n, 2));
+    let u = EncryptedArray::encrypt(&p.encryptor, packing, &a, 3).unwrap();
+    let u = SlotsToCoeffs::new(&p.session, down)
+        .unwrap()
+        .apply(&p.evaluator, &u)
+        .unwrap();
+    let v = CoeffMatrix::encrypt(&p.encryptor, Rows, (k, n), &b, 2, 36).unwrap();
+    let y = CoeffMatMul::new(&p.session, plan)
+        .unwrap()
+        .apply(&p.evaluator, &u, &v)
+        .unwrap();
+    let error = distance(
+        &y.decrypt(&p.decryptor()).unwrap(),
+        &product(&a, &b, (m, k, n)),
+    );
+    assert!(error < 1e-5, "{error}");
+}
+
+#[test]
+fn operations_are_counted() {
+    let params = narrow(6);
+    let scale = CoeffScale::PowerOfTwo(38);
+    // A level of three limbs, one special, three digits; and one below.
+    let decompose = |l: usize| l + l * (l + 1) - l;
+    let mod_down = |polys: usize, kept: usize, dropped: usize| polys * (kept + dropped);
+    for (shape, transforms, folds, conjugations) in [
+        ((3, 8), 3, 2, 0),
+        ((2, 5), 2, 2, 0),
+        ((3, 32), 3, 0, 0),
+        ((2, 64), 2, 0, 2),
+        ((2, 40), 2, 0, 2),
+        ((1, 70), 2, 0, 1),
+    ] {
+        let device = Trace::new(Arc::new(ReferenceDevice::new())).lowered();
+        let session = Session::new(&params, &device).unwrap();
+        let secret = SecretKey::generate(&session).unwrap();
+        let up = CoeffsToSlotsPlan::new(&params, Rows, shape, 2, scale).unwrap();
+        let down = SlotsToCoeffsPlan::new(&params, up.target(), 2, scale).unwrap();
+        let request = up.key_request().union(&down.key_request());
+        let evaluator =
+            Evaluator::load(&session, &secret.evaluation_keys(&request).unwrap()).unwrap();
+        let period = shape.1.next_power_of_two().min(32);
+        // Baby and giant steps: the cheapest split of the period.
+        let (b, g) = match period {
+            8 => (3, 1),
+            32 => (7, 3),
+            other => panic!("no counts for {other}"),
+        };
+        let of_transform = (1 + g) * decompose(3) + g * mod_down(1, 3, 1) + mod_down(2, 2, 2);
+        let of_switch = decompose(2) + mod_down(2, 2, 1);
+
+        let v = values(shape.0 * shape.1, 1);
+        let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &v, 2, 38).unwrap();
+        let up = CoeffsToSlots::new(&session, up).unwrap();
+        let run = |f: &dyn Fn()| {
+            let before = session.ring().stats();
+            device.log().take();
+            f();
+            let after = session.ring().stats();
+            assert_eq!(
+                (after.bytes_h2d, after.bytes_d2h),
+                (before.bytes_h2d, before.bytes_d2h),
+                "nothing crosses the border"
+            );
+            (
+                device.log().count(CmdKind::InnerProduct),
+                device.log().ntt_limbs(),
+            )
+        };
+        let switches = transforms * (b + g + folds) + conjugations;
+        assert_eq!(up.plan().transforms(), transforms, "{shape:?}");
+        assert_eq!(up.plan().key_switches(), switches, "{shape:?}");
+        let single = transforms * folds + conjugations;
+        assert_eq!(
+            run(&|| drop(up.apply(&evaluator, &x).unwrap())),
+            (switches, transforms * of_transform + single * of_switch),
+            "{shape:?}"
+        );
+
+        let packing = down.source().clone();
+        let encryptor = secret.encryptor().unwrap();
+        let x = EncryptedArray::encrypt(&encryptor, packing, &v, 2).unwrap();
+        let down = SlotsToCoeffs::new(&session, down).unwrap();
+        // 40 entries: 32, and 8 for which the diagonals are others.
+        let transforms = if shape == (2, 40) { 4 } else { transforms };
+        assert_eq!(down.plan().transforms(), transforms, "{shape:?}");
+        assert_eq!(down.plan().key_switches(), transforms * (b + g));
+        assert_eq!(
+            run(&|| drop(down.apply(&evaluator, &x).unwrap())),
+            (transforms * (b + g), transforms * of_transform),
+            "{shape:?}"
+        );
+    }
+    // The tables of the documentation.
+    let params = Params::preset("n13_k2").unwrap();
+    for (length, down_steps, up_steps) in [(64, 18, 24), (1024, 78, 80)] {
+        let up = CoeffsToSlotsPlan::new(&params, Rows, (1, length), 1, scale).unwrap();
+        let down = SlotsToCoeffsPlan::new(&params, up.target(), 1, scale).unwrap();
+        assert_eq!(
+            (down.key_switches(), up.key_switches()),
+            (down_steps, up_steps)
+        );
+    }
+}
+
+/// docs/notes/packings.md against measurement.
+#[test]
+fn noise_is_as_predicted() {
+    let params = narrow(8);
+    let session = Session::new(&params, &*open_device("cpu", None).unwrap()).unwrap();
+    let secret = SecretKey::generate(&session).unwrap();
+    let rms = |v: &[f64]| (v.iter().map(|v| v * v).sum::<f64>() / v.len() as f64).sqrt();
+    let fresh = (10.5f64 + 1.0 / 12.0).sqrt();
+    for (shape, log_scale) in [
+        ((20, 16), 40),
+        ((6, 128), 40),
+        ((4, 256), 38),
+        ((16, 32), 30),
+    ] {
+        let scale = CoeffScale::PowerOfTwo(log_scale);
+        let up = CoeffsToSlotsPlan::new(&params, Rows, shape, 2, scale).unwrap();
+        let down = SlotsToCoeffsPlan::new(&params, up.target(), 2, scale).unwrap();
+        let request = up.key_request().union(&down.key_request());
+        let keys = secret.evaluation_keys(&request).unwrap();
+        let keys = EvaluationKeys::load(&session, &keys).unwrap();
+        let evaluator = Evaluator::new(Arc::new(keys));
+        let v = values(shape.0 * shape.1, 7);
+        let measured = |got: Vec<f64>| {
+            let errors: Vec<f64> = got.iter().zip(&v).map(|(g, v)| g - v).collect();
+            rms(&errors)
+        };
+        let decryptor = Decryptor::new(&secret);
+
+        let predicted = up.noise(&params, (rms(&v), fresh)).unwrap();
+        let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &v, 2, log_scale).unwrap();
+        let up = CoeffsToSlots::new(&session, up).unwrap();
+        let y = up.apply(&evaluator, &x).unwrap();
+        let ratio = measured(y.decrypt(&decryptor).unwrap()) / predicted;
+        assert!((0.85..1.15).contains(&ratio), "{shape:?} up: {ratio}");
+
+        let predicted = down.noise(&params, (rms(&v), fresh)).unwrap();
+        let parts = (down.source().line().pack(&[&v[..shape.1]]).unwrap()).len();
+        assert_eq!(parts, shape.1.div_ceil(128));
+        let batches = v.chunks(shape.1).map(|row| {
+            let slots = down.source().line().pack(&[row]).unwrap();
+            let parts = slots.iter().map(|s| secret.encrypt_at(s, 2).unwrap());
+            EncryptedVectors::from_parts(down.source().line(), 1, parts.collect())
+        });
+        let batches = batches.collect::<Result<_, _>>().unwrap();
+        let x = EncryptedArray::from_batches(down.source().clone(), batches).unwrap();
+        let down = SlotsToCoeffs::new(&session, down).unwrap();
+        let y = down.apply(&evaluator, &x).unwrap();
+        let scale = f64::from(log_scale).exp2();
+        let ratio = measured(y.decrypt(&decryptor).unwrap()) * scale / predicted;
+        assert!((0.85..1.15).contains(&ratio), "{shape:?} down: {ratio}");
+    }
+}
+
+#[test]
+fn bad_input() {
+    let params = toy();
+    let refused = |result: Result<(), Error>, start: &str| {
+        let text = result.unwrap_err().to_string();
+        assert!(text.starts_with(start), "{text}");
+        for part in ["expected ", "got ", "; "] {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    };
+    let scale = CoeffScale::PowerOfTwo(38);
+    let up = |form, shape, level| CoeffsToSlotsPlan::new(&params, form, shape, level, scale);
+    let down = |packing: &ArrayPacking, level| {
+        SlotsToCoeffsPlan::new(&params, packing, level, scale).map(drop)
+    };
+    for shape in [(0, 3), (3, 0)] {
+        assert!(matches!(up(Rows, shape, 2), Err(Error::Shape { .. })));
+    }
+    let own = |shape| SlotsToCoeffsPlan::packing(&params, shape, Rows).unwrap();
+    for level in [0, 4] {
+        let bad = up(Rows, (2, 2), level);
+        assert!(matches!(bad, Err(Error::LevelExhausted { .. })));
+        let bad = down(&own((2, 2)), level);
+        assert!(matches!(bad, Err(Error::LevelExhausted { .. })));
+    }
+    let factor = SlotsToCoeffsPlan::new(&params, &own((2, 2)), 1, CoeffScale::Factor);
+    assert!(matches!(factor, Err(Error::LevelExhausted { .. })));
+    let shared = ArrayPacking::new(&params, &[4, 4], Lines::Rows).unwrap();
+    refused(down(&shared, 2), "SlotsToCoeffsPlan::new");
+    let diagonals = ArrayPacking::new(&params, &[16, 16], Lines::Diagonals).unwrap();
+    refused(down(&diagonals, 2), "SlotsToCoeffsPlan::new");
+    let image = ArrayPacking::new(&params, &[2, 3, 4], Lines::Rows).unwrap();
+    refused(down(&image, 2), "SlotsToCoeffsPlan::new");
+
+    let right = up(Rows, (3, 5), 2).unwrap();
+    let p = Party::new(&params, &right.key_request(), 5);
+    let convert = CoeffsToSlots::new(&p.session, right.clone()).unwrap();
+    let encrypt = |form, shape: (usize, usize), level, log_scale| {
+        let v = vec![0.5; shape.0 * shape.1];
+        CoeffMatrix::encrypt(&p.encryptor, form, shape, &v, level, log_scale).unwrap()
+    };
+    let apply = |evaluator: &Evaluator, x: &CoeffMatrix| convert.apply(evaluator, x).map(drop);
+    let good = encrypt(Rows, (3, 5), 2, 38);
+    apply(&p.evaluator, &good).unwrap();
+    for wrong in [
+        encrypt(Rows, (5, 3), 2, 38),
+        encrypt(Columns, (3, 5), 2, 38),
+        encrypt(Rows, (3, 5), 2, 37),
+    ] {
+        refused(apply(&p.evaluator, &wrong), "CoeffsToSlots::apply");
+    }
+    let low = apply(&p.evaluator, &encrypt(Rows, (3, 5), 1, 38));
+    assert!(matches!(low, Err(Error::LevelMismatch { .. })));
+    let evaluator = |secret: &SecretKey, request: &KeyRequest| {
+        Evaluator::load(&p.session, &secret.evaluation_keys(request).unwrap()).unwrap()
+    };
+    let missing = apply(&evaluator(&p.secret, &KeyRequest::new()), &good);
+    refused(missing, "CoeffsToSlots::apply");
+    let stranger = SecretKey::generate(&p.session).unwrap();
+    let foreign = apply(&evaluator(&stranger, &right.key_request()), &good);
+    refused(foreign, "CoeffsToSlots::apply");
+
+    let plan = SlotsToCoeffsPlan::new(&params, &own((3, 5)), 3, scale).unwrap();
+    let elsewhere = narrow(5);
+    refused(
+        plan.noise(&elsewhere, (1.0, 1.0)).map(drop),
+        "SlotsToCoeffsPlan::noise",
+    );
+    refused(
+        right.noise(&elsewhere, (1.0, 1.0)).map(drop),
+        "CoeffsToSlotsPlan::noise",
+    );
+    let session = Session::new(&elsewhere, &ReferenceDevice::new()).unwrap();
+    refused(
+        SlotsToCoeffs::new(&session, plan.clone()).map(drop),
+        "SlotsToCoeffs::new",
+    );
+    refused(
+        CoeffsToSlots::new(&session, right).map(drop),
+        "CoeffsToSlots::new",
+    );
+    let convert = SlotsToCoeffs::new(&p.session, plan).unwrap();
+    let array =
+        |packing, level| EncryptedArray::encrypt(&p.encryptor, packing, &[0.5; 15], level).unwrap();
+    let other = ArrayPacking::new(&params, &[3, 5], Lines::Rows).unwrap();
+    let wrong = convert.apply(&p.evaluator, &array(other, 3));
+    refused(wrong.map(drop), "SlotsToCoeffs::apply");
+    let wrong = convert.apply(&p.evaluator, &array(own((3, 5)), 2));
+    assert!(matches!(wrong, Err(Error::LevelMismatch { .. })));
+    let keyless = evaluator(&p.secret, &KeyRequest::new());
+    let missing = convert.apply(&keyless, &array(own((3, 5)), 3));
+    refused(missing.map(drop), "SlotsToCoeffs::apply");
+}
+
+/// A column of a matrix, several of them, close together and far apart; what is between is zero.
+#[test]
+fn columns_are_packed() {
+    let params = toy();
+    // Form, shape, column, entries of a vector, spacing.
+    let cases = [
+        (Rows, (1, 1), 0, 1, None),
+        (Rows, (5, 9), 4, 1, None),
+        (Rows, (5, 9), 8, 1, Some(1)),
+        (Columns, (9, 6), 2, 1, Some(2)),
+        (Rows, (32, 3), 2, 1, None),
+        (Rows, (8, 32), 3, 4, None),
+        (Rows, (3, 32), 7, 4, Some(1)),
+        (Rows, (3, 32), 0, 32, None),
+        (Rows, (4, 70), 66, 1, None),
+        (Columns, (32, 2), 1, 16, None),
+    ];
+    let plan = |case: &(CoeffForm, (usize, usize), usize, usize, Option<usize>)| {
+        let &(form, shape, column, width, spacing) = case;
+        RingPackPlan::with(&params, 2, form, shape, column, (width, spacing))
+    };
+    // As many vectors of all entries as fit one ciphertext: one.
+    assert!(matches!(plan(&cases[7]), Err(Error::Shape { .. })));
+    let cases = cases.iter().filter(|case| case.3 < 32);
+    let keys = cases.clone().fold(KeyRequest::new(), |all, case| {
+        all.union(&plan(case).unwrap().key_request())
+    });
+    // Widths share keys.
+    assert_eq!(keys.count(&params), 5);
+    let p = Party::new(&params, &keys, 3);
+    for (seed, case) in cases.enumerate() {
+        let &(form, shape, column, width, _) = case;
+        let plan = plan(case).unwrap();
+        let v = values(shape.0 * shape.1, seed as u64);
+        let x = CoeffMatrix::encrypt(&p.encryptor, form, shape, &v, 2, 38).unwrap();
+        let pack = RingPack::new(&p.session, plan.clone()).unwrap();
+        let y = pack.apply(&p.evaluator, &x).unwrap();
+        assert_eq!(
+            (y.shape(), y.level(), y.scale(), y.ciphertexts()),
+            (plan.target_shape(), 2, x.scale(), 1)
+        );
+        assert_ne!(y.form(), form);
+        let (count, length) = match form {
+            Rows => shape,
+            Columns => (shape.1, shape.0),
+        };
+        let mut want = vec![0.0; y.shape().0 * y.shape().1];
+        for i in 0..count {
+            for k in 0..width {
+                let at = column + 32 / width * k;
+                want[plan.position(i, k)] = match form {
+                    _ if at >= length => 0.0,
+                    Rows => v[i * length + at],
+                    Columns => v[at * count + i],
+                };
+            }
+        }
+        let error = distance(&y.decrypt(&p.decryptor()).unwrap(), &want);
+        assert!(error < 1e-7, "{case:?}: {error}");
+    }
+}
+
+/// With spacing 1 it is a column of the transpose, entry by entry.
+#[test]
+fn packing_agrees_with_the_transpose() {
+    let params = toy();
+    let shape = (6, 7);
+    let packing = RingPackPlan::with(&params, 2, Rows, shape, 3, (1, Some(1))).unwrap();
+    let transpose = TransposePlan::new(&params, 2, Rows, shape).unwrap();
+    let keys = packing.key_request().union(&transpose.key_request());
+    let p = Party::new(&params, &keys, 4);
+    let v = values(42, 1);
+    let x = CoeffMatrix::encrypt(&p.encryptor, Rows, shape, &v, 2, 38).unwrap();
+    let column = RingPack::new(&p.session, packing).unwrap();
+    let column = column.apply(&p.evaluator, &x).unwrap();
+    let all = Transpose::new(&p.session, transpose).unwrap();
+    let all = all.apply(&p.evaluator, &x).unwrap();
+    assert_eq!((column.shape(), column.form()), ((6, 1), all.form()));
+    let all = all.decrypt(&p.decryptor()).unwrap();
+    let want: Vec<f64> = (0..6).map(|i| all[i * 7 + 3]).collect();
+    assert!(distance(&column.decrypt(&p.decryptor()).unwrap(), &want) < 1e-7);
+}
+
+#[test]
+fn packing_is_counted_and_its_noise_predicted() {
+    let params = narrow(8);
+    let cpu = open_device("cpu", None).unwrap();
+    for (count, width, spacing, switches) in [
+        (256, 1, None, 255),
+        (64, 1, None, 63 + 2),
+        (64, 1, Some(1), 63 + 2 * 64),
+        (5, 1, None, 1 + 2 + 4 + 5),
+        (5, 1, Some(1), 1 + 2 + 4 + 5 * 5),
+        (16, 8, None, 15 + 1),
+        (1, 4, None, 6),
+    ] {
+        let device = Trace::new(cpu.clone());
+        let session = Session::new(&params, &device).unwrap();
+        let secret = SecretKey::generate(&session).unwrap();
+        let shape = (count, 256);
+        let plan = RingPackPlan::with(&params, 2, Rows, shape, 3, (width, spacing)).unwrap();
+        assert_eq!(plan.key_switches(), switches, "{plan:?}");
+        let keys = (256usize / width).ilog2() as usize;
+        assert_eq!(plan.key_request().count(&params), keys);
+        let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
+        let evaluator = Evaluator::load(&session, &keys).unwrap();
+        let noise = plan.noise(&params).unwrap();
+        let v = values(count * 256, 5);
+        let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &v, 2, 52).unwrap();
+        let pack = RingPack::new(&session, plan).unwrap();
+        let before = session.ring().stats();
+        device.log().take();
+        let y = pack.apply(&evaluator, &x).unwrap();
+        let after = session.ring().stats();
+        assert_eq!(device.log().count(CmdKind::KeySwitch), switches);
+        assert_eq!(
+            (after.bytes_h2d, after.bytes_d2h),
+            (before.bytes_h2d, before.bytes_d2h),
+            "nothing crosses the border"
+        );
+        // Also the places without a vector, where the trace leaves nothing but its noise.
+        let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
+        let (plan, mut squares, mut places) = (pack.plan(), 0.0, 0);
+        for i in 0..count {
+            for k in 0..width {
+                let want = v[i * 256 + 3 + 256 / width * k];
+                squares += ((got[plan.position(i, k)] - want) * 52f64.exp2()).powi(2);
+                places += 1;
+            }
+        }
+        let ratio = (squares / f64::from(places)).sqrt() / (noise * noise + 10.6).sqrt();
+        let enough = if places > 50 { 0.85..1.15 } else { 0.3..2.0 };
+        assert!(enough.contains(&ratio), "{plan:?}: {ratio}");
+    }
+    let params = Params::for_coeff_product().unwrap();
+    for (count, spacing, switches) in [(64, 64, 69), (64, 1, 447), (4096, 1, 4095)] {
+        let plan = RingPackPlan::with(&params, 1, Rows, (count, 4096), 0, (1, Some(spacing)));
+        assert_eq!(plan.unwrap().key_switches(), switches);
+    }
+    let all = TransposePlan::new(&params, 1, Rows, (64, 4096)).unwrap();
+    assert_eq!(all.key_switches(), 11520);
+}
+
+#[test]
+fn bad_packings() {
+    let params = toy();
+    let refused = |result: Result<(), Error>, start: &str| {
+        let text = result.unwrap_err().to_string();
+        assert!(text.starts_with(start), "{text}");
+        for part in ["expected ", "got ", "; "] {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    };
+    let plan = |shape, column, width, spacing| {
+        RingPackPlan::with(&params, 2, Rows, shape, column, (width, spacing))
+    };
+    for (shape, column, width, spacing) in [
+        ((0, 3), 0, 1, None),
+        ((3, 0), 0, 1, None),
+        ((3, 4), 4, 1, None),
+        ((33, 4), 0, 1, None),
+        ((9, 4), 0, 4, None),
+        ((3, 32), 8, 4, None),
+        ((17, 32), 0, 1, Some(2)),
+        ((2, 32), 0, 3, None),
+        ((2, 32), 0, 0, None),
+        ((2, 32), 0, 64, None),
+        ((2, 32), 0, 1, Some(3)),
+        ((2, 32), 0, 1, Some(0)),
+    ] {
+        refused(
+            plan(shape, column, width, spacing).map(drop),
+            "RingPackPlan::new",
+        );
+    }
+    let deep = RingPackPlan::new(&params, 4, Rows, (2, 2), 0);
+    assert!(matches!(deep, Err(Error::LevelExhausted { .. })));
+    let right = plan((3, 5), 2, 1, None).unwrap();
+    refused(right.noise(&narrow(5)).map(drop), "RingPackPlan::noise");
+    let p = Party::new(&params, &right.key_request(), 5);
+    let pack = RingPack::new(&p.session, right.clone()).unwrap();
+    let encrypt = |form, shape: (usize, usize), level| {
+        let v = vec![0.5; shape.0 * shape.1];
+        CoeffMatrix::encrypt(&p.encryptor, form, shape, &v, level, 38).unwrap()
+    };
+    let good = encrypt(Rows, (3, 5), 2);
+    pack.apply(&p.evaluator, &good).unwrap();
+    for wrong in [encrypt(Rows, (5, 3), 2), encrypt(Columns, (3, 5), 2)] {
+        refused(
+            pack.apply(&p.evaluator, &wrong).map(drop),
+            "RingPack::apply",
+        );
+    }
+    let low = pack.apply(&p.evaluator, &encrypt(Rows, (3, 5), 1));
+    assert!(matches!(low, Err(Error::LevelMismatch { .. })));
+    let evaluator = |secret: &SecretKey, request: &KeyRequest| {
+        Evaluator::load(&p.session, &secret.evaluation_keys(request).unwrap()).unwrap()
+    };
+    let keyless = evaluator(&p.secret, &KeyRequest::new());
+    refused(pack.apply(&keyless, &good).map(drop), "RingPack::apply");
+    let stranger = evaluator(
+        &SecretKey::generate(&p.session).unwrap(),
+        &right.key_request(),
+    );
+    refused(pack.apply(&stranger, &good).map(drop), "RingPack::apply");
+    let session = Session::new(&narrow(5), &ReferenceDevice::new()).unwrap();
+    refused(RingPack::new(&session, right).map(drop), "RingPack::new");
+}
