@@ -32,9 +32,9 @@ pub enum TileSide {
 /// In group by group of the plan, ciphertext `i` of a left side holds column `i` of its tiles, that of a
 /// right side or product row `i`; entry `j` of it is the element at `X^j`.
 pub struct TiledMatrix {
-    plan: Arc<TiledMatMulPlan>,
-    side: TileSide,
-    blocks: Vec<CoeffMatrix>,
+    pub(super) plan: Arc<TiledMatMulPlan>,
+    pub(super) side: TileSide,
+    pub(super) blocks: Vec<CoeffMatrix>,
 }
 
 /// A [`TiledMatMulPlan`] on a device.
@@ -227,6 +227,11 @@ impl TiledMatrix {
     /// Identity of the key it is encrypted under.
     pub fn key_id(&self) -> KeyId {
         self.blocks[0].key_id()
+    }
+
+    /// The session it lives in.
+    pub fn session(&self) -> &Session {
+        self.blocks[0].session()
     }
 
     /// Number of ciphertexts.
