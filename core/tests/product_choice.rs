@@ -2,10 +2,12 @@
 //! exactly what it predicts, and keeps to the predicted error.
 
 mod common;
+mod memory_meter;
 
 use std::sync::Arc;
 
 use common::{distance, values};
+use memory_meter::MemoryMeter;
 use ringloom::{
     Decryptor, Encryptor, Error, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
     matrix::{
@@ -372,6 +374,64 @@ fn calibrations_are_kept() {
     assert_eq!(cached().clock(), Clock::of(&bench.session));
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(matches!(Calibration::load(&path), Err(Error::File { .. })));
+}
+
+/// Bytes of buffers on the device at the widest point, both sides and the product among them.
+#[test]
+fn memory_is_what_is_predicted() {
+    let params = Params::insecure_toy_ring(2, 8).unwrap();
+    let device = MemoryMeter::new(open_device("cpu", Some(1)).unwrap());
+    let session = Session::new(&params, &device).unwrap();
+    let secret = SecretKey::generate(&session).unwrap();
+    let encryptor = Encryptor::new(&session, &secret.public_key().unwrap()).unwrap();
+    let mut ratios = Vec::new();
+    for (shape @ (m, k, n), sides) in [
+        ((32, 10, 75), SIDES[0]),
+        ((9, 17, 280), SIDES[0]),
+        ((8, 8, 8), SIDES[0]),
+        ((10, 8, 180), SIDES[1]),
+        ((150, 12, 5), SIDES[2]),
+    ] {
+        let (a, b) = (values(m * k, 1), values(k * n, 2));
+        let request = ProductRequest::new(&params, 2, shape, sides).unwrap();
+        for plan in request.plans(&params) {
+            let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
+            let keys = EvaluationKeys::load(&session, &keys).unwrap();
+            let of_keys = plan.key_request().expanded_bytes(&params);
+            assert_eq!(keys.bytes(), of_keys, "{}", plan.name());
+            let evaluator = Evaluator::new(Arc::new(keys));
+            let before = device.start();
+            let encrypt = |left, values| {
+                let packing = plan.operand(left, 30).unwrap();
+                packing.encrypt(&encryptor, values).unwrap()
+            };
+            let u = (sides.0 == Encrypted).then(|| encrypt(true, &a));
+            let v = (sides.1 == Encrypted).then(|| encrypt(false, &b));
+            device.start();
+            let _product = match (&u, &v) {
+                (Some(u), Some(v)) => {
+                    let product = Product::new(&session, &plan, None).unwrap();
+                    product.multiply(&evaluator, u, v)
+                }
+                (Some(x), None) | (None, Some(x)) => {
+                    let plain = if sides.0 == Plain { &a } else { &b };
+                    let product = Product::with_plain(&session, &plan, plain, None).unwrap();
+                    product.multiply_plain(&evaluator, x)
+                }
+                (None, None) => unreachable!("a request has an encrypted side"),
+            }
+            .unwrap();
+            let measured = (device.peak() - before) as f64;
+            let predicted = plan.memory(&params).unwrap() as f64;
+            ratios.push((shape, plan.name(), predicted / measured));
+        }
+    }
+    // Below what is needed, a product would be started that does not fit.
+    let wrong = |ratio: f64| !(0.98..1.6).contains(&ratio);
+    assert!(
+        !ratios.iter().any(|(_, _, ratio)| wrong(*ratio)),
+        "predicted memory over what was measured: {ratios:#.3?}"
+    );
 }
 
 /// On twenty seeded shapes the plan that is taken takes at most 1.25 times as long as the fastest one
