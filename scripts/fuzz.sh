@@ -43,12 +43,16 @@ fuzz_one() {
             seed 2 public_key.rlk
             seed 3 insecure_secret_key.rls
             seed 4 tfhe_packing_key.rlk
+            seed 5 shared_mask_keys.rlk
             ;;
         ciphertexts)
             seed 0 ciphertext.rlc
             seed 1 tfhe_ciphertext.rlc
             seed 2 vectors.rlc
+            seed 3 coeff_matrix.rlc
             seed 4 tfhe_fresh_ciphertext.rlc
+            for file in "$data"/matrix_*; do seed 5 "$(basename "$file")"; done
+            seed 6 shared_mask_matrix.rlc
             ;;
         programs)
             seed 0 program.rlp

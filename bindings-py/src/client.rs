@@ -6,22 +6,25 @@ use numpy::PyArrayDyn;
 use pyo3::prelude::*;
 use ringloom::{
     Decryptor, Error, SecretKey,
-    matrix::{CoeffMatrix, CoeffScale, Packing},
+    matrix::{CoeffMatrix, CoeffScale, Packing, RowSecrets},
     rlwe::SecureRandom,
 };
 use zeroize::Zeroizing;
 
 use crate::{
     ciphertext::Ciphertext,
-    convert::{Vectors, reals},
+    convert::{Vectors, array, reals, shape_text},
     device,
     encryptor::{Encryptor, check_program},
     errors::{Failure, Result},
     keys::{EvaluationKeys, PublicKey},
-    matrix::{MatrixCiphertext, Wanted},
+    matrix::{Wanted, default_log_scale, refuse_both},
+    matrix_ciphertext::{MatrixCiphertext, sizes},
+    matrix_packing::MatrixPacking,
     params::{KeyRequest, MatVecPlan, Params},
     program::PublicProgram,
     progress::Progress,
+    shared_mask::{SharedMaskCiphertext, SharedMaskKeys},
 };
 
 /// Makes keys, encrypts and decrypts. Holds the secret key, in host memory, and never shows it.
@@ -236,17 +239,27 @@ impl Client {
     ///
     /// With `factor=True` for a product of two encrypted matrices, which keeps the scale of the other
     /// one: by columns for the left side, by rows for the right side.
-    #[pyo3(signature = (x, *, form="rows", level=None, log_scale=None, factor=false))]
+    ///
+    /// `packing` says it all for a plan that was chosen by cost, `explain(..).left` or `.right`; then the
+    /// noise is that of the public key.
+    #[pyo3(signature = (x, *, form=None, level=None, log_scale=None, factor=false, packing=None))]
+    #[allow(clippy::too_many_arguments)] // keywords in Python
     fn encrypt_matrix(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
-        form: &str,
+        form: Option<&str>,
         level: Option<usize>,
         log_scale: Option<u32>,
         factor: bool,
+        packing: Option<&MatrixPacking>,
     ) -> Result<MatrixCiphertext> {
         let op = "Client.encrypt_matrix";
+        if let Some(packing) = packing {
+            refuse_both(op, form, level, log_scale, factor)?;
+            return packing.encrypt(py, op, self.encryptor.inner(), x);
+        }
+        let form = form.unwrap_or("rows");
         let (shape, values) = reals(op, x)?.into_matrix(op)?;
         let (values, secret) = (Zeroizing::new(values), &self.secret);
         let params = self.session.params();
@@ -261,7 +274,7 @@ impl Client {
                     CoeffMatrix::encrypt_factor_under(secret, form, shape, &values, level)
                 }
             };
-            MatrixCiphertext::close(&matrix?)
+            MatrixCiphertext::close_coefficients(&matrix?)
         })?)
     }
 
@@ -271,13 +284,63 @@ impl Client {
         py: Python<'py>,
         ciphertext: &MatrixCiphertext,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
-        let rows = py.detach(|| {
+        let (shape, values) = py.detach(|| {
             let matrix = ciphertext.open(&self.session)?;
             let values = Zeroizing::new(matrix.decrypt(&Decryptor::new(&self.secret))?);
-            let rows = values.chunks_exact(matrix.shape().1);
-            ringloom::Result::Ok(rows.map(<[f64]>::to_vec).collect())
+            ringloom::Result::Ok((sizes(matrix.count(), matrix.shape()), values))
         })?;
-        Ok(Vectors { ndim: 2, rows }.into_numpy(py))
+        Ok(array(py, &shape, &values))
+    }
+
+    /// Makes the keys of products with plaintext matrices of `rows` columns that are fixed beforehand, of
+    /// encrypted matrices of `rows` rows that share their mask, at `level` (by default the top one).
+    #[pyo3(signature = (rows, *, level=None, progress=None))]
+    fn shared_mask_keys(
+        &self,
+        py: Python<'_>,
+        rows: usize,
+        level: Option<usize>,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<SharedMaskKeys> {
+        let level = level.unwrap_or(self.session.params().max_level());
+        let mut progress = Progress::new(progress.as_ref(), py, "keys")?;
+        let keys = py.detach(|| {
+            let report = &mut |done, total| progress.report(done, total);
+            let mut random = SecureRandom::from_os()?;
+            RowSecrets::new(&self.secret, rows)?.keys_with(level, &mut random, report)
+        });
+        progress.finish(py)?;
+        let keys = keys?;
+        Ok(py.detach(|| SharedMaskKeys::close(&keys))?)
+    }
+
+    /// Encrypts a matrix whose rows share their mask, half the size of others, for the server that has
+    /// these keys. `log_scale` as in `encrypt_matrix`.
+    #[pyo3(signature = (x, keys, *, log_scale=None))]
+    fn encrypt_shared(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        keys: &SharedMaskKeys,
+        log_scale: Option<u32>,
+    ) -> Result<SharedMaskCiphertext> {
+        let op = "Client.encrypt_shared";
+        let info = keys.info(op, self.session.params(), self.secret.id())?;
+        let ((rows, columns), values) = reals(op, x)?.into_matrix(op)?;
+        let values = Zeroizing::new(values);
+        if rows != info.rows {
+            let expected = format!("a matrix with {} rows, as the keys are for", info.rows);
+            return Err(Failure::shape(op, expected, shape_text(&[rows, columns])));
+        }
+        let log_scale = match log_scale {
+            Some(log_scale) => log_scale,
+            None => default_log_scale(self.session.params())?,
+        };
+        Ok(py.detach(|| {
+            let secrets = RowSecrets::with_label(&self.secret, rows, info.label)?;
+            let matrix = secrets.encrypt(columns, &values, info.level, log_scale)?;
+            SharedMaskCiphertext::close(&matrix)
+        })?)
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {

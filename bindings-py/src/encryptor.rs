@@ -14,7 +14,9 @@ use crate::{
     encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
     keys::PublicKey,
-    matrix::{MatrixCiphertext, Wanted},
+    matrix::{Wanted, refuse_both},
+    matrix_ciphertext::MatrixCiphertext,
+    matrix_packing::MatrixPacking,
     params::{MatVecPlan, Params, hex, packing_at},
     program::{Program, PublicProgram},
     progress::Progress,
@@ -31,6 +33,10 @@ impl Encryptor {
         key: &ringloom::PublicKey,
     ) -> ringloom::Result<Self> {
         Ok(Self(ringloom::Encryptor::new(session, key)?))
+    }
+
+    pub fn inner(&self) -> &ringloom::Encryptor {
+        &self.0
     }
 
     /// Encrypts vectors batch by batch.
@@ -124,17 +130,24 @@ impl Encryptor {
     }
 
     /// As `Client.encrypt_matrix`, with the larger noise of a public key.
-    #[pyo3(signature = (x, *, form="rows", level=None, log_scale=None, factor=false))]
+    #[pyo3(signature = (x, *, form=None, level=None, log_scale=None, factor=false, packing=None))]
+    #[allow(clippy::too_many_arguments)] // keywords in Python
     fn encrypt_matrix(
         &self,
         py: Python<'_>,
         x: &Bound<'_, PyAny>,
-        form: &str,
+        form: Option<&str>,
         level: Option<usize>,
         log_scale: Option<u32>,
         factor: bool,
+        packing: Option<&MatrixPacking>,
     ) -> Result<MatrixCiphertext> {
         let op = "Encryptor.encrypt_matrix";
+        if let Some(packing) = packing {
+            refuse_both(op, form, level, log_scale, factor)?;
+            return packing.encrypt(py, op, &self.0, x);
+        }
+        let form = form.unwrap_or("rows");
         let (shape, values) = reals(op, x)?.into_matrix(op)?;
         let values = Zeroizing::new(values);
         let params = self.0.session().params();
@@ -149,7 +162,7 @@ impl Encryptor {
                     CoeffMatrix::encrypt_factor(&self.0, form, shape, &values, level)
                 }
             };
-            MatrixCiphertext::close(&matrix?)
+            MatrixCiphertext::close_coefficients(&matrix?)
         })?)
     }
 

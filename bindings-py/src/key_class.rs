@@ -1,9 +1,9 @@
 //! Keys at rest as Python classes: frames, opened where their parameters are known.
 
 /// A class of public keys with everything that such a class has in Python: `key_class!(Class, the
-/// kind of its frame, what the frame holds, the parameters that open it)`.
+/// kind of its frame, what the frame holds, the parameters that open it)`, and more methods where it has them.
 macro_rules! key_class {
-    ($(#[$doc:meta])* $class:ident, $kind:ident, $key:ty, $params:ty) => {
+    ($(#[$doc:meta])* $class:ident, $kind:ident, $key:ty, $params:ty $(, $($more:tt)+)?) => {
         $(#[$doc])*
         #[pyclass(module = "ringloom", frozen)]
         pub struct $class($crate::wire::Frame);
@@ -70,6 +70,8 @@ macro_rules! key_class {
                 let op = concat!(stringify!($class), ".load");
                 Ok(py.detach(|| Self::closed($crate::wire::read(op, &path, max_bytes)?))?)
             }
+
+            $($($more)+)?
 
             fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<$crate::convert::Reduced<'py>> {
                 $crate::convert::reduce(py, stringify!($class), self.to_bytes(py), true)

@@ -10,7 +10,9 @@
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
-//! | `matrix`, `matrix_plan` | matrices in coefficients, plans of what takes keys |
+//! | `matrix`, `matrix_ciphertext`, `matrix_plan` | encrypted matrices, plans of what takes keys |
+//! | `product_choice`, `matrix_packing`, `multiplier` | products by the fastest plan |
+//! | `shared_mask` | matrices whose rows share their mask |
 //! | `int_client`, `int_tensor` | encrypted integers: keys and ciphertexts, look-ups |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
@@ -30,14 +32,18 @@ mod int_tensor;
 mod key_class;
 mod keys;
 mod matrix;
+mod matrix_ciphertext;
+mod matrix_packing;
 mod matrix_plan;
 mod model;
+mod multiplier;
 mod network;
 mod params;
 mod product_choice;
 mod program;
 mod progress;
 mod session;
+mod shared_mask;
 mod tensor;
 mod weights;
 mod wire;
@@ -60,7 +66,9 @@ mod _native {
         int_keys::{IntKeys, IntPackingKey},
         int_tensor::{IntSession, IntTensor, lut, relu},
         keys::{EvaluationKeys, PublicKey},
-        matrix::{MatrixCiphertext, MatrixTensor},
+        matrix::MatrixTensor,
+        matrix_ciphertext::MatrixCiphertext,
+        matrix_packing::{MatrixPacking, MatrixProduct},
         matrix_plan::{MatMulPlan, TransposePlan, matmul_plan, transpose_plan},
         model::{ModelServer, StepReport},
         network::{Activation, Linear, Sequential},
@@ -68,6 +76,7 @@ mod _native {
         product_choice::{Calibration, Explanation, explain},
         program::{FitReport, Prediction, Program, PublicProgram, StepInfo},
         session::Session,
+        shared_mask::{SharedMaskCiphertext, SharedMaskKeys, SharedMaskTensor, SharedMaskWeights},
         tensor::{Tensor, align_levels},
         weights::Weights,
     };

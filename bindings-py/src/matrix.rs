@@ -1,131 +1,47 @@
-//! Encrypted matrices in coefficients: at rest, and on a server's device.
+//! Encrypted matrices on a server's device.
 
-use pyo3::{
-    prelude::*,
-    types::{PyBytes, PyTuple},
-};
+use pyo3::{prelude::*, types::PyTuple};
 use ringloom::{
-    Error, Evaluator,
+    Error,
     matrix::{
-        CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale,
-        PlainMatrix, Transpose, TransposePlan,
+        CoeffForm, CoeffMatrix, CoeffScale, EncryptedMatrix, PackedAs, Transpose, TransposePlan,
     },
-    serial::{Decode, Encode, Kind},
 };
 
 use crate::{
-    convert::{Reals, Reduced, bytes_text, float64, reals, reduce, shape_text, shape_tuple},
+    convert::{Reals, bytes_text, float64, reals, shape_text, shape_tuple},
     errors::{Failure, Result},
+    matrix_ciphertext::{MatrixCiphertext, described, sizes},
     matrix_plan::{FactorSide, other},
-    params::hex,
-    wire::Frame,
+    multiplier::{Clear, Multiplier, Sides},
+    shared_mask::SharedMaskCiphertext,
 };
 
-/// An encrypted matrix as bytes, one row (or column) in the coefficients of each ciphertext: what
-/// client and server exchange. `Session.load_matrix` turns it into a `MatrixTensor`.
-#[pyclass(module = "ringloom", frozen)]
-pub struct MatrixCiphertext {
-    frame: Frame,
-    info: CoeffMatrixInfo,
-}
-
-impl MatrixCiphertext {
-    pub fn close(matrix: &CoeffMatrix) -> ringloom::Result<Self> {
-        Self::closed(matrix.to_bytes()?)
-    }
-
-    fn closed(bytes: Vec<u8>) -> ringloom::Result<Self> {
-        let info = CoeffMatrixInfo::peek(&bytes)?;
-        let frame = Frame::new("MatrixCiphertext.from_bytes", Kind::CoeffMatrix, bytes)?;
-        Ok(Self { frame, info })
-    }
-
-    pub fn open(&self, session: &ringloom::Session) -> ringloom::Result<CoeffMatrix> {
-        let limit = self.frame.bytes.len() as u64;
-        CoeffMatrix::from_bytes(&self.frame.bytes, session, limit)
-    }
-}
-
-#[pymethods]
-impl MatrixCiphertext {
-    /// Rows and columns.
-    #[getter]
-    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        shape_tuple(py, &[self.info.shape.0, self.info.shape.1])
-    }
-
-    /// `rows` or `columns`: which of them are encrypted.
-    #[getter]
-    fn form(&self) -> &'static str {
-        form_name(self.info.form)
-    }
-
-    /// Products with plaintext matrices that may still follow.
-    #[getter]
-    fn level(&self) -> usize {
-        self.info.level
-    }
-
-    /// Identity of the secret key, as hexadecimal digits.
-    #[getter]
-    fn key_id(&self) -> String {
-        hex(self.frame.header.key_bytes())
-    }
-
-    /// Size in bytes.
-    #[getter]
-    fn nbytes(&self) -> usize {
-        self.frame.bytes.len()
-    }
-
-    /// The matrix as bytes.
-    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.frame.bytes)
-    }
-
-    /// A matrix from its bytes.
-    #[staticmethod]
-    fn from_bytes(data: &[u8]) -> Result<Self> {
-        Ok(Self::closed(data.to_vec())?)
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
-        reduce(py, "MatrixCiphertext", self.to_bytes(py), true)
-    }
-
-    fn __repr__(&self) -> String {
-        let (rows, columns) = self.info.shape;
-        format!(
-            "MatrixCiphertext(shape=({rows}, {columns}), dtype=float64, form={}, level={}, scale={}, key={}, {})",
-            self.form(),
-            self.info.level,
-            scale_text(self.info.scale),
-            &self.key_id()[..12],
-            bytes_text(self.nbytes() as u64)
-        )
-    }
-}
-
-/// An encrypted matrix on a server's device: `W @ x` where rows are encrypted, `x @ W` where columns
-/// are, each one level down and without any key; sums, biases, and a transpose that costs nothing.
+/// An encrypted matrix, or a stack of them, on a server's device: products as in numpy, sums, biases,
+/// and a transpose that costs nothing.
 ///
-/// `x @ y` multiplies two encrypted matrices, `x` by columns and `y` by rows, one of them encrypted as
-/// a factor, with the keys of `matmul_plan`; `to_form` goes from rows to columns and back with those of
-/// `transpose_plan`.
+/// `W @ x` and `x @ W` multiply by a plaintext matrix, `x @ y` two encrypted ones, in the packing in
+/// which they were encrypted: for a plan of `explain`, or by rows or columns in coefficients. Where
+/// several plans multiply what is there, the fastest one that the session's keys answer is taken, by
+/// its calibration.
+///
+/// In coefficients a plaintext matrix multiplies rows from the left and columns from the right, without any
+/// key; `x @ y` multiplies columns by rows, one of them encrypted as a factor, with the keys of
+/// `matmul_plan`; `to_form` goes from rows to columns and back with those of `transpose_plan`.
 #[pyclass(module = "ringloom", frozen)]
 pub struct MatrixTensor {
-    evaluator: Evaluator,
-    matrix: CoeffMatrix,
+    server: Multiplier,
+    pub matrix: EncryptedMatrix,
 }
 
 impl MatrixTensor {
-    pub fn new(evaluator: &Evaluator, matrix: CoeffMatrix) -> Self {
-        let evaluator = evaluator.clone();
-        Self { evaluator, matrix }
+    pub fn new(server: &Multiplier, matrix: EncryptedMatrix) -> Self {
+        let server = server.clone();
+        Self { server, matrix }
     }
 
-    fn with(&self, matrix: ringloom::Result<CoeffMatrix>) -> Result<Self> {
-        Ok(Self::new(&self.evaluator, matrix?))
+    fn with(&self, matrix: ringloom::Result<EncryptedMatrix>) -> Result<Self> {
+        Ok(Self::new(&self.server, matrix?))
     }
 
     /// The product with a plaintext matrix on one side.
@@ -133,131 +49,209 @@ impl MatrixTensor {
         &self,
         py: Python<'_>,
         op: &'static str,
-        side: CoeffForm,
+        plain_is_left: bool,
         other: &Bound<'_, PyAny>,
     ) -> Result<Self> {
-        if other.cast::<MatrixCiphertext>().is_ok() {
+        let ciphertext = if other.cast::<MatrixCiphertext>().is_ok() {
+            Some(("MatrixCiphertext", "load_matrix"))
+        } else if other.cast::<SharedMaskCiphertext>().is_ok() {
+            Some(("SharedMaskCiphertext", "load_shared"))
+        } else {
+            None
+        };
+        if let Some((class, load)) = ciphertext {
             return Err(Failure::type_error(format!(
                 "{op}: a client's matrix has no operators, expected a MatrixTensor or an array, got a \
-                 MatrixCiphertext; bring it to the session: session.load_matrix(ciphertext)"
+                 {class}; bring it to the session: session.{load}(ciphertext)"
             )));
         }
         let (shape, values) = reals(op, other)?.into_matrix(op)?;
-        if self.matrix.form() != side {
-            let (wanted, got) = (form_name(side), form_name(self.matrix.form()));
-            return Err(Failure::shape(
-                op,
-                format!(
-                    "a matrix encrypted by {wanted}: client.encrypt_matrix(x, form='{wanted}')"
-                ),
-                format!("one encrypted by {got}"),
-            ));
-        }
-        let params = self.matrix.session().params();
-        self.with(py.detach(|| {
-            let level = self.matrix.level();
-            let plain = match side {
-                CoeffForm::Rows => PlainMatrix::new(params, level, shape, &values)?,
-                CoeffForm::Columns => PlainMatrix::for_the_right(params, level, shape, &values)?,
+        if let Some((form, _)) = self.coefficients() {
+            let side = if plain_is_left {
+                CoeffForm::Rows
+            } else {
+                CoeffForm::Columns
             };
-            plain.multiply(&self.matrix)
-        }))
+            if form != side {
+                let (wanted, got) = (form_name(side), form_name(form));
+                return Err(Failure::shape(
+                    op,
+                    format!(
+                        "a matrix encrypted by {wanted}: client.encrypt_matrix(x, form='{wanted}')"
+                    ),
+                    format!("one encrypted by {got}"),
+                ));
+            }
+        }
+        let product = py.detach(|| {
+            let plain = Clear {
+                shape,
+                values: &values,
+            };
+            let sides = if plain_is_left {
+                Sides::PlainLeft(plain, &self.matrix)
+            } else {
+                Sides::PlainRight(&self.matrix, plain)
+            };
+            self.server.multiply(op, &sides)
+        });
+        let (rows, columns) = self.matrix.shape();
+        let ((m, k, n), side) = if plain_is_left {
+            ((shape.0, shape.1, columns), "left")
+        } else {
+            ((rows, columns, shape.1), "right")
+        };
+        let note = self.explained((m, k, n), &format!(", {side}='plain'"));
+        missing_keys(py, self.with(product), &note)
     }
 
     /// The product of two encrypted matrices.
     fn encrypted_product(&self, py: Python<'_>, right: &Self) -> Result<Self> {
         let op = "MatrixTensor.__matmul__";
         let (a, b) = (&self.matrix, &right.matrix);
-        let is_factor = |x: &CoeffMatrix| x.scale() == CoeffScale::Factor;
-        let factor = match (a.form(), b.form(), is_factor(a), is_factor(b)) {
-            (CoeffForm::Columns, CoeffForm::Rows, true, false) => FactorSide::Left,
-            (CoeffForm::Columns, CoeffForm::Rows, false, true) => FactorSide::Right,
-            _ => {
-                let text = |x: &CoeffMatrix| {
-                    let (form, scale) = (form_name(x.form()), scale_text(x.scale()));
-                    format!("by {form} at scale={scale}")
-                };
-                let expected = "the left side encrypted by columns and the right side by rows, one of \
-                    them as a factor: client.encrypt_matrix(a, form='columns', factor=True), \
-                    client.encrypt_matrix(b)";
-                let got = format!("left {}, right {}", text(a), text(b));
-                let note =
-                    "A server changes a form with x.to_form('columns') or x.to_form('rows').";
-                return Err(Failure::shape(op, expected, got).with_note(py, |_| true, note));
-            }
-        };
-        let ((m, k), (inner, n)) = (a.shape(), b.shape());
-        if inner != k {
-            let (expected, got) = (format!("a matrix with {k} rows"), shape_text(&[inner, n]));
-            return Err(Failure::shape(op, expected, got));
-        }
-        let (session, level) = (self.evaluator.session(), a.level());
-        let product = py.detach(|| {
-            let shape = factor.oriented((m, k, n));
-            let plan = CoeffMatMulPlan::new(session.params(), level, shape)?;
-            let mul = CoeffMatMul::new(session, plan)?;
-            match factor {
-                FactorSide::Left => mul.apply(&self.evaluator, a, b),
-                FactorSide::Right => {
-                    let (a, b) = (self.turned()?, right.turned()?);
-                    Ok(mul.apply(&self.evaluator, &b, &a)?.transposed())
+        let ((m, k), (_, n), level) = (a.shape(), b.shape(), a.level());
+        let mut note = self.explained((m, k, n), "");
+        if let (Some((x, u)), Some((y, v))) = (self.coefficients(), right.coefficients()) {
+            let is_factor = |x: &CoeffMatrix| x.scale() == CoeffScale::Factor;
+            let factor = match (x, y, (is_factor(u), is_factor(v))) {
+                (CoeffForm::Columns, CoeffForm::Rows, (true, false)) => FactorSide::Left,
+                (CoeffForm::Columns, CoeffForm::Rows, (false, true)) => FactorSide::Right,
+                _ => {
+                    let text = |form: CoeffForm, x: &CoeffMatrix| {
+                        let (form, scale) = (form_name(form), scale_text(x.scale()));
+                        format!("by {form} at scale={scale}")
+                    };
+                    let expected = "the left side encrypted by columns and the right side by rows, one of \
+                        them as a factor: client.encrypt_matrix(a, form='columns', factor=True), \
+                        client.encrypt_matrix(b)";
+                    let got = format!("left {}, right {}", text(x, u), text(y, v));
+                    let note =
+                        "A server changes a form with x.to_form('columns') or x.to_form('rows').";
+                    return Err(Failure::shape(op, expected, got).with_note(py, |_| true, note));
                 }
-            }
-        });
-        let call = format!(
-            "matmul_plan(params, ({m}, {k}, {n}), level={level}, factor='{}')",
-            factor.name()
-        );
-        noted(py, self.with(product), "product", &call)
+            };
+            let name = factor.name();
+            note = keys_note(&format!(
+                "ringloom.matmul_plan(params, ({m}, {k}, {n}), level={level}, factor='{name}')"
+            ));
+        }
+        let product = py.detach(|| self.server.multiply(op, &Sides::Encrypted(a, b)));
+        missing_keys(py, self.with(product), &note)
     }
 
-    /// A copy of the transpose.
-    fn turned(&self) -> ringloom::Result<CoeffMatrix> {
-        let copy = self.matrix.to_session(self.evaluator.session())?;
-        Ok(copy.transposed())
+    /// Where the keys of a product come from that was planned by cost.
+    fn explained(&self, (m, k, n): (usize, usize, usize), sides: &str) -> String {
+        let (level, count) = (self.matrix.level(), self.matrix.count());
+        let count = if count > 1 {
+            format!(", count={count}")
+        } else {
+            String::new()
+        };
+        keys_note(&format!(
+            "ringloom.explain(params, ({m}, {k}, {n}), calibration{sides}, level={level}{count})"
+        ))
+    }
+
+    /// Form and contents where rows or columns are in coefficients.
+    fn coefficients(&self) -> Option<(CoeffForm, &CoeffMatrix)> {
+        match self.matrix.packed() {
+            PackedAs::Coefficients(x) if self.matrix.is_turned() => Some((other(x.form()), x)),
+            PackedAs::Coefficients(x) => Some((x.form(), x)),
+            _ => None,
+        }
+    }
+
+    /// The error of an operation that a packing does not have.
+    fn not_packed(&self, op: &'static str, expected: &str) -> Failure {
+        let got = format!("one in {}", self.matrix.packed().name());
+        Failure::shape(op, expected, got)
+    }
+
+    /// Entry by entry, for two matrices in one packing.
+    fn pairwise(
+        &self,
+        py: Python<'_>,
+        op: &'static str,
+        right: &Self,
+        subtract: bool,
+    ) -> Result<Self> {
+        let (a, b) = (&self.matrix, &right.matrix);
+        let evaluator = &self.server.evaluator;
+        let packed = py.detach(|| match (a.packed(), b.packed()) {
+            (PackedAs::Coefficients(x), PackedAs::Coefficients(y)) => {
+                let copy;
+                let y = if a.is_turned() == b.is_turned() {
+                    y
+                } else {
+                    copy = y.to_session(y.session())?.transposed();
+                    &copy
+                };
+                let sum = if subtract { x.sub(y) } else { x.add(y) };
+                Ok(Some(PackedAs::Coefficients(sum?)))
+            }
+            (PackedAs::Array(x), PackedAs::Array(y)) if a.is_turned() == b.is_turned() => {
+                let sum = if subtract {
+                    x.sub(evaluator, y)
+                } else {
+                    x.add(evaluator, y)
+                };
+                Ok(Some(PackedAs::Array(sum?)))
+            }
+            _ => Ok::<_, Error>(None),
+        })?;
+        let Some(packed) = packed else {
+            let expected = "two matrices in coefficients or two in slots";
+            return Err(self.not_packed(op, expected));
+        };
+        self.with(EncryptedMatrix::new(packed, a.is_turned()))
     }
 
     /// A bias for each encrypted vector, as numpy broadcasts it.
-    fn bias(&self, op: &'static str, other: Reals) -> Result<Vec<f64>> {
-        let (rows, columns) = self.matrix.shape();
-        let (expected, fits) = match (self.matrix.form(), &*other.shape) {
-            (CoeffForm::Rows, s) => (format!("({rows}, 1)"), s == [rows, 1]),
-            (CoeffForm::Columns, s) => {
-                (format!("({columns},)"), s == [columns] || s == [1, columns])
+    fn biased(
+        &self,
+        py: Python<'_>,
+        op: &'static str,
+        other: &Bound<'_, PyAny>,
+        sign: f64,
+    ) -> Result<Self> {
+        let (x, turned) = (&self.matrix, self.matrix.is_turned());
+        // Rows of what is packed.
+        let by_rows = match x.packed() {
+            PackedAs::Coefficients(c) => (c.form() == CoeffForm::Rows) != turned,
+            PackedAs::Features(_) => !turned,
+            _ => {
+                let expected = "a matrix in coefficients or by features, which take a bias";
+                return Err(self.not_packed(op, expected));
             }
         };
-        match &*other.shape {
-            [] => Ok(vec![
-                other.values[0];
-                if let CoeffForm::Rows = self.matrix.form() {
-                    rows
-                } else {
-                    columns
-                }
-            ]),
-            _ if fits => Ok(other.values),
-            shape => Err(Failure::shape(
-                op,
-                format!("a number or an array of shape {expected}"),
-                shape_text(shape),
-            )),
-        }
+        let (rows, columns) = x.shape();
+        let other = reals(op, other)?;
+        let bias = bias(op, other, by_rows, (rows, columns))?;
+        let bias: Vec<f64> = bias.iter().map(|b| sign * b).collect();
+        let evaluator = &self.server.evaluator;
+        self.with(py.detach(|| {
+            let packed = match x.packed() {
+                PackedAs::Coefficients(x) => PackedAs::Coefficients(x.add_bias(&bias)?),
+                PackedAs::Features(x) => PackedAs::Features(x.add_bias(evaluator, &bias)?),
+                _ => unreachable!("other packings were refused above"),
+            };
+            EncryptedMatrix::new(packed, turned)
+        }))
     }
 }
 
 #[pymethods]
 impl MatrixTensor {
-    /// Rows and columns.
+    /// Rows and columns; of a stack the number of matrices first.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let (rows, columns) = self.matrix.shape();
-        shape_tuple(py, &[rows, columns])
+        shape_tuple(py, &sizes(self.matrix.count(), self.matrix.shape()))
     }
 
-    /// Number of axes: always 2.
+    /// Number of axes: 2, or 3 for a stack.
     #[getter]
     fn ndim(&self) -> usize {
-        2
+        sizes(self.matrix.count(), self.matrix.shape()).len()
     }
 
     /// Type of the values inside: always `float64`.
@@ -266,10 +260,16 @@ impl MatrixTensor {
         float64(py)
     }
 
-    /// `rows` or `columns`: which of them are encrypted.
+    /// `coefficients`, `tiles`, `slots`, `features` or `vectors`.
     #[getter]
-    fn form(&self) -> &'static str {
-        form_name(self.matrix.form())
+    fn packing(&self) -> &'static str {
+        self.matrix.packed().name()
+    }
+
+    /// `rows` or `columns`: which of them are encrypted in coefficients; None for other packings.
+    #[getter]
+    fn form(&self) -> Option<&'static str> {
+        self.coefficients().map(|(form, _)| form_name(form))
     }
 
     /// Products with plaintext matrices that may still follow.
@@ -286,27 +286,32 @@ impl MatrixTensor {
 
     /// The transpose: rows become columns and nothing is computed.
     #[getter(T)]
-    fn transpose(&self, py: Python<'_>) -> Result<Self> {
-        self.with(py.detach(|| self.turned()))
+    fn transpose(&self) -> Self {
+        Self::new(&self.server, self.matrix.transposed())
     }
 
     /// The same matrix encrypted by `rows` or `columns`: same shape, level and scale. It takes the
     /// keys of `transpose_plan`; a matrix that has that form already is copied.
     fn to_form(&self, py: Python<'_>, form: &str) -> Result<Self> {
-        let wanted = self::form("MatrixTensor.to_form", form)?;
-        let (session, x) = (self.evaluator.session(), &self.matrix);
-        if x.form() == wanted {
-            return self.with(py.detach(|| x.to_session(session)));
+        let op = "MatrixTensor.to_form";
+        let (wanted, turned) = (self::form(op, form)?, self.matrix.is_turned());
+        let Some((form, x)) = self.coefficients() else {
+            return Err(self.not_packed(op, "a matrix in coefficients"));
+        };
+        if form == wanted {
+            return Ok(Self::new(&self.server, self.matrix.clone()));
         }
+        let session = self.server.evaluator.session();
         let changed = py.detach(|| {
             let plan = TransposePlan::new(session.params(), x.level(), x.form(), x.shape())?;
-            Transpose::new(session, plan)?.apply(&self.evaluator, x)
+            let x = Transpose::new(session, plan)?.apply(&self.server.evaluator, x)?;
+            EncryptedMatrix::new(PackedAs::Coefficients(x), turned)
         });
-        let ((rows, columns), level) = (x.shape(), x.level());
-        let before = form_name(other(wanted));
-        let call =
-            format!("transpose_plan(params, ({rows}, {columns}), form='{before}', level={level})");
-        noted(py, self.with(changed), "change of form", &call)
+        let ((rows, columns), level, before) = (x.shape(), x.level(), form_name(x.form()));
+        let note = keys_note(&format!(
+            "ringloom.transpose_plan(params, ({rows}, {columns}), form='{before}', level={level})"
+        ));
+        missing_keys(py, self.with(changed), &note)
     }
 
     /// The matrix, for the client to decrypt.
@@ -315,7 +320,7 @@ impl MatrixTensor {
     }
 
     fn __rmatmul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
-        self.product(py, "MatrixTensor.__rmatmul__", CoeffForm::Rows, other)
+        self.product(py, "MatrixTensor.__rmatmul__", true, other)
     }
 
     fn __matmul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
@@ -323,17 +328,15 @@ impl MatrixTensor {
         if let Ok(other) = other.cast::<Self>() {
             return self.encrypted_product(py, other.get());
         }
-        self.product(py, op, CoeffForm::Columns, other)
+        self.product(py, op, false, other)
     }
 
     fn __add__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
         let op = "MatrixTensor.__add__";
-        if let Ok(other) = other.cast::<Self>() {
-            let other = other.get();
-            return self.with(py.detach(|| self.matrix.add(&other.matrix)));
+        match other.cast::<Self>() {
+            Ok(other) => self.pairwise(py, op, other.get(), false),
+            Err(_) => self.biased(py, op, other, 1.0),
         }
-        let bias = self.bias(op, reals(op, other)?)?;
-        self.with(py.detach(|| self.matrix.add_bias(&bias)))
     }
 
     fn __radd__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
@@ -342,16 +345,10 @@ impl MatrixTensor {
 
     fn __sub__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
         let op = "MatrixTensor.__sub__";
-        if let Ok(other) = other.cast::<Self>() {
-            let other = other.get();
-            return self.with(py.detach(|| self.matrix.sub(&other.matrix)));
+        match other.cast::<Self>() {
+            Ok(other) => self.pairwise(py, op, other.get(), true),
+            Err(_) => self.biased(py, op, other, -1.0),
         }
-        let bias: Vec<f64> = self
-            .bias(op, reals(op, other)?)?
-            .iter()
-            .map(|b| -b)
-            .collect();
-        self.with(py.detach(|| self.matrix.add_bias(&bias)))
     }
 
     /// Leaves `W @ x` and the like to this class.
@@ -369,29 +366,54 @@ impl MatrixTensor {
     }
 
     fn __repr__(&self) -> String {
-        let (rows, columns) = self.matrix.shape();
+        let how = match self.coefficients() {
+            Some((form, x)) => described(form, x.level(), x.scale()),
+            None => format!("packing={}, level={}", self.packing(), self.level()),
+        };
+        let sizes = sizes(self.matrix.count(), self.matrix.shape());
+        let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
         format!(
-            "MatrixTensor(shape=({rows}, {columns}), dtype=float64, form={}, level={}, scale={}, device='{}', {})",
-            self.form(),
-            self.matrix.level(),
-            scale_text(self.matrix.scale()),
+            "MatrixTensor(shape=({}), dtype=float64, {how}, device='{}', {})",
+            sizes.join(", "),
             self.matrix.session().device(),
             bytes_text(self.nbytes())
         )
     }
 }
 
-/// How a client makes the keys that are missing.
-fn noted<T>(py: Python<'_>, result: Result<T>, what: &str, call: &str) -> Result<T> {
-    result.map_err(|failure| {
-        let note = format!(
-            "The client makes the keys of this {what} with client.keygen(ringloom.{call}.key_request)"
-        );
-        failure.with_note(py, |e| matches!(e, Error::KeyMissing { .. }), &note)
-    })
+/// One number for each row (or column), out of what numpy broadcasts to that.
+fn bias(
+    op: &'static str,
+    other: Reals,
+    by_rows: bool,
+    (rows, columns): (usize, usize),
+) -> Result<Vec<f64>> {
+    let (expected, fits) = match (by_rows, &*other.shape) {
+        (true, s) => (format!("({rows}, 1)"), s == [rows, 1]),
+        (false, s) => (format!("({columns},)"), s == [columns] || s == [1, columns]),
+    };
+    match &*other.shape {
+        [] => Ok(vec![other.values[0]; if by_rows { rows } else { columns }]),
+        _ if fits => Ok(other.values),
+        shape => Err(Failure::shape(
+            op,
+            format!("a number or an array of shape {expected}"),
+            shape_text(shape),
+        )),
+    }
 }
 
-fn scale_text(scale: CoeffScale) -> String {
+/// How a client makes the keys that a plan needs.
+pub fn keys_note(plan: &str) -> String {
+    format!("The client makes the keys of this plan with client.keygen({plan}.key_request)")
+}
+
+/// Says so where keys are missing.
+pub fn missing_keys<T>(py: Python<'_>, result: Result<T>, note: &str) -> Result<T> {
+    result.map_err(|failure| failure.with_note(py, |e| matches!(e, Error::KeyMissing { .. }), note))
+}
+
+pub fn scale_text(scale: CoeffScale) -> String {
     match scale {
         CoeffScale::PowerOfTwo(log) => format!("2^{log}"),
         CoeffScale::Factor => "factor".into(),
@@ -417,6 +439,23 @@ pub fn form(op: &'static str, name: &str) -> ringloom::Result<CoeffForm> {
             got: other.into(),
         }),
     }
+}
+
+/// Refuses a packing together with what it says already.
+pub fn refuse_both(
+    op: &'static str,
+    form: Option<&str>,
+    level: Option<usize>,
+    log_scale: Option<u32>,
+    factor: bool,
+) -> Result<()> {
+    if form.is_none() && level.is_none() && log_scale.is_none() && !factor {
+        return Ok(());
+    }
+    Err(Failure::type_error(format!(
+        "{op}: a packing says form, level, scale and factor, expected it alone, got others beside it; leave \
+         them out"
+    )))
 }
 
 /// How a matrix is to be encrypted.
@@ -455,7 +494,7 @@ impl Wanted {
     }
 }
 
-fn default_log_scale(params: &ringloom::Params) -> ringloom::Result<u32> {
+pub fn default_log_scale(params: &ringloom::Params) -> ringloom::Result<u32> {
     let moduli = params.level(0)?.limbs().iter();
     let bits = moduli.map(|l| (params.ring_spec().modulus(l).value() as f64).log2());
     let bits: f64 = bits.sum();

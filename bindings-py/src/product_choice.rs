@@ -1,29 +1,46 @@
 //! Which plan multiplies two matrices fastest on a device.
 
+use std::{path::PathBuf, sync::Arc};
+
 use pyo3::prelude::*;
 use ringloom::{
     Error,
-    matrix::{self, Candidate, ProductRequest, Side},
+    matrix::{self, Candidate, Clock, ProductPlan, ProductRequest, Side},
 };
 
 use crate::{
     convert::bytes_text,
     device,
     errors::Result,
+    matrix_packing::MatrixPacking,
     params::{KeyRequest, Params},
 };
 
 /// Times of the commands of matrix products, for one set of parameters on one device.
 #[pyclass(module = "ringloom", frozen, eq)]
-#[derive(PartialEq)]
-pub struct Calibration(matrix::Calibration);
+#[derive(PartialEq, Clone)]
+pub struct Calibration(pub Arc<matrix::Calibration>);
 
 /// The plans for a product of two matrices, fastest first, and the one that is taken. Printed, a table.
 #[pyclass(module = "ringloom", frozen)]
+#[derive(Clone)]
 pub struct Explanation {
     params: Params,
+    calibration: Calibration,
     explained: matrix::Explanation,
 }
+
+/// What makes an explanation again: parameters, shape, calibration as JSON; number of products and kinds of
+/// sides; level and logarithm of the scale; limits of memory and error; choice.
+pub type Restored = (
+    Params,
+    (usize, usize, usize),
+    String,
+    (usize, (&'static str, &'static str)),
+    (usize, u32),
+    (Option<u64>, Option<f64>),
+    String,
+);
 
 #[pymethods]
 impl Calibration {
@@ -40,13 +57,40 @@ impl Calibration {
             let session = device::open(&params.0, device, threads)?;
             matrix::Calibration::measure(&session)
         });
-        Ok(Self(measured?))
+        Ok(Self(Arc::new(measured?)))
+    }
+
+    /// The calibration that a folder keeps for these parameters and this device; where there is none it
+    /// is measured and kept there.
+    #[staticmethod]
+    #[pyo3(signature = (folder, params, *, device="auto", threads=None))]
+    fn cached(
+        py: Python<'_>,
+        folder: PathBuf,
+        params: &Params,
+        device: &str,
+        threads: Option<usize>,
+    ) -> Result<Self> {
+        let kept = py.detach(|| {
+            let session = device::open(&params.0, device, threads)?;
+            matrix::Calibration::cached(folder, &session)
+        });
+        Ok(Self(Arc::new(kept?)))
     }
 
     /// Name of the device that was measured.
     #[getter]
     fn device(&self) -> &str {
         self.0.device()
+    }
+
+    /// `thread` for processor time of a device with one thread, `wall` for time on the wall.
+    #[getter]
+    fn clock(&self) -> &'static str {
+        match self.0.clock() {
+            Clock::Thread => "thread",
+            Clock::Wall => "wall",
+        }
     }
 
     /// The calibration as JSON, to keep in a file.
@@ -57,7 +101,7 @@ impl Calibration {
     /// A calibration from JSON.
     #[staticmethod]
     fn from_json(text: &str) -> Result<Self> {
-        Ok(Self(matrix::Calibration::from_json(text)?))
+        Ok(Self(Arc::new(matrix::Calibration::from_json(text)?)))
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
@@ -70,8 +114,8 @@ impl Calibration {
     }
 }
 
-/// The plans for an `(m, k)` matrix times a `(k, n)` matrix, `shape = (m, k, n)`, with what each costs on
-/// the device that was measured.
+/// The plans for an `(m, k)` matrix times a `(k, n)` matrix, `shape = (m, k, n)`, or for `count` such
+/// products at once, with what each costs on the device that was measured.
 ///
 /// `left` and `right` are `encrypted` or `plain`, at least one encrypted, at `level` (by default the top
 /// one). `memory` limits the bytes of a plan with its keys, by default to what the system has available;
@@ -80,12 +124,14 @@ impl Calibration {
 /// Raises `PlanMemoryError` where no plan fits the memory, `PrecisionError` where none is within the tolerance, and
 /// `ParamsMismatchError` for a calibration of other parameters.
 #[pyfunction]
-#[pyo3(signature = (params, shape, calibration, *, left="encrypted", right="encrypted", level=None, log_scale=30, memory=None, tolerance=None))]
+#[pyo3(signature = (params, shape, calibration, *, count=1, left="encrypted", right="encrypted", level=None, log_scale=30, memory=None, tolerance=None))]
 #[allow(clippy::too_many_arguments)] // keywords in Python
 pub fn explain(
+    py: Python<'_>,
     params: &Params,
     shape: (usize, usize, usize),
     calibration: &Calibration,
+    count: usize,
     left: &str,
     right: &str,
     level: Option<usize>,
@@ -96,17 +142,15 @@ pub fn explain(
     let sides = (side(left)?, side(right)?);
     let level = level.unwrap_or(params.0.max_level());
     let mut request = ProductRequest::new(&params.0, level, shape, sides)?;
-    request = request.with_log_scale(log_scale);
+    request = request.with_count(count)?.with_log_scale(log_scale);
     if let Some(bytes) = memory {
         request = request.with_memory(bytes);
     }
     if let Some(error) = tolerance {
         request = request.with_tolerance(error);
     }
-    Ok(Explanation {
-        params: params.clone(),
-        explained: request.explain(&params.0, &calibration.0)?,
-    })
+    let explained = py.detach(|| request.explain(&params.0, &calibration.0))?;
+    Ok(Explanation::new(params, calibration, explained))
 }
 
 fn side(name: &str) -> ringloom::Result<Side> {
@@ -122,9 +166,54 @@ fn side(name: &str) -> ringloom::Result<Side> {
     }
 }
 
+const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Encrypted => "encrypted",
+        Side::Plain => "plain",
+    }
+}
+
 impl Explanation {
+    pub fn new(params: &Params, calibration: &Calibration, explained: matrix::Explanation) -> Self {
+        Self {
+            params: params.clone(),
+            calibration: calibration.clone(),
+            explained,
+        }
+    }
+
     fn chosen(&self) -> &Candidate {
         self.explained.chosen()
+    }
+
+    /// The plan that is taken.
+    pub fn plan(&self) -> &ProductPlan {
+        self.chosen().plan()
+    }
+
+    pub fn params(&self) -> &ringloom::Params {
+        &self.params.0
+    }
+
+    pub fn log_scale(&self) -> u32 {
+        self.explained.request().log_scale()
+    }
+
+    /// What `pickle` makes it again of.
+    pub fn restored(&self) -> Restored {
+        let request = self.explained.request();
+        (
+            self.params.clone(),
+            request.shape(),
+            self.calibration.to_json(),
+            (
+                request.count(),
+                (side_name(request.left()), side_name(request.right())),
+            ),
+            (request.level(), request.log_scale()),
+            (self.explained.limit(), request.tolerance()),
+            self.choice(),
+        )
     }
 }
 
@@ -145,10 +234,38 @@ impl Explanation {
 
     /// The same with the plan of this name taken instead.
     fn pin(&self, name: &str) -> Result<Self> {
-        Ok(Self {
-            params: self.params.clone(),
-            explained: self.explained.clone().pin(name)?,
-        })
+        let pinned = self.explained.clone().pin(name)?;
+        Ok(Self::new(&self.params, &self.calibration, pinned))
+    }
+
+    /// How the plan wants the left side encrypted; None where it is plain.
+    #[getter]
+    fn left(&self) -> Option<MatrixPacking> {
+        MatrixPacking::of(self, true)
+    }
+
+    /// How the plan wants the right side encrypted; None where it is plain.
+    #[getter]
+    fn right(&self) -> Option<MatrixPacking> {
+        MatrixPacking::of(self, false)
+    }
+
+    /// Rows, inner length and columns.
+    #[getter]
+    fn shape(&self) -> (usize, usize, usize) {
+        self.explained.request().shape()
+    }
+
+    /// Number of products at once.
+    #[getter]
+    fn count(&self) -> usize {
+        self.explained.request().count()
+    }
+
+    /// Level of the encrypted sides.
+    #[getter]
+    fn level(&self) -> usize {
+        self.explained.request().level()
     }
 
     /// The keys that the plan needs.
@@ -191,6 +308,11 @@ impl Explanation {
     #[getter]
     fn error(&self) -> f64 {
         self.chosen().error
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Restored,))> {
+        let restore = py.import("ringloom._pickle")?.getattr("explanation")?;
+        Ok((restore, (self.restored(),)))
     }
 
     fn __str__(&self) -> String {

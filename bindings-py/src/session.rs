@@ -11,30 +11,64 @@ use crate::{
     device,
     errors::{Failure, Result},
     keys::EvaluationKeys,
-    matrix::{MatrixCiphertext, MatrixTensor},
+    matrix::MatrixTensor,
+    matrix_ciphertext::MatrixCiphertext,
+    matrix_packing::MatrixProduct,
+    multiplier::{Clear, Multiplier, Sides},
     params::{MatVecPlan, Params, hex, packing_at},
+    product_choice::{Calibration, Explanation},
     progress::Progress,
+    shared_mask::{SharedMaskCiphertext, SharedMaskKeys, SharedMaskTensor, SharedMaskWeights},
     tensor::Tensor,
     weights::Weights,
 };
 
 /// Computes on ciphertexts of one client. Immutable; holds no secret and cannot decrypt.
+///
+/// `calibration` chooses among the plans of a product of matrices where several multiply what is there;
+/// `memory` limits the bytes of such a product with its keys, by default to what is available.
 #[pyclass(module = "ringloom", frozen)]
-pub struct Session(Evaluator);
+pub struct Session(Multiplier);
+
+impl Session {
+    fn evaluator(&self) -> &Evaluator {
+        &self.0.evaluator
+    }
+
+    fn session(&self) -> &ringloom::Session {
+        self.evaluator().session()
+    }
+
+    /// Refuses what was encrypted under another key.
+    fn check_key(&self, op: &'static str, got: ringloom::rlwe::KeyId) -> Result<()> {
+        let expected = self.evaluator().keys().key_id();
+        if expected == got {
+            return Ok(());
+        }
+        let (expected, got) = (expected.to_string(), got.to_string());
+        Err(Error::KeyMismatch { op, expected, got }.into())
+    }
+}
 
 #[pymethods]
 impl Session {
     /// Opens parameters on a device and loads a client's keys there.
     #[new]
-    #[pyo3(signature = (params, keys, *, device="auto", threads=None, progress=None))]
+    #[pyo3(signature = (params, keys, *, device="auto", threads=None, calibration=None, memory=None, progress=None))]
+    #[allow(clippy::too_many_arguments)] // keywords in Python
     fn new(
         py: Python<'_>,
         params: &Params,
         keys: &EvaluationKeys,
         device: &str,
         threads: Option<usize>,
+        calibration: Option<&Calibration>,
+        memory: Option<u64>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Self> {
+        if let Some(calibration) = calibration {
+            calibration.0.check("Session", &params.0)?;
+        }
         let mut progress = Progress::new(progress.as_ref(), py, "load keys")?;
         let loaded = py.detach(|| {
             let session = device::open(&params.0, device, threads)?;
@@ -44,31 +78,113 @@ impl Session {
             })
         });
         progress.finish(py)?;
-        Ok(Self(Evaluator::new(Arc::new(loaded?))))
+        Ok(Self(Multiplier {
+            evaluator: Evaluator::new(Arc::new(loaded?)),
+            calibration: calibration.map(|c| c.0.clone()),
+            memory,
+        }))
     }
 
     /// Brings a client's ciphertext to the device: a tensor with operators.
     fn load(&self, py: Python<'_>, ciphertext: &Ciphertext) -> Result<Tensor> {
         let op = "Session.load";
-        let (expected, got) = (self.0.keys().key_id(), &ciphertext.meta.key);
+        let (expected, got) = (self.evaluator().keys().key_id(), &ciphertext.meta.key);
         if expected.as_bytes() != got {
             let (expected, got) = (expected.to_string(), hex(&got[..6]));
             return Err(Error::KeyMismatch { op, expected, got }.into());
         }
-        let batches = py.detach(|| ciphertext.open(self.0.session()))?;
-        Ok(Tensor::new(&self.0, batches, ciphertext.meta.ndim))
+        let batches = py.detach(|| ciphertext.open(self.session()))?;
+        Ok(Tensor::new(self.evaluator(), batches, ciphertext.meta.ndim))
     }
 
-    /// Brings a client's matrix to the device: a tensor for products with plaintext matrices.
+    /// Brings a client's matrix to the device: a tensor for products of matrices.
     fn load_matrix(&self, py: Python<'_>, ciphertext: &MatrixCiphertext) -> Result<MatrixTensor> {
-        let matrix = py.detach(|| ciphertext.open(self.0.session()))?;
-        let (expected, got) = (self.0.keys().key_id(), matrix.key_id());
-        if expected != got {
-            let op = "Session.load_matrix";
-            let (expected, got) = (expected.to_string(), got.to_string());
-            return Err(Error::KeyMismatch { op, expected, got }.into());
-        }
+        let matrix = py.detach(|| ciphertext.open(self.session()))?;
+        self.check_key("Session.load_matrix", matrix.key_id())?;
         Ok(MatrixTensor::new(&self.0, matrix))
+    }
+
+    /// The plans for a product of two matrices as they are, at least one of them a `MatrixTensor`, with
+    /// what each costs. Takes the session's calibration.
+    fn explain(
+        &self,
+        py: Python<'_>,
+        left: &Bound<'_, PyAny>,
+        right: &Bound<'_, PyAny>,
+    ) -> Result<Explanation> {
+        let op = "Session.explain";
+        let Some(calibration) = self.0.calibration.clone() else {
+            return Err(Failure::type_error(format!(
+                "{op}: times are not known, expected a session with a calibration, got one without; open it \
+                 with calibration=ringloom.Calibration.cached(folder, params)"
+            )));
+        };
+        let (a, b) = (
+            left.cast::<MatrixTensor>().ok(),
+            right.cast::<MatrixTensor>().ok(),
+        );
+        let clear = |x: &Bound<'_, PyAny>| reals(op, x)?.into_matrix(op);
+        let of = |sides: &Sides<'_>| py.detach(|| self.0.explain(&calibration, sides));
+        let explained = match (a, b) {
+            (Some(a), Some(b)) => of(&Sides::Encrypted(&a.get().matrix, &b.get().matrix)),
+            (None, Some(b)) => {
+                let (shape, values) = clear(left)?;
+                let values = &values;
+                of(&Sides::PlainLeft(Clear { shape, values }, &b.get().matrix))
+            }
+            (Some(a), None) => {
+                let (shape, values) = clear(right)?;
+                let values = &values;
+                of(&Sides::PlainRight(&a.get().matrix, Clear { shape, values }))
+            }
+            (None, None) => {
+                return Err(Failure::type_error(format!(
+                    "{op}: nothing is encrypted, expected a MatrixTensor on one side, got none; give what \
+                     session.load_matrix returned"
+                )));
+            }
+        }?;
+        let (params, calibration) = (self.params(), Calibration(calibration));
+        Ok(Explanation::new(&params, &calibration, explained))
+    }
+
+    /// Prepares the plan of a product, with the plaintext matrix if there is one: `product(x, y)` and
+    /// `product(x)` then cost no more than the product itself.
+    #[pyo3(signature = (plan, weights=None))]
+    fn load_product(
+        &self,
+        py: Python<'_>,
+        plan: &Explanation,
+        weights: Option<&Bound<'_, PyAny>>,
+    ) -> Result<MatrixProduct> {
+        MatrixProduct::new(py, "Session.load_product", &self.0, plan, weights)
+    }
+
+    /// Brings a client's matrix whose rows share their mask to the device.
+    fn load_shared(
+        &self,
+        py: Python<'_>,
+        ciphertext: &SharedMaskCiphertext,
+    ) -> Result<SharedMaskTensor> {
+        let matrix = py.detach(|| ciphertext.open(self.session()))?;
+        self.check_key("Session.load_shared", matrix.key_id())?;
+        Ok(SharedMaskTensor::new(matrix))
+    }
+
+    /// Multiplies a client's keys by a plaintext matrix, once: its product with every matrix whose rows
+    /// share their mask under these keys then takes one modular product.
+    #[pyo3(signature = (weights, keys, *, progress=None))]
+    fn load_shared_weights(
+        &self,
+        py: Python<'_>,
+        weights: &Bound<'_, PyAny>,
+        keys: &SharedMaskKeys,
+        progress: Option<Bound<'_, PyAny>>,
+    ) -> Result<SharedMaskWeights> {
+        let op = "Session.load_shared_weights";
+        let opened = py.detach(|| keys.open(self.session().params()))?;
+        self.check_key(op, opened.key_id())?;
+        SharedMaskWeights::new(py, op, &self.0, weights, &opened, progress)
     }
 
     /// Encodes a matrix for products with encrypted vectors, once: `A @ x` and `x @ A.T` then cost
@@ -84,34 +200,34 @@ impl Session {
     ) -> Result<Weights> {
         let op = "Session.load_weights";
         let (shape, values) = reals(op, weights)?.into_matrix(op)?;
-        let params = self.0.session().params();
+        let params = self.session().params();
         let columns = shape.1;
         let (packing, level) = packing_at(op, params, columns, (level, widest), plan)?;
-        Ok(py.detach(|| Weights::new(&self.0, (shape, &values), packing, level))?)
+        Ok(py.detach(|| Weights::new(self.evaluator(), (shape, &values), packing, level))?)
     }
 
     /// The parameters.
     #[getter]
     fn params(&self) -> Params {
-        Params(self.0.session().params().clone())
+        Params(self.session().params().clone())
     }
 
     /// Name of the device.
     #[getter]
     fn device(&self) -> String {
-        self.0.session().device().to_owned()
+        self.session().device().to_owned()
     }
 
     /// Identity of the client's secret key, as hexadecimal digits.
     #[getter]
     fn key_id(&self) -> String {
-        hex(self.0.keys().key_id().as_bytes())
+        hex(self.evaluator().keys().key_id().as_bytes())
     }
 
     /// Device memory that the keys take, in bytes.
     #[getter]
     fn key_bytes(&self) -> u64 {
-        self.0.keys().bytes()
+        self.evaluator().keys().bytes()
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {
@@ -123,7 +239,7 @@ impl Session {
     }
 
     fn __repr__(&self) -> String {
-        let (session, keys) = (self.0.session(), self.0.keys());
+        let (session, keys) = (self.session(), self.evaluator().keys());
         format!(
             "Session(device='{}', params={}, key={}, {} keys, {})",
             session.device(),

@@ -32,6 +32,10 @@ def test_encrypted_matrices() -> None:
     assert "MatrixTensor(shape=(32, 1000)" in run("02_encrypted_matrices.py")
 
 
+def test_fastest_product() -> None:
+    assert "MatrixTensor(shape=(24, 40)" in run("03_fastest_product.py")
+
+
 def test_convolutional_network() -> None:
     printed = run("digits_conv.py", "--images", 40)
     assert "average pooling 2, linear 128 -> 10" in printed

@@ -2,18 +2,22 @@
 //! exactly what it predicts, and keeps to the predicted error.
 
 mod common;
+mod memory_meter;
 
 use std::sync::Arc;
 
 use common::{distance, values};
+use memory_meter::MemoryMeter;
 use ringloom::{
     Decryptor, Encryptor, Error, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
     matrix::{
-        Calibration, Candidate, Product, ProductMatrix, ProductRequest,
+        Calibration, Candidate, Clock, EncryptedMatrix, EncryptedMatrixInfo, Product, ProductPlan,
+        ProductRequest,
         Side::{self, Encrypted, Plain},
-        Task, available_memory,
+        Task, WordKind, available_memory,
     },
     rlwe::SecureRandom,
+    serial::{Decode, Encode},
 };
 use ringloom_ntt::{
     device::{Trace, TraceLog},
@@ -86,24 +90,66 @@ impl Bench {
         evaluator: &Evaluator,
         (left, a): (Side, &[f64]),
         (right, b): (Side, &[f64]),
-    ) -> (Product, ProductMatrix) {
+    ) -> EncryptedMatrix {
         let (plan, encryptor) = (candidate.plan(), self.encryptor());
         let both = (left, right) == (Encrypted, Encrypted);
         let product = match (left, right) {
-            _ if both => Product::new(&self.session, plan, 30, None),
-            (Plain, _) => Product::with_plain(&self.session, plan, a, 30, None),
-            _ => Product::with_plain(&self.session, plan, b, 30, None),
+            _ if both => Product::new(&self.session, plan, None),
+            (Plain, _) => Product::with_plain(&self.session, plan, a, None),
+            _ => Product::with_plain(&self.session, plan, b, None),
         };
         let product = product.unwrap();
-        let u = (left == Encrypted).then(|| product.encrypt_left(&encryptor, a).unwrap());
-        let v = (right == Encrypted).then(|| product.encrypt_right(&encryptor, b).unwrap());
+        // Between the two parties there are bytes only.
+        let encrypt = |left, values| {
+            let packing = plan.operand(left, 30).unwrap();
+            let x = packing.encrypt(&encryptor, values).unwrap();
+            assert_eq!(x.shape(), packing.shape());
+            let bytes = x.to_bytes().unwrap();
+            let info = EncryptedMatrixInfo::peek(&bytes).unwrap();
+            assert_eq!(
+                (info.shape, info.level, info.packing),
+                (x.shape(), x.level(), x.packed().name())
+            );
+            let limit = bytes.len() as u64;
+            let x = EncryptedMatrix::from_bytes(&bytes, &self.session, limit).unwrap();
+            assert!(x.to_bytes().unwrap() == bytes, "{}", plan.name());
+            x
+        };
+        let u = (left == Encrypted).then(|| encrypt(true, a));
+        let v = (right == Encrypted).then(|| encrypt(false, b));
+        self.check_sides(candidate, &u, &v);
         self.log.take();
         let result = match (&u, &v) {
             (Some(u), Some(v)) => product.multiply(evaluator, u, v),
             (Some(x), None) | (None, Some(x)) => product.multiply_plain(evaluator, x),
             (None, None) => unreachable!("a request has an encrypted side"),
         };
-        (product, result.unwrap())
+        result.unwrap()
+    }
+
+    /// What is encrypted for a plan is multiplied by it without another word.
+    fn check_sides(
+        &self,
+        candidate: &Candidate,
+        left: &Option<EncryptedMatrix>,
+        right: &Option<EncryptedMatrix>,
+    ) {
+        let (plan, params) = (candidate.plan(), &self.params);
+        let (m, k, n) = plan.shape();
+        let found = match (left, right) {
+            (Some(u), Some(v)) => ProductPlan::of_encrypted(params, u, v).unwrap(),
+            (None, Some(v)) => vec![ProductPlan::of_plain(params, (m, k), true, v).unwrap()],
+            (Some(u), None) => vec![ProductPlan::of_plain(params, (k, n), false, u).unwrap()],
+            (None, None) => unreachable!("a request has an encrypted side"),
+        };
+        let same = |p: &ProductPlan| match (p, plan) {
+            // A tree of one row has no radix.
+            (ProductPlan::Coefficients { .. }, ProductPlan::Coefficients { .. }) => {
+                p.key_request() == plan.key_request() && p.shape() == plan.shape()
+            }
+            _ => p == plan,
+        };
+        assert!(found.iter().any(same), "{}: {found:?}", plan.name());
     }
 
     fn check_counts(&self, candidate: &Candidate) {
@@ -141,7 +187,7 @@ impl Bench {
             CmdKind::Automorphism,
         ];
         let touched = of(
-            |t| matches!(t, Task::Words { kind, .. } if kind != ringloom::matrix::WordKind::DiagMulAcc),
+            |t| matches!(t, Task::Words { kind, .. } if !matches!(kind, WordKind::DiagMulAcc | WordKind::LinearTerm)),
         );
         assert_eq!(sum(&once, true), touched, "{name}: polynomials touched");
     }
@@ -186,12 +232,11 @@ fn every_plan_is_counted_exactly_and_right() {
         for candidate in candidates {
             let plan = candidate.plan();
             assert_eq!(plan.shape(), shape, "{}", plan.name());
-            let (multiply, y) = bench.run(candidate, &evaluator, (sides.0, &a), (sides.1, &b));
+            let y = bench.run(candidate, &evaluator, (sides.0, &a), (sides.1, &b));
             bench.check_counts(candidate);
             assert_eq!(top - y.level(), candidate.levels, "{}", plan.name());
-            let got = multiply
-                .decrypt(&Decryptor::new(&bench.secret), &y)
-                .unwrap();
+            assert_eq!((y.count(), y.shape()), (1, (m, n)), "{}", plan.name());
+            let got = y.decrypt(&Decryptor::new(&bench.secret)).unwrap();
             let error = distance(&got, &want);
             // The largest of many errors that are products of Gaussians in slots, so with wide tails.
             assert!(
@@ -213,7 +258,7 @@ fn every_plan_is_counted_exactly_and_right() {
     assert!(seen.len() >= 5, "plans of every kind: {seen:?}");
     for (name, ratio) in &ratios {
         assert!(
-            (0.2..2.0).contains(ratio),
+            (0.1..2.0).contains(ratio),
             "{name}: {ratio} of the predicted error"
         );
     }
@@ -261,7 +306,7 @@ fn plans_are_pinned_and_refused() {
     };
     assert_eq!((needed, available), (least, least - 1));
     let plan = fits_nothing(&explained);
-    let refused = Product::new(&bench.session, plan, 30, Some(1000));
+    let refused = Product::new(&bench.session, plan, Some(1000));
     let Err(
         error @ Error::Memory {
             available: 1000, ..
@@ -301,7 +346,7 @@ fn calibrations_are_kept() {
     let text = bench.calibration.to_json();
     assert_eq!(Calibration::from_json(&text).unwrap(), bench.calibration);
     let changed = [
-        text.replace("\"version\":2", "\"version\":1"),
+        text.replace("\"version\":3", "\"version\":2"),
         text.replace("\"Copy\"", "\"Xopy\""),
         text.replace("\"rows\":[1,", "\"rows\":[2,"),
         text.replacen("\"gadget_product\":", "\"gadget_product\":-", 1),
@@ -319,14 +364,82 @@ fn calibrations_are_kept() {
     let again = Calibration::load(&path);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(again.unwrap(), bench.calibration);
+    let folder = path.with_extension("d");
+    let cached = || Calibration::cached(&folder, &bench.session).unwrap();
+    let first = cached();
+    assert_eq!(cached(), first, "measured once");
+    let kept = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
+    std::fs::write(kept.path(), text.replace("\"version\":3", "\"version\":2")).unwrap();
+    assert_eq!(cached().device(), first.device(), "measured again");
+    assert_eq!(cached().clock(), Clock::of(&bench.session));
+    std::fs::remove_dir_all(&folder).unwrap();
     assert!(matches!(Calibration::load(&path), Err(Error::File { .. })));
 }
 
-/// On twenty seeded shapes the plan that is taken takes at most 1.25 times as long as the fastest one
-/// of all, and the time predicted for it is within 30 %. Times are the best of three runs of the process's
-/// own calibration; on a machine that does other things at the same time it says little.
+/// Bytes of buffers on the device at the widest point, both sides and the product among them.
 #[test]
-#[ignore = "minutes, and times: by hand on a quiet machine"]
+fn memory_is_what_is_predicted() {
+    let params = Params::insecure_toy_ring(2, 8).unwrap();
+    let device = MemoryMeter::new(open_device("cpu", Some(1)).unwrap());
+    let session = Session::new(&params, &device).unwrap();
+    let secret = SecretKey::generate(&session).unwrap();
+    let encryptor = Encryptor::new(&session, &secret.public_key().unwrap()).unwrap();
+    let mut ratios = Vec::new();
+    for (shape @ (m, k, n), sides) in [
+        ((32, 10, 75), SIDES[0]),
+        ((9, 17, 280), SIDES[0]),
+        ((8, 8, 8), SIDES[0]),
+        ((10, 8, 180), SIDES[1]),
+        ((150, 12, 5), SIDES[2]),
+    ] {
+        let (a, b) = (values(m * k, 1), values(k * n, 2));
+        let request = ProductRequest::new(&params, 2, shape, sides).unwrap();
+        for plan in request.plans(&params) {
+            let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
+            let keys = EvaluationKeys::load(&session, &keys).unwrap();
+            let of_keys = plan.key_request().expanded_bytes(&params);
+            assert_eq!(keys.bytes(), of_keys, "{}", plan.name());
+            let evaluator = Evaluator::new(Arc::new(keys));
+            let before = device.start();
+            let encrypt = |left, values| {
+                let packing = plan.operand(left, 30).unwrap();
+                packing.encrypt(&encryptor, values).unwrap()
+            };
+            let u = (sides.0 == Encrypted).then(|| encrypt(true, &a));
+            let v = (sides.1 == Encrypted).then(|| encrypt(false, &b));
+            device.start();
+            let _product = match (&u, &v) {
+                (Some(u), Some(v)) => {
+                    let product = Product::new(&session, &plan, None).unwrap();
+                    product.multiply(&evaluator, u, v)
+                }
+                (Some(x), None) | (None, Some(x)) => {
+                    let plain = if sides.0 == Plain { &a } else { &b };
+                    let product = Product::with_plain(&session, &plan, plain, None).unwrap();
+                    product.multiply_plain(&evaluator, x)
+                }
+                (None, None) => unreachable!("a request has an encrypted side"),
+            }
+            .unwrap();
+            let measured = (device.peak() - before) as f64;
+            let predicted = plan.memory(&params).unwrap() as f64;
+            ratios.push((shape, plan.name(), predicted / measured));
+        }
+    }
+    // Below what is needed, a product would be started that does not fit.
+    let wrong = |ratio: f64| !(0.98..1.6).contains(&ratio);
+    assert!(
+        !ratios.iter().any(|(_, _, ratio)| wrong(*ratio)),
+        "predicted memory over what was measured: {ratios:#.3?}"
+    );
+}
+
+/// On twenty seeded shapes the plan that is taken takes at most 1.25 times as long as the fastest one
+/// of all, and the time predicted for it is within 30 %. Times are the best of three runs, by the clock of
+/// the process's own calibration: with one thread that of the thread, so that other work on the machine
+/// takes little part in it.
+#[test]
+#[ignore = "half a minute of times: make test-long"]
 #[allow(clippy::print_stdout)] // what it measured is what it is run for
 fn the_choice_is_near_the_fastest_plan() {
     let params = Params::preset("n13_k3").unwrap();
@@ -364,15 +477,19 @@ fn the_choice_is_near_the_fastest_plan() {
             let keys = EvaluationKeys::load(&session, &keys).unwrap();
             let evaluator = Evaluator::new(Arc::new(keys));
             let product = match sides {
-                (Encrypted, Encrypted) => Product::new(&session, plan, 30, None),
-                (Plain, _) => Product::with_plain(&session, plan, &a, 30, None),
-                _ => Product::with_plain(&session, plan, &b, 30, None),
+                (Encrypted, Encrypted) => Product::new(&session, plan, None),
+                (Plain, _) => Product::with_plain(&session, plan, &a, None),
+                _ => Product::with_plain(&session, plan, &b, None),
             };
             let product = product.unwrap();
-            let u = (sides.0 == Encrypted).then(|| product.encrypt_left(&encryptor, &a).unwrap());
-            let v = (sides.1 == Encrypted).then(|| product.encrypt_right(&encryptor, &b).unwrap());
+            let encrypt = |left, values| {
+                let packing = plan.operand(left, 30).unwrap();
+                packing.encrypt(&encryptor, values).unwrap()
+            };
+            let u = (sides.0 == Encrypted).then(|| encrypt(true, &a));
+            let v = (sides.1 == Encrypted).then(|| encrypt(false, &b));
             let once = || {
-                let begin = std::time::Instant::now();
+                let begin = calibration.clock().start();
                 match (&u, &v) {
                     (Some(u), Some(v)) => product.multiply(&evaluator, u, v),
                     (Some(x), None) | (None, Some(x)) => product.multiply_plain(&evaluator, x),

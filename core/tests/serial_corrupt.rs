@@ -4,7 +4,7 @@ mod frames;
 
 use std::io::{self, Read};
 
-use frames::{World, reader, seal};
+use frames::{Frame, World, reader, seal};
 use ringloom::{
     Ciphertext, Decryptor, Encryptor, Error, Evaluator, Params, PublicKey, SeededKeys,
     matrix::EncryptedVectors,
@@ -106,8 +106,9 @@ fn sizes_are_limited() {
 fn kinds_and_versions_are_checked() {
     let world = World::new(1);
     let frames = world.frames();
+    let kind = |frame: &Frame| Header::of(&frame.bytes).unwrap().kind();
     for wanted in &frames {
-        for given in frames.iter().filter(|f| f.name != wanted.name) {
+        for given in frames.iter().filter(|f| kind(f) != kind(wanted)) {
             expect_serialization((wanted.read)(&given.bytes, LIMIT), "read it as what it is");
         }
         for (at, value, words) in [
@@ -212,6 +213,76 @@ fn integers_are_checked() {
     assert!(bytes <= 32_000_000, "{bytes}");
     let keys = reader(&world, "tfhe_seeded_keys.rlk").bytes.len() as u64;
     assert_eq!(keys, world.tfhe.session.params().key_bytes());
+}
+
+#[test]
+fn matrices_are_checked() {
+    let world = World::new(1);
+    let of = |name: &str, at: usize, new: &[u8]| {
+        let frame = reader(&world, name);
+        (frame.read)(&patched(&frame.bytes, at, new), LIMIT)
+    };
+    // Packing, whether turned, number of matrices, rows, columns, level (8 each); then what the packing
+    // needs.
+    let names = [
+        "matrix_coefficients.rlc",
+        "matrix_tiles.rlc",
+        "matrix_slots.rlc",
+        "matrix_features.rlc",
+        "matrix_vectors.rlc",
+    ];
+    let long = |value: u64| value.to_le_bytes();
+    for (packing, name) in names.into_iter().enumerate() {
+        let bytes = reader(&world, name).bytes;
+        assert_eq!(usize::from(bytes[BODY]), packing, "{name}");
+        expect_serialization(of(name, 0, &[5]), "one of five packings");
+        expect_serialization(of(name, 1, &[2]), "0 or 1");
+        expect_serialization(of(name, 2, &long(0)), "matrices that are not empty");
+        expect_serialization(of(name, 10, &long(1 << 25)), "of at most 16777216");
+        expect_serialization(of(name, 18, &long(u64::MAX)), "of at most 16777216");
+        expect_serialization(of(name, 26, &long(9)), "a level of at most");
+        // The head says what the rest says.
+        expect_serialization(of(name, 2, &long(7)), "count: 7");
+        expect_serialization(of(name, 10, &long(7)), "shape: (7, ");
+        expect_serialization(of(name, 26, &long(3)), "level: 3");
+    }
+    // Level, count, rows, inner length, columns, tile, radix, side, scale.
+    let tiles = |field: usize, new: &[u8]| of("matrix_tiles.rlc", 34 + 8 * field, new);
+    assert!(matches!(tiles(1, &long(0)), Err(Error::Shape { .. })));
+    assert!(matches!(
+        tiles(5, &long(3)),
+        Err(Error::InvalidParams { .. })
+    ));
+    expect_serialization(tiles(6, &long(4)), "radix 2");
+    expect_serialization(tiles(7, &[3]), "a left side, a right side or a product");
+    // As many groups as never were in memory: refused at the first that is missing.
+    expect_serialization(tiles(1, &long(1 << 24)), "in the body");
+    expect_serialization(tiles(3, &long(1 << 24)), "in the body");
+    let turned = reader(&world, "matrix_turned_tiles.rlc").bytes;
+    let scale = BODY + 34 + 8 * 7 + 1;
+    assert_eq!(
+        turned[scale - 1..scale + 4],
+        [0; 5],
+        "a left side has no scale"
+    );
+    let scaled = |bytes| of("matrix_turned_tiles.rlc", scale - BODY, bytes);
+    expect_serialization(scaled(&1u32.to_le_bytes()), "at most 2^0");
+    let features = |at: usize, new: &[u8]| of("matrix_features.rlc", 34 + at, new);
+    expect_serialization(features(0, &long(0)), "not empty");
+    expect_serialization(features(8, &long(1 << 24)), "in the body");
+    expect_serialization(
+        of("matrix_vectors.rlc", 34 + 32 + 9, &long(0)),
+        "at least one vector",
+    );
+    // Label, rows, columns, level, scale; keys: label, rows, level, seed.
+    let shared = |at: usize, new: &[u8]| of("shared_mask_matrix.rlc", 32 + at, new);
+    expect_serialization(shared(0, &long(0)), "not empty");
+    expect_serialization(shared(0, &long(1 << 24)), "in the body");
+    expect_serialization(shared(24, &61u32.to_le_bytes()), "at most 2^60");
+    let keys = |at: usize, new: &[u8]| of("shared_mask_keys.rlk", 32 + at, new);
+    expect_serialization(keys(0, &long(0)), "at least one row");
+    expect_serialization(keys(0, &long(1 << 24)), "in the body");
+    expect_serialization(keys(8, &long(9)), "a level of at most");
 }
 
 #[test]

@@ -7,11 +7,14 @@ mod frames;
 
 use std::{fs, path::PathBuf};
 
-use frames::{Hidden, INTEGERS, Tfhe, VALUES, VECTORS, World, folder, reader};
+use frames::{Hidden, INTEGERS, MATRIX, Tfhe, VALUES, VECTORS, World, folder, reader};
 use ringloom::{
     Ciphertext, Decryptor, Encryptor, EvaluationKeys, Evaluator, Params, PublicKey, SecretKey,
     SeededKeys, Session,
-    matrix::EncryptedVectors,
+    matrix::{
+        CoeffMatrix, EncryptedMatrix, EncryptedVectors, PlainMatrix, SharedMaskKeys,
+        SharedMaskMatrix, SharedMaskProduct,
+    },
     model::{Program, PublicProgram},
     rlwe::SecureRandom,
     serial::{Decode, Header, Security},
@@ -35,6 +38,15 @@ fn close(a: &[f64], b: &[f64]) {
     assert_eq!(a.len(), b.len());
     assert!(
         a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6),
+        "{a:?} {b:?}"
+    );
+}
+
+/// For matrices at small scales.
+fn far(a: &[f64], b: &[f64]) {
+    assert_eq!(a.len(), b.len());
+    assert!(
+        a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3),
         "{a:?} {b:?}"
     );
 }
@@ -64,6 +76,27 @@ fn version_1() {
     let batch = EncryptedVectors::load(&path("vectors.rlc"), &session, LIMIT).unwrap();
     let plain = batch.decrypt(&decryptor).unwrap();
     plain.iter().zip(&VECTORS).for_each(|(a, b)| close(a, b));
+
+    let world = World::with(&params, 1);
+    for (name, _) in &world.matrices.packed {
+        let matrix = <EncryptedMatrix as Decode>::load(&path(name), &session, LIMIT).unwrap();
+        assert_eq!((matrix.shape(), matrix.key_id()), ((2, 1), secret.id()));
+        match matrix.decrypt(&decryptor) {
+            Ok(values) => far(&values, &MATRIX),
+            // Sides in tiles are not decrypted.
+            Err(error) => assert!(name.contains("tiles"), "{error}"),
+        }
+    }
+    let matrix = CoeffMatrix::load(&path("coeff_matrix.rlc"), &session, LIMIT).unwrap();
+    far(&matrix.decrypt(&decryptor).unwrap(), &MATRIX);
+    let shared = path("shared_mask_matrix.rlc");
+    let shared = <SharedMaskMatrix as Decode>::load(&shared, &session, LIMIT).unwrap();
+    let keys = path("shared_mask_keys.rlk");
+    let keys = <SharedMaskKeys as Decode>::load(&keys, &params, LIMIT).unwrap();
+    let one = PlainMatrix::new(&params, 1, (1, 1), &[1.0]).unwrap();
+    let product = SharedMaskProduct::new(&session, &one, &keys).unwrap();
+    let product = product.multiply(&shared).unwrap();
+    far(&product.decrypt(&decryptor).unwrap(), &MATRIX);
 
     let public = PublicKey::load(&path("public_key.rlk"), &params, LIMIT).unwrap();
     let fresh = Encryptor::new(&session, &public)
@@ -135,7 +168,6 @@ fn version_1() {
     assert_eq!(secret.decrypt(&y).unwrap(), want);
 
     // As long as version 1 is what is written, the bytes come back.
-    let world = World::with(&params, 1);
     for frame in world.frames() {
         let bytes = fs::read(path(frame.name)).unwrap();
         assert_eq!(Header::of(&bytes).unwrap().version(), 1);

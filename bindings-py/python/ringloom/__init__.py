@@ -5,6 +5,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | role | classes |
 |---|---|
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
+| matrices | `explain` and `Calibration` choose a plan, `MatrixCiphertext`, `MatrixTensor` |
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `Weights`, `ModelServer` |
 | exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor` |
@@ -41,6 +42,8 @@ from ringloom._native import (
     Linear,
     MatMulPlan,
     MatrixCiphertext,
+    MatrixPacking,
+    MatrixProduct,
     MatrixTensor,
     MatVecPlan,
     ModelServer,
@@ -52,6 +55,10 @@ from ringloom._native import (
     SecurityReport,
     Sequential,
     Session,
+    SharedMaskCiphertext,
+    SharedMaskKeys,
+    SharedMaskTensor,
+    SharedMaskWeights,
     StepInfo,
     StepReport,
     Tensor,
@@ -100,6 +107,8 @@ __all__ = [
     "MatMulPlan",
     "MatVecPlan",
     "MatrixCiphertext",
+    "MatrixPacking",
+    "MatrixProduct",
     "MatrixTensor",
     "ModelServer",
     "Params",
@@ -111,6 +120,10 @@ __all__ = [
     "SecurityReport",
     "Sequential",
     "Session",
+    "SharedMaskCiphertext",
+    "SharedMaskKeys",
+    "SharedMaskTensor",
+    "SharedMaskWeights",
     "StepInfo",
     "StepReport",
     "Tensor",

@@ -5,7 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ringloom import Calibration, IntParams, MatMulPlan, MatVecPlan, Params, TransposePlan
+    from typing import TypeAlias
+
+    from ringloom import (
+        Calibration,
+        Explanation,
+        IntParams,
+        MatMulPlan,
+        MatrixPacking,
+        MatVecPlan,
+        Params,
+        TransposePlan,
+    )
+
+    _Explained: TypeAlias = tuple[
+        Params,
+        tuple[int, int, int],
+        str,
+        tuple[int, tuple[str, str]],
+        tuple[int, int],
+        tuple[int | None, float | None],
+        str,
+    ]
 
 
 def restore(name: str, data: bytes, secure: bool) -> object:
@@ -52,6 +73,34 @@ def calibration(text: str) -> Calibration:
     import ringloom
 
     return ringloom.Calibration.from_json(text)
+
+
+def explanation(of: _Explained) -> Explanation:
+    """The explanation of these parts, with the plan pinned that it had chosen."""
+    import ringloom
+
+    params, shape, text, (count, sides), (level, log_scale), (memory, tolerance), choice = of
+    explained = ringloom.explain(
+        params,
+        shape,
+        ringloom.Calibration.from_json(text),
+        count=count,
+        left=sides[0],
+        right=sides[1],
+        level=level,
+        log_scale=log_scale,
+        memory=memory,
+        tolerance=tolerance,
+    )
+    return explained.pin(choice)
+
+
+def packing(of: _Explained, left: bool) -> MatrixPacking:
+    """How the chosen plan packs one of its sides."""
+    explained = explanation(of)
+    side = explained.left if left else explained.right
+    assert side is not None, "a packing is that of an encrypted side"
+    return side
 
 
 def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:

@@ -26,7 +26,7 @@ pub struct FeatureBatch {
     key_id: KeyId,
     session: Session,
     /// Block by block: two polynomials for each feature, evaluation domain.
-    blocks: Vec<PolyBuf>,
+    pub(super) blocks: Vec<PolyBuf>,
 }
 
 /// A plaintext `rows x columns` matrix, rounded for feature-major batches of one level.
@@ -85,6 +85,11 @@ impl FeatureBatch {
     /// Identity of the key it is encrypted under.
     pub fn key_id(&self) -> KeyId {
         self.key_id
+    }
+
+    /// The session it lives in.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// Number of ciphertexts.
@@ -173,13 +178,25 @@ impl FeatureBatch {
             session.ring().alloc(polys, Domain::Eval)
         };
         let blocks = (0..shape.1.div_ceil(params.slots())).map(|_| block());
-        Ok(Self {
+        let blocks = blocks.collect::<std::result::Result<_, _>>()?;
+        Ok(Self::from_blocks(session, key_id, shape, level, blocks))
+    }
+
+    /// A batch of existing ciphertexts, as many as its shape takes.
+    pub(super) fn from_blocks(
+        session: &Session,
+        key_id: KeyId,
+        shape: (usize, usize),
+        level: usize,
+        blocks: Vec<PolyBuf>,
+    ) -> Self {
+        Self {
             shape,
             level,
             key_id,
             session: session.clone(),
-            blocks: blocks.collect::<std::result::Result<_, _>>()?,
-        })
+            blocks,
+        }
     }
 
     /// A copy of one ciphertext.

@@ -22,11 +22,13 @@
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many of them at once, or one by tiles over slots |
 //! | [`RetilePlan`], [`Retile`] | their products as sides of the next ones |
 //! | [`ProductRequest`], [`Calibration`], [`Explanation`], [`Product`] | the fastest plan of a product on the device at hand |
+//! | [`EncryptedMatrix`], [`OperandPacking`] | an encrypted matrix of any packing, and how a plan wants it |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | encrypted matrices whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | their products with a matrix fixed beforehand |
 
 mod array;
 mod array_packing;
+mod array_wire;
 mod coeff;
 mod dispatch;
 mod encrypted_matvec;
@@ -46,13 +48,14 @@ pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{
     CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale,
     CoeffsToSlots, CoeffsToSlotsPlan, PlainMatrix, Retile, RetilePlan, RingPack, RingPackPlan,
-    RowSecrets, SharedMaskKeys, SharedMaskMatrix, SharedMaskProduct, SlotsToCoeffs,
-    SlotsToCoeffsPlan, TileSide, TiledMatMul, TiledMatMulPlan, TiledMatrix, Transpose,
-    TransposePlan,
+    RowSecrets, SharedMaskInfo, SharedMaskKeys, SharedMaskKeysInfo, SharedMaskMatrix,
+    SharedMaskProduct, SlotsToCoeffs, SlotsToCoeffsPlan, TileSide, TiledMatMul, TiledMatMulPlan,
+    TiledMatrix, Transpose, TransposePlan,
 };
 pub use dispatch::{
-    Calibration, Candidate, Explanation, Product, ProductMatrix, ProductPlan, ProductRequest, Side,
-    Task, WordKind, Work, available_memory,
+    Calibration, Candidate, Clock, EncryptedMatrix, EncryptedMatrixInfo, Explanation,
+    OperandPacking, PackedAs, Product, ProductPlan, ProductRequest, Side, Started, Task, WordKind,
+    Work, available_memory, memory_limit,
 };
 pub use encrypted_matvec::EncryptedMatVec;
 pub use features::{FeatureBatch, FeatureLinear};

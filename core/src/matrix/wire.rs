@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Longest vector out of bytes, in entries: keeps what a packing makes its user allocate small.
-const MAX_LENGTH: usize = 1 << 24;
+pub(super) const MAX_LENGTH: usize = 1 << 24;
 
 impl Packing {
     /// Refuses what is no packing into ciphertexts of this many slots.
@@ -49,7 +49,7 @@ impl Packing {
     }
 
     /// A spread stands before the rest, announced by a length of zero.
-    fn write(&self, w: &mut Writer<'_>) -> Result<()> {
+    pub(super) fn write(&self, w: &mut Writer<'_>) -> Result<()> {
         if let Some(spread) = self.spread {
             w.size(0)?;
             w.size(spread.frame)?;
@@ -62,7 +62,7 @@ impl Packing {
         w.size(self.lanes)
     }
 
-    fn read(reader: &mut Reader<'_>, slots: usize) -> Result<Self> {
+    pub(super) fn read(reader: &mut Reader<'_>, slots: usize) -> Result<Self> {
         let mut length = reader.size("a length", MAX_LENGTH)?;
         let mut spread = None;
         if length == 0 {
@@ -166,32 +166,57 @@ impl EncryptedMatVec {
     }
 }
 
+impl EncryptedVectors {
+    /// Refuses vectors under several keys or parameters, which have no frame.
+    pub(super) fn check_alike(&self, op: &'static str) -> Result<()> {
+        let first = &self.parts()[0];
+        for part in self.parts() {
+            let (expected, got) = (first.key_id(), part.key_id());
+            if expected != got {
+                let (expected, got) = (expected.to_string(), got.to_string());
+                return Err(Error::KeyMismatch { op, expected, got });
+            }
+            first.session().check_params(op, part.meta().params)?;
+        }
+        Ok(())
+    }
+
+    /// The residues of all ciphertexts, in host memory.
+    pub(super) fn download(&self) -> Result<Vec<Vec<u64>>> {
+        self.parts().iter().map(Ciphertext::download).collect()
+    }
+
+    /// Packed residues that [`EncryptedVectors::download`] gave.
+    pub(super) fn write_words(&self, w: &mut Writer<'_>, words: &[Vec<u64>]) -> Result<()> {
+        let mut parts = self.parts().iter().zip(words);
+        parts.try_for_each(|(part, words)| part.write_words(w, words))
+    }
+
+    pub(super) fn read_words(
+        reader: &mut Reader<'_>,
+        session: &Session,
+        key_id: KeyId,
+        (packing, count, meta): (Packing, usize, Meta),
+    ) -> Result<Self> {
+        let mut parts = Vec::new();
+        for _ in 0..packing.ciphertexts() {
+            parts.push(Ciphertext::read_words(reader, session, key_id, meta)?);
+        }
+        Self::from_parts(packing, count, parts)
+    }
+}
+
 /// Body: packing, number of vectors, level, power, packed residues of every ciphertext.
 impl Encode for EncryptedVectors {
     fn write_to(&self, out: &mut dyn Write) -> Result<()> {
-        let first = &self.parts()[0];
-        let key_id = first.key_id();
-        if let Some(other) = self.parts().iter().find(|p| p.key_id() != key_id) {
-            return Err(Error::KeyMismatch {
-                op: "EncryptedVectors::write_to",
-                expected: key_id.to_string(),
-                got: other.key_id().to_string(),
-            });
-        }
-        for part in self.parts() {
-            first
-                .session()
-                .check_params("EncryptedVectors::write_to", part.meta().params)?;
-        }
-        let words = self.parts().iter().map(Ciphertext::download);
-        let words = words.collect::<Result<Vec<_>>>()?;
-        let (meta, key) = (first.meta(), *key_id.as_bytes());
+        self.check_alike("EncryptedVectors::write_to")?;
+        let (first, words) = (&self.parts()[0], self.download()?);
+        let (meta, key) = (first.meta(), *first.key_id().as_bytes());
         write_frame(out, Kind::EncryptedVectors, meta.params, key, |w| {
             self.packing().write(w)?;
             w.size(self.count())?;
             meta.write(w)?;
-            let mut parts = self.parts().iter().zip(&words);
-            parts.try_for_each(|(part, words)| part.write_words(w, words))
+            self.write_words(w, &words)
         })
     }
 }
@@ -205,12 +230,9 @@ impl Decode for EncryptedVectors {
         let packing = Packing::read(&mut reader, session.params().slots())?;
         let count = reader.size("a number of vectors", packing.lanes)?;
         let meta = Meta::read(&mut reader, session)?;
-        let key_id = KeyId::of(&header);
-        let mut parts = Vec::new();
-        for _ in 0..packing.ciphertexts() {
-            parts.push(Ciphertext::read_words(&mut reader, session, key_id, meta)?);
-        }
+        let what = (packing, count, meta);
+        let vectors = Self::read_words(&mut reader, session, KeyId::of(&header), what)?;
         reader.finish()?;
-        Self::from_parts(packing, count, parts)
+        Ok(vectors)
     }
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    params::{KeyRequest, conjugation_element, rotation_element},
     progress::{Progress, no_progress, report},
     session::Session,
 };
@@ -107,6 +108,38 @@ impl EvaluationKeys {
     /// Device memory that the keys take.
     pub fn bytes(&self) -> u64 {
         self.keys.values().map(|k| k.key.shape().bytes()).sum()
+    }
+
+    /// Which keys of a request are not here, or end below the level that it names.
+    pub fn missing(&self, request: &KeyRequest) -> KeyRequest {
+        let lacks =
+            |kind, level| (self.keys.get(&kind)).is_none_or(|key: &PreparedKey| key.level < level);
+        let mut missing = KeyRequest::new();
+        if let Some(level) = request.relinearisation()
+            && lacks(KeyKind::Relinearise, level)
+        {
+            missing = missing.with_relinearisation(level);
+        }
+        let params = self.session.params();
+        let mask = 2 * params.n() as u64 - 1;
+        // 1 is no automorphism of anything, and an even number none at all.
+        let galois = |g: u64, level| g != 1 && g % 2 == 1 && lacks(KeyKind::Galois(g), level);
+        if let Some(level) = request.conjugation()
+            && galois(conjugation_element(params), level)
+        {
+            missing = missing.with_conjugation(level);
+        }
+        for (steps, level) in request.rotations() {
+            if galois(rotation_element(params, steps), level) {
+                missing = missing.with_rotation(steps, level);
+            }
+        }
+        for (g, level) in request.automorphisms() {
+            if galois(g & mask, level) {
+                missing = missing.with_automorphism(g, level);
+            }
+        }
+        missing
     }
 
     /// The key of a kind that serves `level`.

@@ -51,10 +51,16 @@ pub enum Kind {
     SeededLweBatch,
     /// [`SeededPackingKey`](crate::tfhe::SeededPackingKey).
     PackingKey,
+    /// [`EncryptedMatrix`](crate::matrix::EncryptedMatrix).
+    EncryptedMatrix,
+    /// [`SharedMaskMatrix`](crate::matrix::SharedMaskMatrix).
+    SharedMaskMatrix,
+    /// [`SharedMaskKeys`](crate::matrix::SharedMaskKeys).
+    SharedMaskKeys,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 18] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
@@ -70,6 +76,9 @@ impl Kind {
         Self::EncryptedIntNetwork,
         Self::SeededLweBatch,
         Self::PackingKey,
+        Self::EncryptedMatrix,
+        Self::SharedMaskMatrix,
+        Self::SharedMaskKeys,
     ];
 
     /// Its number in the file.
@@ -90,6 +99,9 @@ impl Kind {
             Self::EncryptedIntNetwork => 13,
             Self::SeededLweBatch => 14,
             Self::PackingKey => 15,
+            Self::EncryptedMatrix => 16,
+            Self::SharedMaskMatrix => 17,
+            Self::SharedMaskKeys => 18,
         }
     }
 
@@ -101,10 +113,16 @@ impl Kind {
     /// The usual end of a file name.
     pub const fn extension(self) -> &'static str {
         match self {
-            Self::PublicKey | Self::SeededKeys | Self::TfheKeys | Self::PackingKey => "rlk",
+            Self::PublicKey
+            | Self::SeededKeys
+            | Self::TfheKeys
+            | Self::PackingKey
+            | Self::SharedMaskKeys => "rlk",
             Self::Ciphertext
             | Self::EncryptedVectors
             | Self::CoeffMatrix
+            | Self::EncryptedMatrix
+            | Self::SharedMaskMatrix
             | Self::LweBatch
             | Self::SeededLweBatch => "rlc",
             Self::Params
@@ -144,6 +162,9 @@ impl Kind {
             Self::EncryptedIntNetwork => "EncryptedIntNetwork::read_from",
             Self::SeededLweBatch => "SeededLweBatch::read_from",
             Self::PackingKey => "SeededPackingKey::read_from",
+            Self::EncryptedMatrix => "EncryptedMatrix::read_from",
+            Self::SharedMaskMatrix => "SharedMaskMatrix::read_from",
+            Self::SharedMaskKeys => "SharedMaskKeys::read_from",
         }
     }
 
@@ -164,6 +185,9 @@ impl Kind {
             Self::EncryptedIntNetwork => "EncryptedIntNetwork::write_to",
             Self::SeededLweBatch => "SeededLweBatch::write_to",
             Self::PackingKey => "SeededPackingKey::write_to",
+            Self::EncryptedMatrix => "EncryptedMatrix::write_to",
+            Self::SharedMaskMatrix => "SharedMaskMatrix::write_to",
+            Self::SharedMaskKeys => "SharedMaskKeys::write_to",
         }
     }
 }
@@ -186,6 +210,9 @@ impl fmt::Display for Kind {
             Self::EncryptedIntNetwork => "an encrypted network of integers",
             Self::SeededLweBatch => "fresh encrypted integers",
             Self::PackingKey => "a packing key",
+            Self::EncryptedMatrix => "an encrypted matrix",
+            Self::SharedMaskMatrix => "a matrix whose rows share their mask",
+            Self::SharedMaskKeys => "keys of rows that share their mask",
         })
     }
 }

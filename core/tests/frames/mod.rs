@@ -3,6 +3,11 @@
 
 use ringloom::{
     Ciphertext, Encryptor, Error, KeyRequest, Params, PublicKey, SecretKey, SeededKeys, Session,
+    matrix::{
+        CoeffForm, CoeffMatrix, EncryptedMatrix, OperandPacking, ProductRequest, RowSecrets,
+        SharedMaskKeys, SharedMaskMatrix,
+        Side::{self, Encrypted, Plain},
+    },
     matrix::{EncryptedVectors, Packing},
     model::{Activation, CompileOptions, Linear, Program, Sequential},
     rlwe::SecureRandom,
@@ -28,8 +33,64 @@ pub struct World {
     pub ciphertext: Ciphertext,
     pub vectors: EncryptedVectors,
     pub program: Program,
+    pub matrices: Matrices,
     pub tfhe: Tfhe,
     pub hidden: Hidden,
+}
+
+/// What the golden matrices hold, of two rows and one column.
+pub const MATRIX: [f64; 2] = [0.5, -1.5];
+
+/// Encrypted matrices of every packing, and rows that share their mask.
+pub struct Matrices {
+    pub coefficients: CoeffMatrix,
+    /// By name, each the right side of a product of a 1 x 2 matrix with a 2 x 1 one.
+    pub packed: Vec<(&'static str, EncryptedMatrix)>,
+    pub shared: SharedMaskMatrix,
+    pub shared_keys: SharedMaskKeys,
+}
+
+impl Matrices {
+    fn new(encryptor: &Encryptor, secret: &SecretKey) -> Self {
+        let rows = RowSecrets::with_label(secret, 1, [7; 32]).unwrap();
+        let packed = |(name, left, plan): (&'static str, Side, &str)| {
+            let packing = right_side(secret.session().params(), left, plan);
+            (name, packing.encrypt(encryptor, &MATRIX).unwrap())
+        };
+        Self {
+            coefficients: CoeffMatrix::encrypt(
+                encryptor,
+                CoeffForm::Columns,
+                (2, 1),
+                &MATRIX,
+                1,
+                20,
+            )
+            .unwrap(),
+            packed: vec![
+                packed((
+                    "matrix_coefficients.rlc",
+                    Encrypted,
+                    "coefficients/right/radix1",
+                )),
+                packed(("matrix_tiles.rlc", Encrypted, "tiles1/left/radix1")),
+                packed(("matrix_turned_tiles.rlc", Encrypted, "tiles1/right/radix1")),
+                packed(("matrix_slots.rlc", Encrypted, "slots")),
+                packed(("matrix_features.rlc", Plain, "features")),
+                packed(("matrix_vectors.rlc", Plain, "slots")),
+            ],
+            shared: rows.encrypt(2, &MATRIX, 1, 20).unwrap(),
+            shared_keys: rows.keys(1).unwrap(),
+        }
+    }
+}
+
+/// How a plan for a 1 x 2 matrix times a 2 x 1 matrix wants the right side; the left one is plain or not.
+pub fn right_side(params: &Params, left: Side, name: &str) -> OperandPacking {
+    let level = if name == "slots" { 2 } else { 1 };
+    let request = ProductRequest::new(params, level, (1, 2, 1), (left, Encrypted)).unwrap();
+    let plan = request.plan(params, name).unwrap();
+    plan.operand(false, 20).unwrap()
 }
 
 /// Encrypted integers and the keys to look them up. No security.
@@ -204,6 +265,7 @@ impl World {
         let packing = Packing::new(params.slots(), 3, 3).unwrap();
         let vectors = EncryptedVectors::encrypt(&encryptor, packing, &VECTORS, 1).unwrap();
         let program = compile(params, 1.0);
+        let matrices = Matrices::new(&encryptor, &secret);
         Self {
             params: params.clone(),
             session,
@@ -213,6 +275,7 @@ impl World {
             ciphertext,
             vectors,
             program,
+            matrices,
             tfhe: Tfhe::new(seed),
             hidden: Hidden::new(seed),
         }
@@ -220,7 +283,17 @@ impl World {
 
     pub fn frames(&self) -> Vec<Frame> {
         let (params, session, any) = (&self.params, &self.session, &Security::AllowInsecure);
-        vec![
+        let matrices = &self.matrices;
+        let packed = matrices.packed.iter();
+        let mut frames: Vec<Frame> = packed
+            .map(|(name, matrix)| frame(name, matrix, session))
+            .collect();
+        frames.extend([
+            frame("coeff_matrix.rlc", &matrices.coefficients, session),
+            frame("shared_mask_matrix.rlc", &matrices.shared, session),
+            frame("shared_mask_keys.rlk", &matrices.shared_keys, params),
+        ]);
+        frames.extend([
             frame("params.rlp", params, any),
             frame("public_key.rlk", &self.public, params),
             frame("seeded_keys.rlk", &self.keys, params),
@@ -253,7 +326,8 @@ impl World {
                 &self.hidden.network,
                 self.hidden.session.params(),
             ),
-        ]
+        ]);
+        frames
     }
 }
 

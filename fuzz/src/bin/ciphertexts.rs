@@ -2,13 +2,13 @@
 
 use ringloom::{
     Ciphertext,
-    matrix::{CoeffMatrix, EncryptedVectors},
+    matrix::{CoeffMatrix, EncryptedMatrix, EncryptedVectors, SharedMaskMatrix},
     serial::Kind,
     tfhe::{LweBatch, SeededLweBatch},
 };
 use ringloom_fuzz::{decode, session, tfhe, which};
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 7) {
     0 => {
         let _ = decode::<Ciphertext>(Kind::Ciphertext, session(), input);
     }
@@ -21,7 +21,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
     3 => {
         let _ = decode::<CoeffMatrix>(Kind::CoeffMatrix, session(), input);
     }
-    _ => {
+    4 => {
         let _ = decode::<SeededLweBatch>(Kind::SeededLweBatch, tfhe().params(), input);
+    }
+    5 => {
+        let _ = decode::<EncryptedMatrix>(Kind::EncryptedMatrix, session(), input);
+    }
+    _ => {
+        let _ = decode::<SharedMaskMatrix>(Kind::SharedMaskMatrix, session(), input);
     }
 });

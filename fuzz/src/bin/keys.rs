@@ -2,12 +2,13 @@
 
 use ringloom::{
     PublicKey, SeededKeys,
+    matrix::SharedMaskKeys,
     serial::Kind,
     tfhe::{SeededPackingKey, SeededTfheKeys},
 };
 use ringloom_fuzz::{decode, import_secret, params, tfhe, which};
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 6) {
     0 => {
         let _ = decode::<SeededKeys>(Kind::SeededKeys, params(), input);
     }
@@ -18,7 +19,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
         let _ = decode::<PublicKey>(Kind::PublicKey, params(), input);
     }
     3 => import_secret(input),
-    _ => {
+    4 => {
         let _ = decode::<SeededPackingKey>(Kind::PackingKey, tfhe().params(), input);
+    }
+    _ => {
+        let _ = decode::<SharedMaskKeys>(Kind::SharedMaskKeys, params(), input);
     }
 });

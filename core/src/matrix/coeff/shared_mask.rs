@@ -9,7 +9,7 @@ use super::{CoeffScale, blocks_of, encrypt::integers};
 use crate::{
     ckks::{Coefficients, Encoder},
     error::{Error, Result},
-    params::{Params, ParamsId},
+    params::Params,
     progress::{Progress, no_progress, report},
     rlwe::{KeyId, Purpose, SecretKey, SecureRandom, mask, small_to_eval},
     session::Session,
@@ -40,7 +40,7 @@ pub struct RowSecrets<'k> {
 /// are a seed.
 #[derive(Clone)]
 pub struct SharedMaskKeys {
-    pub(super) params: ParamsId,
+    pub(super) params: Params,
     pub(super) key_id: KeyId,
     pub(super) label: [u8; 32],
     pub(super) level: usize,
@@ -143,7 +143,7 @@ impl<'k> RowSecrets<'k> {
             report("RowSecrets::keys", progress, bodies.len(), self.rows)?;
         }
         Ok(SharedMaskKeys {
-            params: params.id(),
+            params: params.clone(),
             key_id: self.secret.id(),
             label: self.label,
             level,

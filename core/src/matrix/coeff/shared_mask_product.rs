@@ -70,7 +70,7 @@ impl SharedMaskProduct {
     ) -> Result<Self> {
         let op = "SharedMaskProduct::new";
         session.check_params(op, left.params)?;
-        session.check_params(op, keys.params)?;
+        session.check_params(op, keys.params.id())?;
         let matrix = left.matrix.clone();
         if keys.rows() != matrix.columns() {
             let expected = format!("keys for {} rows", matrix.columns());

@@ -237,6 +237,11 @@ impl TiledMatrix {
         self.blocks[0].key_id()
     }
 
+    /// The session it lives in.
+    pub fn session(&self) -> &Session {
+        self.blocks[0].session()
+    }
+
     /// Number of ciphertexts.
     pub fn ciphertexts(&self) -> usize {
         self.blocks.iter().map(CoeffMatrix::ciphertexts).sum()

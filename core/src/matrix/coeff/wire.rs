@@ -8,12 +8,12 @@ use super::{CoeffForm, CoeffMatrix, CoeffScale, blocks_of, encrypt::MAX_LOG_SCAL
 use crate::{
     error::Result,
     rlwe::KeyId,
-    serial::{Decode, Encode, Kind, Reader, write_frame},
+    serial::{Decode, Encode, Kind, Reader, Writer, write_frame},
     session::Session,
 };
 
 /// Largest number of rows or columns out of bytes.
-const MAX_LENGTH: usize = 1 << 24;
+pub(super) const MAX_LENGTH: usize = 1 << 24;
 
 /// Stands for the scale of a factor.
 const FACTOR: u32 = u32::MAX;
@@ -74,44 +74,48 @@ impl CoeffMatrixInfo {
     }
 }
 
-/// Body: rows, columns, form, level, scale, packed residues block by block.
-impl Encode for CoeffMatrix {
-    fn write_to(&self, out: &mut dyn Write) -> Result<()> {
+impl CoeffMatrix {
+    /// Rows, columns, form, level, scale, packed residues block by block.
+    pub(in crate::matrix) fn write_body(&self, w: &mut Writer<'_>) -> Result<()> {
+        w.size(self.shape.0)?;
+        w.size(self.shape.1)?;
+        w.u8(u8::from(self.form == CoeffForm::Columns))?;
+        w.size(self.level)?;
+        w.u32(match self.scale {
+            CoeffScale::PowerOfTwo(log_scale) => log_scale,
+            CoeffScale::Factor => FACTOR,
+        })?;
+        self.write_blocks(w)
+    }
+
+    pub(in crate::matrix) fn read_body(
+        reader: &mut Reader<'_>,
+        session: &Session,
+        key_id: KeyId,
+    ) -> Result<Self> {
+        let info = CoeffMatrixInfo::read(reader, session.params().max_level())?;
+        Self::read_blocks(reader, session, key_id, info)
+    }
+
+    /// Packed residues block by block.
+    pub(super) fn write_blocks(&self, w: &mut Writer<'_>) -> Result<()> {
         let params = self.session.params();
         let (ring, limbs) = (self.session.ring(), self.spec()?.limbs());
-        let key = *self.key_id.as_bytes();
-        write_frame(out, Kind::CoeffMatrix, params.id(), key, |w| {
-            w.size(self.shape.0)?;
-            w.size(self.shape.1)?;
-            w.u8(u8::from(self.form == CoeffForm::Columns))?;
-            w.size(self.level)?;
-            w.u32(match self.scale {
-                CoeffScale::PowerOfTwo(log_scale) => log_scale,
-                CoeffScale::Factor => FACTOR,
-            })?;
-            self.blocks.iter().try_for_each(|block| {
-                let words = ring.download(block)?;
-                w.words(params.ring_spec(), limbs, &words)
-            })
+        self.blocks.iter().try_for_each(|block| {
+            let words = ring.download(block)?;
+            w.words(params.ring_spec(), limbs, &words)
         })
     }
-}
 
-impl Decode for CoeffMatrix {
-    type Context = Session;
-
-    fn read_from(input: &mut dyn Read, session: &Session, limit: u64) -> Result<Self> {
-        let (header, mut reader) = Reader::open(input, Kind::CoeffMatrix, limit)?;
+    pub(super) fn read_blocks(
+        reader: &mut Reader<'_>,
+        session: &Session,
+        key_id: KeyId,
+        info: CoeffMatrixInfo,
+    ) -> Result<Self> {
         let (ring, params) = (session.ring(), session.params());
-        header.check_params(params.id())?;
-        let CoeffMatrixInfo {
-            shape,
-            form,
-            level,
-            scale,
-        } = CoeffMatrixInfo::read(&mut reader, params.max_level())?;
-        let (vectors, length) = oriented(form, shape);
-        let limbs = params.level(level)?.limbs();
+        let (vectors, length) = oriented(info.form, info.shape);
+        let limbs = params.level(info.level)?.limbs();
         let mut blocks = Vec::new();
         for _ in 0..blocks_of(params, length) {
             // Read before anything of that size is allocated.
@@ -122,16 +126,36 @@ impl Decode for CoeffMatrix {
             let shape = Shape::new(2 * vectors, limbs, params.log_n());
             blocks.push(ring.upload(shape, Domain::Eval, &words)?);
         }
-        let key_id = KeyId::of(&header);
-        reader.finish()?;
         Ok(Self {
-            shape,
-            form,
-            level,
-            scale,
+            shape: info.shape,
+            form: info.form,
+            level: info.level,
+            scale: info.scale,
             key_id,
             session: session.clone(),
             blocks,
         })
+    }
+}
+
+/// Body: rows, columns, form, level, scale, packed residues block by block.
+impl Encode for CoeffMatrix {
+    fn write_to(&self, out: &mut dyn Write) -> Result<()> {
+        let (params, key) = (self.session.params(), *self.key_id.as_bytes());
+        write_frame(out, Kind::CoeffMatrix, params.id(), key, |w| {
+            self.write_body(w)
+        })
+    }
+}
+
+impl Decode for CoeffMatrix {
+    type Context = Session;
+
+    fn read_from(input: &mut dyn Read, session: &Session, limit: u64) -> Result<Self> {
+        let (header, mut reader) = Reader::open(input, Kind::CoeffMatrix, limit)?;
+        header.check_params(session.params().id())?;
+        let matrix = Self::read_body(&mut reader, session, KeyId::of(&header))?;
+        reader.finish()?;
+        Ok(matrix)
     }
 }

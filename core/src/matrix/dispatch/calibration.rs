@@ -16,7 +16,10 @@ use ringloom_ntt::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::work::{LARGE, Task, WordKind, Work};
+use super::{
+    clock::Clock,
+    work::{LARGE, Task, WordKind, Work},
+};
 use crate::{
     error::{Error, Result},
     params::Params,
@@ -34,6 +37,9 @@ pub struct Calibration {
     version: u32,
     params: String,
     device: String,
+    /// Threads of the device.
+    parallelism: usize,
+    clock: Clock,
     /// Nanoseconds of the commands of a level, by level.
     levels: BTreeMap<usize, LevelTimes>,
     /// Nanoseconds of `N` words, of commands that fit a cache and of larger ones.
@@ -43,7 +49,7 @@ pub struct Calibration {
 }
 
 /// Format of the JSON form.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct LevelTimes {
@@ -74,13 +80,14 @@ const ROWS: [usize; 4] = [1, 8, 32, 128];
 const COLUMNS: [usize; 4] = [1, 8, 64, 256];
 
 impl Calibration {
-    /// Measures the commands on the session's device: each several times, of which the fastest counts,
-    /// since whatever else the machine does only ever adds.
+    /// Measures the commands on the session's device by its [`Clock`]: each several times, of which the
+    /// fastest counts, since whatever else the machine does only ever adds.
     ///
     /// # Errors
     /// Device failures, memory among them.
     pub fn measure(session: &Session) -> Result<Self> {
         let meter = Meter::new(session);
+        let capabilities = session.ring().capabilities();
         let top = session.params().max_level();
         let mut levels = BTreeMap::new();
         for level in BTreeSet::from([1.min(top), top / 2, top]) {
@@ -94,11 +101,50 @@ impl Calibration {
             version: VERSION,
             params: session.params().id().to_string(),
             device: session.device().to_owned(),
+            parallelism: capabilities.parallelism,
+            clock: meter.clock,
             levels,
             words,
             integers: meter.grid(false)?,
             images: meter.grid(true)?,
         })
+    }
+
+    /// The calibration of a session's parameters and device that a folder keeps, or a new one, which is then
+    /// kept there. The name of the file says parameters, device and threads, so that one folder serves
+    /// all; a file that another version wrote is measured again.
+    ///
+    /// # Errors
+    /// As [`Calibration::measure`]; [`Error::File`].
+    pub fn cached(folder: impl AsRef<Path>, session: &Session) -> Result<Self> {
+        let op = "Calibration::cached";
+        let threads = session.ring().capabilities().parallelism;
+        let device = session
+            .device()
+            .replace(|c: char| !c.is_alphanumeric(), "-");
+        let params = session.params().id();
+        let name = format!("calibration-{params}-{device}-{threads}.json");
+        let folder = folder.as_ref();
+        let path = folder.join(name);
+        match Self::load(&path) {
+            Ok(kept) if kept.check(op, session.params()).is_ok() => return Ok(kept),
+            Err(e @ Error::File { .. }) if path.exists() => return Err(e),
+            _ => {}
+        }
+        let measured = Self::measure(session)?;
+        std::fs::create_dir_all(folder).map_err(|e| file(op, folder, &e))?;
+        measured.save(&path)?;
+        Ok(measured)
+    }
+
+    /// Threads of the device that was measured.
+    pub fn parallelism(&self) -> usize {
+        self.parallelism
+    }
+
+    /// What its times are times of.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Name of the device that was measured.
@@ -290,6 +336,7 @@ fn place(sizes: &[usize], size: usize) -> (usize, f64) {
 struct Meter<'s> {
     ring: &'s Ring,
     params: &'s Params,
+    clock: Clock,
 }
 
 /// Runs of a command: at least this many, and until they have taken this long.
@@ -299,12 +346,18 @@ const SPENT: Duration = Duration::from_millis(2);
 const LANES: usize = 2;
 /// Polynomials of a command that is divided by primes at once.
 const BATCH: usize = 16;
+/// Terms of a sum of products: as many as a step of a transpose has, or a giant step.
+const TERMS: usize = 8;
+/// Bytes that the operands of a product of matrices take while it is measured, if one limb does not take
+/// more: beyond what caches hold for a large product, as in a product of all limbs of a level.
+const OPERANDS: usize = 48 << 20;
 
 impl<'s> Meter<'s> {
     fn new(session: &'s Session) -> Self {
         Self {
             ring: session.ring(),
             params: session.params(),
+            clock: Clock::of(session),
         }
     }
 
@@ -315,7 +368,7 @@ impl<'s> Meter<'s> {
         let (mut best, start) = (f64::INFINITY, Instant::now());
         let mut runs = 0;
         while runs < RUNS || (start.elapsed() < SPENT && runs < 100) {
-            let begin = Instant::now();
+            let begin = self.clock.start();
             f()?;
             self.ring.wait()?;
             best = best.min(begin.elapsed().as_nanos() as f64);
@@ -441,6 +494,9 @@ impl<'s> Meter<'s> {
 
     /// Of `N` words, small and large.
     fn words(&self, kind: WordKind) -> Result<[f64; 2]> {
+        if kind == WordKind::LinearTerm {
+            return Ok([self.linear_term(LARGE / 4)?, self.linear_term(32 * LARGE)?]);
+        }
         let limbs = self.params.level(0)?.limbs();
         let per_poly = limbs.len() * self.params.n();
         let small = (LARGE / 4 / per_poly).max(1);
@@ -451,14 +507,44 @@ impl<'s> Meter<'s> {
         ])
     }
 
+    /// Of `N` words of a sum of products of ciphertexts with diagonals, `words` of them altogether.
+    fn linear_term(&self, words: usize) -> Result<f64> {
+        let (ring, limbs) = (self.ring, self.params.level(0)?.limbs());
+        let sources = (0..TERMS).map(|_| self.polys(2, limbs));
+        let sources = sources.collect::<Result<Vec<_>>>()?;
+        let sums = words
+            .div_ceil(limbs.len() * self.params.n())
+            .div_ceil(TERMS);
+        let diagonals = (0..sums * TERMS).map(|_| {
+            let diagonal = self.polys(1, limbs)?;
+            Ok(ring.prepare(&diagonal, Role::Diagonal)?)
+        });
+        let diagonals: Vec<Prepared> = diagonals.collect::<Result<_>>()?;
+        let mut acc = self.polys(2, limbs)?;
+        let time = self.time(|| {
+            for some in diagonals.chunks(TERMS) {
+                let terms = sources.iter().zip(some);
+                ring.submit(Cmd::DiagMulAcc {
+                    acc: acc.view_mut(),
+                    terms: terms.map(|(x, d)| (x.view(), d.view())).collect(),
+                    accumulate: false,
+                })?;
+            }
+            Ok(())
+        })?;
+        Ok(rounded(time / (2 * diagonals.len() * limbs.len()) as f64))
+    }
+
     fn words_of(&self, kind: WordKind, count: usize, limbs: LimbSet) -> Result<f64> {
         let ring = self.ring;
         let (src, mut dst) = (self.polys(count, limbs)?, self.polys(count, limbs)?);
         let consts: Arc<[u64]> = limbs.iter().map(|_| 3).collect();
         let one = self.polys(1, limbs)?;
         let diagonal = ring.prepare(&one, Role::Diagonal)?;
-        // As many terms as a step of a transpose has.
-        let terms = if kind == WordKind::DiagMulAcc { 8 } else { 1 };
+        let terms = match kind {
+            WordKind::DiagMulAcc => TERMS,
+            _ => 1,
+        };
         let others = (1..terms).map(|_| self.polys(count, limbs));
         let others = others.collect::<Result<Vec<_>>>()?;
         let time = self.time(|| {
@@ -487,7 +573,7 @@ impl<'s> Meter<'s> {
                     src: from,
                     galois: 5,
                 },
-                WordKind::DiagMulAcc => Cmd::DiagMulAcc {
+                WordKind::DiagMulAcc | WordKind::LinearTerm => Cmd::DiagMulAcc {
                     acc: to,
                     terms: std::iter::once(&src)
                         .chain(&others)
@@ -503,38 +589,13 @@ impl<'s> Meter<'s> {
 
     /// Products of integers, or of images, with polynomials.
     fn grid(&self, images: bool) -> Result<Grid> {
-        let limb = self.params.level(0)?.limbs().iter().next();
-        let limbs = LimbSet::from_iter(limb);
         let most = self.params.n();
         let rows: Vec<usize> = ROWS.into_iter().filter(|&r| r <= most).collect();
         let columns = COLUMNS.to_vec();
-        let (last_row, last_column) = (rows[rows.len() - 1], columns[columns.len() - 1]);
-        let src = self.polys(LANES * last_column, limbs)?;
-        let factors = images.then(|| self.polys(last_column, limbs)).transpose()?;
-        let mut dst = self.polys(LANES * last_row, limbs)?;
-        let bound = self.bound()?;
         let mut times = Vec::with_capacity(rows.len() * columns.len());
         for &r in &rows {
             for &c in &columns {
-                let left: Factors = match &factors {
-                    Some(polys) => Factors::Images {
-                        polys: polys.view().polys(0, c, 1)?,
-                        log_rows: r.ilog2(),
-                    },
-                    None => {
-                        let entries = (0..r * c).map(|i| (i as i64 & 63) * (bound as i64 >> 6));
-                        IntMatrix::new((r, c), bound, entries.collect::<Vec<_>>())?.into()
-                    }
-                };
-                let time = self.time(|| {
-                    Ok(self.ring.submit(Cmd::ModMatMul {
-                        dst: dst.view_mut().polys(0, LANES * r, 1)?,
-                        left: left.clone(),
-                        src: src.view().polys(0, LANES * c, 1)?,
-                        lanes: LANES,
-                    })?)
-                })?;
-                times.push(rounded(time / LANES as f64));
+                times.push(self.matrix_product(images, r, c)?);
             }
         }
         Ok(Grid {
@@ -542,6 +603,34 @@ impl<'s> Meter<'s> {
             columns,
             times,
         })
+    }
+
+    /// Of one limb and lane of a product of `r x c` integers, or of `r` images of each of `c` polynomials.
+    fn matrix_product(&self, images: bool, r: usize, c: usize) -> Result<f64> {
+        let chain = self.params.level(self.params.max_level())?.limbs();
+        let of_limb = ((LANES + 1) * c + LANES * r) * self.params.n() * size_of::<u64>();
+        let limbs = chain.iter().take((OPERANDS / of_limb).max(1));
+        let limbs = LimbSet::from_iter(limbs);
+        let src = self.polys(LANES * c, limbs)?;
+        let mut dst = self.polys(LANES * r, limbs)?;
+        let left: Factors = if images {
+            let polys = self.polys(c, limbs)?.view();
+            let log_rows = r.ilog2();
+            Factors::Images { polys, log_rows }
+        } else {
+            let bound = self.bound()?;
+            let entries = (0..r * c).map(|i| (i as i64 & 63) * (bound as i64 >> 6));
+            IntMatrix::new((r, c), bound, entries.collect::<Vec<_>>())?.into()
+        };
+        let time = self.time(|| {
+            Ok(self.ring.submit(Cmd::ModMatMul {
+                dst: dst.view_mut(),
+                left: left.clone(),
+                src: src.view(),
+                lanes: LANES,
+            })?)
+        })?;
+        Ok(rounded(time / (LANES * limbs.len()) as f64))
     }
 
     /// The bound of weights up to one at the top level.

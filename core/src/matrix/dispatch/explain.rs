@@ -20,6 +20,7 @@ pub enum Side {
 /// A product of an `m x k` matrix with a `k x n` matrix, at least one of them encrypted.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ProductRequest {
+    count: usize,
     shape: (usize, usize, usize),
     sides: (Side, Side),
     level: usize,
@@ -95,6 +96,7 @@ impl ProductRequest {
         }
         let uniform = 1.0 / 3f64.sqrt();
         Ok(Self {
+            count: 1,
             shape,
             sides,
             level,
@@ -103,6 +105,26 @@ impl ProductRequest {
             memory: None,
             tolerance: None,
         })
+    }
+
+    /// The same for a stack of this many products at once.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for no product, or for several where a side is in the clear: many columns of one
+    /// matrix are what those multiply at once.
+    pub fn with_count(self, count: usize) -> Result<Self> {
+        let plain = self.sides != (Side::Encrypted, Side::Encrypted);
+        if count == 0 || (count > 1 && plain) {
+            let expected = if plain {
+                "one product with a side in the clear"
+            } else {
+                "at least one product"
+            };
+            let (op, got) = ("ProductRequest::with_count", count.to_string());
+            let expected = expected.into();
+            return Err(Error::Shape { op, expected, got });
+        }
+        Ok(Self { count, ..self })
     }
 
     /// The same with another scale of matrices with rows in coefficients, as a power of two.
@@ -139,6 +161,11 @@ impl ProductRequest {
         }
     }
 
+    /// Number of products.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// Rows, inner length and columns.
     pub fn shape(&self) -> (usize, usize, usize) {
         self.shape
@@ -164,9 +191,35 @@ impl ProductRequest {
         self.log_scale
     }
 
+    /// Limit to the predicted standard deviation of an entry's error.
+    pub fn tolerance(&self) -> Option<f64> {
+        self.tolerance
+    }
+
     /// Root mean squares of the entries, left and right.
     pub fn magnitudes(&self) -> (f64, f64) {
         self.magnitudes
+    }
+
+    /// Every plan for this product, without any cost.
+    pub fn plans(&self, params: &Params) -> Vec<ProductPlan> {
+        ProductPlan::all(params, self)
+    }
+
+    /// The plan of a [name](ProductPlan::name), without any cost.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] for a name that no plan for this product has.
+    pub fn plan(&self, params: &Params, name: &str) -> Result<ProductPlan> {
+        let plans = self.plans(params);
+        let names: Vec<String> = plans.iter().map(ProductPlan::name).collect();
+        let found = plans.into_iter().find(|plan| plan.name() == name);
+        found.ok_or_else(|| Error::UnknownName {
+            op: "ProductRequest::plan",
+            what: "plan",
+            expected: names.join(", "),
+            got: name.into(),
+        })
     }
 
     /// Every plan for this product with its predicted cost, and the fastest of those that fit memory and
@@ -176,6 +229,20 @@ impl ProductRequest {
     /// [`Error::ParamsMismatch`] for a calibration of other parameters; [`Error::Memory`] when no plan fits the
     /// limit; [`Error::Precision`] when none is within the tolerance.
     pub fn explain(&self, params: &Params, calibration: &Calibration) -> Result<Explanation> {
+        self.explain_plans(params, calibration, self.plans(params))
+    }
+
+    /// The same for given plans of this product, such as [those](ProductPlan::of_encrypted) for sides that
+    /// are encrypted already.
+    ///
+    /// # Errors
+    /// As [`ProductRequest::explain`].
+    pub fn explain_plans(
+        &self,
+        params: &Params,
+        calibration: &Calibration,
+        plans: Vec<ProductPlan>,
+    ) -> Result<Explanation> {
         let op = "ProductRequest::explain";
         calibration.check(op, params)?;
         let limit = self.memory.or_else(available_memory);
@@ -192,7 +259,7 @@ impl ProductRequest {
                 work,
             })
         };
-        let plans = ProductPlan::all(params, self).into_iter().map(candidate);
+        let plans = plans.into_iter().map(candidate);
         let mut candidates = plans.collect::<Result<Vec<_>>>()?;
         candidates.sort_by_key(|c| c.time);
         let fits = |c: &Candidate| limit.is_none_or(|limit| c.bytes() <= limit);
@@ -212,7 +279,12 @@ impl ProductRequest {
                     predicted: errors.fold(f64::INFINITY, f64::min),
                 });
             };
-            return Err(too_large(op, self.shape, needed, limit.unwrap_or(0)));
+            return Err(too_large(
+                op,
+                (self.count, self.shape),
+                needed,
+                limit.unwrap_or(0),
+            ));
         };
         Ok(Explanation {
             request: self.clone(),
@@ -252,6 +324,11 @@ impl Explanation {
         &self.candidates
     }
 
+    /// Bytes that a plan with its keys may take, where that is known.
+    pub fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
     /// The plan that is taken.
     pub fn chosen(&self) -> &Candidate {
         &self.candidates[self.chosen]
@@ -276,7 +353,8 @@ impl Explanation {
         };
         let needed = self.candidates[chosen].bytes();
         if let Some(limit) = self.limit.filter(|&limit| needed > limit) {
-            return Err(too_large(op, self.request.shape, needed, limit));
+            let what = (self.request.count, self.request.shape);
+            return Err(too_large(op, what, needed, limit));
         }
         self.chosen = chosen;
         Ok(self)
@@ -285,13 +363,18 @@ impl Explanation {
 
 pub(super) fn too_large(
     op: &'static str,
-    (m, k, n): (usize, usize, usize),
+    (count, (m, k, n)): (usize, (usize, usize, usize)),
     needed: u64,
     available: u64,
 ) -> Error {
+    let times = if count > 1 {
+        format!("{count} of ")
+    } else {
+        String::new()
+    };
     Error::Memory {
         op,
-        what: format!("{m} x {k} times {k} x {n} with its keys"),
+        what: format!("{times}{m} x {k} times {k} x {n} with its keys"),
         needed,
         available,
     }
@@ -306,6 +389,9 @@ impl fmt::Display for Explanation {
         };
         let (left, right) = (side(self.request.sides.0), side(self.request.sides.1));
         let (level, device) = (self.request.level, &self.device);
+        if self.request.count > 1 {
+            write!(f, "{} of ", self.request.count)?;
+        }
         writeln!(
             f,
             "{m} x {k} ({left}) @ {k} x {n} ({right}) at level {level} on {device}"

@@ -4,22 +4,34 @@
 //! | type | one line |
 //! |---|---|
 //! | [`ProductRequest`] | shapes, sides, level |
-//! | [`Calibration`] | times of commands on a device, measured once |
+//! | [`Calibration`], [`Clock`] | times of commands on a device, measured once |
 //! | [`ProductPlan`], [`Work`], [`Task`] | a way to multiply and its counted commands |
 //! | [`Explanation`], [`Candidate`] | all plans of a request with cost, and the choice |
-//! | [`Product`], [`ProductMatrix`] | any plan on a device, and its operands |
+//! | [`OperandPacking`] | how a plan wants a side encrypted |
+//! | [`EncryptedMatrix`], [`PackedAs`] | an encrypted matrix of any packing |
+//! | [`Product`] | any plan on a device |
 
 mod calibration;
+mod clock;
+mod encrypted_matrix;
 mod errors;
 mod explain;
+mod from_sides;
 mod memory;
+mod operand;
+
 mod plans;
 mod product;
+mod wire;
 mod work;
 
 pub use calibration::Calibration;
+pub use clock::{Clock, Started};
+pub use encrypted_matrix::{EncryptedMatrix, PackedAs};
 pub use explain::{Candidate, Explanation, ProductRequest, Side};
 pub use memory::available_memory;
+pub use operand::OperandPacking;
 pub use plans::ProductPlan;
-pub use product::{Product, ProductMatrix};
+pub use product::{Product, memory_limit};
+pub use wire::EncryptedMatrixInfo;
 pub use work::{Task, WordKind, Work};

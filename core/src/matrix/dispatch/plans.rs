@@ -71,7 +71,7 @@ pub enum ProductPlan {
 }
 
 /// Radices that are tried for products of two encrypted matrices, besides the default.
-const RADICES: [usize; 3] = [4, 16, 64];
+pub(super) const RADICES: [usize; 3] = [4, 16, 64];
 
 impl ProductPlan {
     /// Everything that can answer a request. Sizes are those of the request, so they are valid; what
@@ -86,17 +86,18 @@ impl ProductPlan {
 
     fn both(params: &Params, request: &ProductRequest) -> Vec<Self> {
         let ((m, k, n), level) = (request.shape(), request.level());
+        let count = request.count();
         let mut all = Vec::new();
         for (turned, shape) in [(false, (m, k, n)), (true, (n, k, m))] {
             // A radix beyond the size is the same as the size.
             let most = shape.0.min(params.n()).next_power_of_two().max(2);
             let mut radices: Vec<usize> = RADICES.iter().map(|&r| r.min(most)).collect();
             radices.dedup();
-            for radix in radices {
+            for radix in radices.into_iter().filter(|_| count == 1) {
                 let plan = CoeffMatMulPlan::with_radix(params, level, shape, radix);
                 all.extend(plan.map(|plan| Self::Coefficients { plan, turned }));
             }
-            let Ok(best) = TiledMatMulPlan::new(params, level, 1, shape) else {
+            let Ok(best) = TiledMatMulPlan::new(params, level, count, shape) else {
                 continue;
             };
             let size = best.tile();
@@ -105,13 +106,13 @@ impl ProductPlan {
                     if radix > 16 && size <= 16 {
                         continue;
                     }
-                    let plan = TiledMatMulPlan::with_tile(params, level, 1, shape, size, radix);
+                    let plan = TiledMatMulPlan::with_tile(params, level, count, shape, size, radix);
                     all.extend(plan.map(|plan| Self::Tiles { plan, turned }));
                 }
             }
         }
         let largest = m.max(k).max(n);
-        if largest <= MatMulPlan::largest(params) {
+        if count == 1 && largest <= MatMulPlan::largest(params) {
             let operand = |shape| MatMulPlan::operand(params, shape, largest);
             let slots = operand((m, k)).and_then(|a| {
                 let b = operand((k, n))?;
@@ -302,10 +303,13 @@ fn beside_product(tree: &Tree, rows: usize, limbs: usize, extended: usize, below
     let (limbs, extended) = (limbs as u64, extended as u64);
     let leaves = 2 * d * limbs;
     let children = 2 * (d / radix) * ((radix - 1) * extended + limbs);
+    // Monomials: roots of unity in the extended basis, twists of each step, the special primes' product.
+    let twists: usize = tree.steps().iter().map(|step| step.radix).sum();
+    let monomials = radix * extended + (twists as u64 + 1) * limbs;
     let needed = 2 * rows as u64;
     let tree = leaves + children + needed * (extended + limbs);
     // While the first result waits; the relinearisation comes after, when nothing of the tree is left.
-    needed * limbs + tree.max(needed * (extended + limbs + below as u64))
+    monomials + needed * limbs + tree.max(needed * (extended + limbs + below as u64))
 }
 
 /// Words of one limb of a plain product: both sides' polynomials of all blocks and one product before
@@ -381,8 +385,9 @@ fn tree(c: &mut Counter<'_>, tree: &Tree, mut needed: usize) {
     c.words(WordKind::Copy, tree.size(), 2, l);
 }
 
-/// One linear transform of slots.
-fn linear(c: &mut Counter<'_>, plan: &LinearPlan) {
+/// One linear transform of slots, of several with `diagonals` altogether.
+fn linear(c: &mut Counter<'_>, plan: &LinearPlan, diagonals: usize) {
+    let large = c.is_large(diagonals);
     let (l, extended) = (c.limbs(), c.extended());
     let (babies, giants) = (plan.babies().len(), plan.giants().len());
     let rows = plan.rows().count();
@@ -393,7 +398,7 @@ fn linear(c: &mut Counter<'_>, plan: &LinearPlan) {
     c.words(WordKind::Add, babies, 1, l);
     c.words(WordKind::Automorphism, babies, 2, extended);
     for giant in plan.rows() {
-        c.sum_of_products(plan.row(giant).len(), 2, extended);
+        c.linear_terms(plan.row(giant).len(), extended, large);
     }
     c.mod_down(giants, 1);
     c.gadget_products(giants);
@@ -405,9 +410,10 @@ fn linear(c: &mut Counter<'_>, plan: &LinearPlan) {
 
 fn matvec(params: &Params, plan: &MatVecPlan, count: usize) -> Result<Work> {
     let mut work = Work::default();
+    let diagonals = plan.tiles().map(|(_, p)| p.indices().count()).sum();
     for (_, tile) in plan.tiles() {
         let mut c = Counter::new(params, plan.level())?;
-        linear(&mut c, tile);
+        linear(&mut c, tile, diagonals);
         work.add(&c.work, 1);
     }
     let outputs = plan.output().ciphertexts();
@@ -426,7 +432,8 @@ fn matvec(params: &Params, plan: &MatVecPlan, count: usize) -> Result<Work> {
 fn rearrangement(params: &Params, plan: &RearrangePlan) -> Result<Work> {
     let mut c = Counter::new(params, plan.level())?;
     c.rotations(plan.plain_rotations());
-    plan.linears().for_each(|p| linear(&mut c, p));
+    let diagonals = plan.linears().map(|p| p.indices().count()).sum();
+    plan.linears().for_each(|p| linear(&mut c, p, diagonals));
     Ok(c.work)
 }
 

@@ -1,28 +1,24 @@
 //! Any plan of a product on a device.
 
-use std::borrow::Cow;
-
-use zeroize::Zeroizing;
-
-use super::{ProductPlan, available_memory, explain::too_large};
+use super::{
+    EncryptedMatrix, PackedAs, ProductPlan, available_memory,
+    encrypted_matrix::{coefficients, turned_if},
+    explain::too_large,
+};
 use crate::{
-    ckks::{Decryptor, Encryptor, Evaluator},
+    ckks::Evaluator,
     error::{Error, Result},
-    matrix::{
-        CoeffForm, CoeffMatMul, CoeffMatrix, EncryptedArray, EncryptedVectors, FeatureBatch,
-        FeatureLinear, MatMul, MatVec, PlainMatrix, TiledMatMul, TiledMatrix,
-    },
+    matrix::{CoeffMatMul, FeatureLinear, MatMul, MatVec, PlainMatrix, TiledMatMul},
+    rlwe::EvaluationKeys,
     session::Session,
 };
 
 /// A [`ProductPlan`] on a device, with the matrix in the clear if there is one.
 ///
-/// Sides are encrypted by it, so that they are packed as its plan wants them.
+/// Sides are encrypted by the plan's [`OperandPacking`](super::OperandPacking).
 #[derive(Debug)]
 pub struct Product {
     plan: ProductPlan,
-    shape: (usize, usize, usize),
-    log_scale: u32,
     run: Run,
 }
 
@@ -36,71 +32,15 @@ enum Run {
     PlainSlots(MatVec),
 }
 
-/// An encrypted side of a product, or a product, as a plan packs it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ProductMatrix {
-    /// Rows or columns in coefficients.
-    Coefficients(CoeffMatrix),
-    /// Tiles over slots.
-    Tiles(TiledMatrix),
-    /// Columns in the slots of one ciphertext.
-    Array(EncryptedArray),
-    /// A ciphertext for each row.
-    Features(FeatureBatch),
-    /// Batches of columns in slots.
-    Vectors(Vec<EncryptedVectors>),
-}
-
-impl ProductMatrix {
-    /// Level of the ciphertexts.
-    pub fn level(&self) -> usize {
-        match self {
-            Self::Coefficients(x) => x.level(),
-            Self::Tiles(x) => x.level(),
-            Self::Array(x) => x.level(),
-            Self::Features(x) => x.level(),
-            Self::Vectors(x) => x.first().map_or(0, EncryptedVectors::level),
-        }
-    }
-
-    /// Size in bytes.
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Self::Coefficients(x) => x.bytes(),
-            Self::Tiles(x) => x.bytes(),
-            Self::Array(x) => x.bytes(),
-            Self::Features(x) => x.bytes(),
-            Self::Vectors(x) => x.iter().map(EncryptedVectors::bytes).sum(),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Coefficients(_) => "a matrix in coefficients",
-            Self::Tiles(_) => "a matrix in tiles",
-            Self::Array(_) => "an array in slots",
-            Self::Features(_) => "a batch by features",
-            Self::Vectors(_) => "vectors in slots",
-        }
-    }
-}
-
 impl Product {
-    /// Prepares a plan for two encrypted sides, the right or the factor's other side at `2^log_scale` where
-    /// rows are in coefficients.
+    /// Prepares a plan for two encrypted sides.
     ///
-    /// Memory is checked first: against the limit given, or what is available.
+    /// Memory is checked first: against the limit given, or [`memory_limit`].
     ///
     /// # Errors
     /// [`Error::Memory`]; [`Error::Shape`] for a plan with a side in the clear; [`Error::ParamsMismatch`]; device
     /// failures.
-    pub fn new(
-        session: &Session,
-        plan: &ProductPlan,
-        log_scale: u32,
-        limit: Option<u64>,
-    ) -> Result<Self> {
+    pub fn new(session: &Session, plan: &ProductPlan, limit: Option<u64>) -> Result<Self> {
         let op = "Product::new";
         check_memory(op, session, plan, limit)?;
         let run = match plan {
@@ -113,7 +53,8 @@ impl Product {
             }
             _ => return Err(mixed(op, "a plan of two encrypted sides", &plan.name())),
         };
-        Ok(Self::with(plan, log_scale, run))
+        let plan = plan.clone();
+        Ok(Self { plan, run })
     }
 
     /// Prepares a plan with the matrix in the clear, row-major.
@@ -124,65 +65,31 @@ impl Product {
         session: &Session,
         plan: &ProductPlan,
         values: &[f64],
-        log_scale: u32,
         limit: Option<u64>,
     ) -> Result<Self> {
         let op = "Product::with_plain";
         check_memory(op, session, plan, limit)?;
-        let params = session.params();
-        let turn = |(rows, columns): (usize, usize), turned| {
-            // The matrix of the request is the transpose of the plan's.
-            let shape = if turned {
-                (columns, rows)
-            } else {
-                (rows, columns)
-            };
-            turned_if(op, turned, shape, values)
-        };
+        let (params, turned) = (session.params(), plan.turned());
+        let (m, k, n) = plan.shape();
+        let shape = if turned { (k, n) } else { (m, k) };
+        check_count(op, 1, shape, values)?;
+        let values = turned_if(turned, shape, values);
         let run = match plan {
-            ProductPlan::PlainCoefficients {
-                level,
-                shape: (rows, columns, _),
-                turned,
-            } => {
-                let values = turn((*rows, *columns), *turned)?;
-                Run::PlainCoefficients(PlainMatrix::new(
-                    params,
-                    *level,
-                    (*rows, *columns),
-                    &values,
-                )?)
+            ProductPlan::PlainCoefficients { level, shape, .. } => {
+                let shape = (shape.0, shape.1);
+                Run::PlainCoefficients(PlainMatrix::new(params, *level, shape, &values)?)
             }
-            ProductPlan::PlainFeatures {
-                level,
-                shape: (rows, columns, _),
-                turned,
-            } => {
-                let values = turn((*rows, *columns), *turned)?;
-                Run::PlainFeatures(FeatureLinear::new(
-                    params,
-                    *level,
-                    (*rows, *columns),
-                    &values,
-                )?)
+            ProductPlan::PlainFeatures { level, shape, .. } => {
+                let shape = (shape.0, shape.1);
+                Run::PlainFeatures(FeatureLinear::new(params, *level, shape, &values)?)
             }
-            ProductPlan::PlainSlots { plan, turned, .. } => {
-                let shape = (plan.output().length, plan.input().length);
-                let values = turn(shape, *turned)?;
+            ProductPlan::PlainSlots { plan, .. } => {
                 Run::PlainSlots(MatVec::new(session, plan, &values, None)?)
             }
             _ => return Err(mixed(op, "a plan with a side in the clear", &plan.name())),
         };
-        Ok(Self::with(plan, log_scale, run))
-    }
-
-    fn with(plan: &ProductPlan, log_scale: u32, run: Run) -> Self {
-        Self {
-            shape: plan.shape(),
-            plan: plan.clone(),
-            log_scale,
-            run,
-        }
+        let plan = plan.clone();
+        Ok(Self { plan, run })
     }
 
     /// The plan.
@@ -190,175 +97,120 @@ impl Product {
         &self.plan
     }
 
-    /// Encrypts the left side, `m x k`, row-major.
+    /// The product of two encrypted sides: `m x n`, at [`ProductPlan::level_out`].
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of values or a side that is in the clear; those of encryption.
-    pub fn encrypt_left(&self, encryptor: &Encryptor, values: &[f64]) -> Result<ProductMatrix> {
-        let (m, k, _) = self.shape;
-        self.encrypt("Product::encrypt_left", encryptor, true, (m, k), values)
-    }
-
-    /// Encrypts the right side, `k x n`, row-major.
-    ///
-    /// # Errors
-    /// As [`Product::encrypt_left`].
-    pub fn encrypt_right(&self, encryptor: &Encryptor, values: &[f64]) -> Result<ProductMatrix> {
-        let (_, k, n) = self.shape;
-        self.encrypt("Product::encrypt_right", encryptor, false, (k, n), values)
-    }
-
-    fn encrypt(
-        &self,
-        op: &'static str,
-        encryptor: &Encryptor,
-        left: bool,
-        shape: (usize, usize),
-        values: &[f64],
-    ) -> Result<ProductMatrix> {
-        let (plan, level) = (&self.plan, self.plan.level());
-        let turned = plan.turned();
-        // From here on sides are those of the product that is computed.
-        let first = left != turned;
-        if plan.is_plain() && first {
-            return Err(mixed(
-                op,
-                "the side that is encrypted",
-                "the one in the clear",
-            ));
-        }
-        let values = turned_if(op, turned, shape, values)?;
-        let shape = if turned { (shape.1, shape.0) } else { shape };
-        let scale = self.log_scale;
-        Ok(match plan {
-            ProductPlan::Coefficients { .. } if first => ProductMatrix::Coefficients(
-                CoeffMatrix::encrypt_factor(encryptor, CoeffForm::Columns, shape, &values, level)?,
-            ),
-            ProductPlan::Coefficients { .. } | ProductPlan::PlainCoefficients { .. } => {
-                let form = CoeffForm::Rows;
-                ProductMatrix::Coefficients(CoeffMatrix::encrypt(
-                    encryptor, form, shape, &values, level, scale,
-                )?)
-            }
-            ProductPlan::Tiles { plan, .. } if first => {
-                ProductMatrix::Tiles(TiledMatrix::encrypt_left(encryptor, plan, &values)?)
-            }
-            ProductPlan::Tiles { plan, .. } => {
-                ProductMatrix::Tiles(TiledMatrix::encrypt_right(encryptor, plan, &values, scale)?)
-            }
-            ProductPlan::Slots { operands, .. } => {
-                let packing = operands[usize::from(!first)].clone();
-                ProductMatrix::Array(EncryptedArray::encrypt(encryptor, packing, &values, level)?)
-            }
-            ProductPlan::PlainFeatures { .. } => {
-                ProductMatrix::Features(FeatureBatch::encrypt(encryptor, shape, &values, level)?)
-            }
-            ProductPlan::PlainSlots { plan, .. } => {
-                let columns = Zeroizing::new(transposed(shape, &values));
-                let columns: Vec<&[f64]> = columns.chunks_exact(shape.0).collect();
-                let batches = columns
-                    .chunks(plan.input().lanes)
-                    .map(|some| EncryptedVectors::encrypt(encryptor, plan.input(), some, level));
-                ProductMatrix::Vectors(batches.collect::<Result<_>>()?)
-            }
-        })
-    }
-
-    /// The product of two encrypted sides.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for sides of another packing, or a plan with a side in the clear; those of the
-    /// plan's own product, [`Error::KeyMissing`] among them.
+    /// [`Error::Shape`] for sides of another packing, or a plan with a side in the clear;
+    /// [`Error::KeyMismatch`]; [`Error::KeyMissing`] naming every key of [`ProductPlan::key_request`] that is not
+    /// there; those of the plan's own product.
     pub fn multiply(
         &self,
         evaluator: &Evaluator,
-        left: &ProductMatrix,
-        right: &ProductMatrix,
-    ) -> Result<ProductMatrix> {
+        left: &EncryptedMatrix,
+        right: &EncryptedMatrix,
+    ) -> Result<EncryptedMatrix> {
         let op = "Product::multiply";
-        let (u, v) = if self.plan.turned() {
-            (right, left)
-        } else {
-            (left, right)
-        };
-        Ok(match (&self.run, u, v) {
-            (
-                Run::Coefficients(mul),
-                ProductMatrix::Coefficients(u),
-                ProductMatrix::Coefficients(v),
-            ) => ProductMatrix::Coefficients(mul.apply(evaluator, u, v)?),
-            (Run::Tiles(mul), ProductMatrix::Tiles(u), ProductMatrix::Tiles(v)) => {
-                ProductMatrix::Tiles(mul.apply(evaluator, u, v)?)
+        self.check(op, evaluator, &[left, right])?;
+        let turned = self.plan.turned();
+        let (u, v) = if turned { (right, left) } else { (left, right) };
+        let alike = u.is_turned() == turned && v.is_turned() == turned;
+        let product = match (&self.run, u.packed(), v.packed()) {
+            (Run::Coefficients(mul), PackedAs::Coefficients(a), PackedAs::Coefficients(b)) => {
+                let a = coefficients(a, u.is_turned() != turned)?;
+                let b = coefficients(b, v.is_turned() != turned)?;
+                PackedAs::Coefficients(mul.apply(evaluator, a.as_ref(), b.as_ref())?)
             }
-            (Run::Slots(mul), ProductMatrix::Array(u), ProductMatrix::Array(v)) => {
-                ProductMatrix::Array(mul.apply(evaluator, u, v)?)
+            (Run::Tiles(mul), PackedAs::Tiles(a), PackedAs::Tiles(b)) if alike => {
+                PackedAs::Tiles(mul.apply(evaluator, a, b)?)
+            }
+            (Run::Slots(mul), PackedAs::Array(a), PackedAs::Array(b)) if alike => {
+                PackedAs::Array(mul.apply(evaluator, a, b)?)
             }
             _ => {
-                let got = format!("{} and {}", left.name(), right.name());
-                return Err(mixed(
-                    op,
-                    &format!("both sides of {}", self.plan.name()),
-                    &got,
-                ));
+                let expected = format!("both sides of {}", self.plan.name());
+                let name = |x: &EncryptedMatrix| x.packed().name();
+                let got = format!("a matrix in {} and one in {}", name(left), name(right));
+                return Err(mixed(op, &expected, &got));
             }
-        })
+        };
+        Ok(EncryptedMatrix::of(product, turned))
     }
 
-    /// The product of the matrix in the clear with the encrypted side.
+    /// The product of the matrix in the clear with the encrypted side: `m x n`, at
+    /// [`ProductPlan::level_out`].
     ///
     /// # Errors
     /// As [`Product::multiply`], for a plan of two encrypted sides.
     pub fn multiply_plain(
         &self,
         evaluator: &Evaluator,
-        x: &ProductMatrix,
-    ) -> Result<ProductMatrix> {
+        x: &EncryptedMatrix,
+    ) -> Result<EncryptedMatrix> {
         let op = "Product::multiply_plain";
-        Ok(match (&self.run, x) {
-            (Run::PlainCoefficients(w), ProductMatrix::Coefficients(x)) => {
-                ProductMatrix::Coefficients(w.multiply(x)?)
+        self.check(op, evaluator, &[x])?;
+        let turned = self.plan.turned();
+        let alike = x.is_turned() == turned;
+        let product = match (&self.run, x.packed()) {
+            (Run::PlainCoefficients(w), PackedAs::Coefficients(a)) => {
+                let a = coefficients(a, !alike)?;
+                PackedAs::Coefficients(w.multiply(a.as_ref())?)
             }
-            (Run::PlainFeatures(w), ProductMatrix::Features(x)) => {
-                ProductMatrix::Features(w.multiply(x)?)
+            (Run::PlainFeatures(w), PackedAs::Features(a)) if alike => {
+                PackedAs::Features(w.multiply(a)?)
             }
-            (Run::PlainSlots(w), ProductMatrix::Vectors(x)) => {
-                let batches = x.iter().map(|batch| w.apply(evaluator, batch));
-                ProductMatrix::Vectors(batches.collect::<Result<_>>()?)
+            (Run::PlainSlots(w), PackedAs::Vectors(a)) if alike => {
+                let batches = a.iter().map(|batch| w.apply(evaluator, batch));
+                PackedAs::Vectors(batches.collect::<Result<_>>()?)
             }
             _ => {
                 let expected = format!("the encrypted side of {}", self.plan.name());
-                return Err(mixed(op, &expected, x.name()));
+                let got = format!("a matrix in {}", x.packed().name());
+                return Err(mixed(op, &expected, &got));
             }
-        })
+        };
+        Ok(EncryptedMatrix::of(product, turned))
     }
 
-    /// Decrypts a product to a row-major `m x n` matrix.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] for anything but a product of this plan; those of decryption.
-    pub fn decrypt(&self, decryptor: &Decryptor<'_>, x: &ProductMatrix) -> Result<Vec<f64>> {
-        let op = "Product::decrypt";
-        let (m, _, n) = self.shape;
-        // Rows and columns of the product that was computed.
-        let shape = if self.plan.turned() { (n, m) } else { (m, n) };
-        let values = Zeroizing::new(match x {
-            ProductMatrix::Coefficients(x) => x.decrypt(decryptor)?,
-            ProductMatrix::Tiles(x) => x.decrypt(decryptor)?,
-            ProductMatrix::Array(x) => x.decrypt(decryptor)?,
-            ProductMatrix::Features(x) => x.decrypt(decryptor)?,
-            ProductMatrix::Vectors(x) => {
-                let mut columns = Vec::new();
-                for batch in x {
-                    columns.extend(batch.decrypt(decryptor)?.into_iter().flatten());
-                }
-                turned_if(op, true, (shape.1, shape.0), &columns)?.into_owned()
-            }
-        });
-        Ok(turned_if(op, self.plan.turned(), shape, &values)?.into_owned())
+    /// Refuses sides under another key, and keys that lack what the plan needs.
+    fn check(
+        &self,
+        op: &'static str,
+        evaluator: &Evaluator,
+        sides: &[&EncryptedMatrix],
+    ) -> Result<()> {
+        let keys = evaluator.keys();
+        for side in sides {
+            side.expect_key(op, keys.key_id())?;
+        }
+        self.plan.check_keys(op, keys)
     }
 }
 
 impl ProductPlan {
+    /// Refuses keys that lack what the plan needs, on behalf of an operation.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`] naming every key of [`ProductPlan::key_request`] that is not there.
+    pub fn check_keys(&self, op: &'static str, keys: &EvaluationKeys) -> Result<()> {
+        let missing = keys.missing(&self.key_request());
+        match missing.count(keys.session().params()) {
+            0 => Ok(()),
+            count => Err(Error::KeyMissing {
+                op,
+                what: format!("set of keys for the plan {} with {missing}", self.name()),
+                available: format!("one that lacks {count} of them"),
+            }),
+        }
+    }
+
+    /// Number of matrices on each side: one but for stacks in tiles.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Tiles { plan, .. } => plan.count(),
+            _ => 1,
+        }
+    }
+
     /// Rows, inner length and columns of the product that was asked for.
     pub fn shape(&self) -> (usize, usize, usize) {
         let shape = match self {
@@ -400,6 +252,14 @@ impl ProductPlan {
     }
 }
 
+/// Bytes that a product may take on the session's device where its user sets no limit, `held` of which are
+/// there already: keys and sides that are loaded. The device's memory where it has its own, or what the
+/// system has [available](available_memory) besides.
+pub fn memory_limit(session: &Session, held: u64) -> Option<u64> {
+    let of_device = session.ring().capabilities().memory_bytes;
+    of_device.or_else(|| Some(available_memory()?.saturating_add(held)))
+}
+
 fn check_memory(
     op: &'static str,
     session: &Session,
@@ -407,42 +267,41 @@ fn check_memory(
     limit: Option<u64>,
 ) -> Result<()> {
     let params = session.params();
-    let of_device = session.ring().capabilities().memory_bytes;
-    let limit = limit.or(of_device).or_else(available_memory);
+    let limit = limit.or_else(|| memory_limit(session, 0));
     let keys = plan.key_request().expanded_bytes(params);
     let needed = plan.memory(params)?.saturating_add(keys);
     match limit {
-        Some(limit) if needed > limit => Err(too_large(op, plan.shape(), needed, limit)),
+        Some(limit) if needed > limit => {
+            Err(too_large(op, (plan.count(), plan.shape()), needed, limit))
+        }
         _ => Ok(()),
     }
 }
 
-fn mixed(op: &'static str, expected: &str, got: &str) -> Error {
+pub(super) fn mixed(op: &'static str, expected: &str, got: &str) -> Error {
     let (expected, got) = (expected.into(), got.into());
     Error::Shape { op, expected, got }
 }
 
-fn transposed((rows, columns): (usize, usize), values: &[f64]) -> Vec<f64> {
+pub(super) fn check_count(
+    op: &'static str,
+    count: usize,
+    (rows, columns): (usize, usize),
+    values: &[f64],
+) -> Result<()> {
+    let size = rows
+        .checked_mul(columns)
+        .and_then(|size| size.checked_mul(count));
+    if size == Some(values.len()) {
+        return Ok(());
+    }
+    let expected = format!("{count} times {rows} x {columns} values");
+    Err(mixed(op, &expected, &values.len().to_string()))
+}
+
+pub(super) fn transposed((rows, columns): (usize, usize), values: &[f64]) -> Vec<f64> {
     (0..columns)
         .flat_map(|c| (0..rows).map(move |r| r * columns + c))
         .map(|at| values[at])
         .collect()
-}
-
-/// The transpose of a row-major matrix where it is asked for.
-fn turned_if<'v>(
-    op: &'static str,
-    turned: bool,
-    (rows, columns): (usize, usize),
-    values: &'v [f64],
-) -> Result<Cow<'v, [f64]>> {
-    if rows.checked_mul(columns) != Some(values.len()) {
-        let expected = format!("{rows} x {columns} values");
-        return Err(mixed(op, &expected, &values.len().to_string()));
-    }
-    Ok(if turned {
-        transposed((rows, columns), values).into()
-    } else {
-        values.into()
-    })
 }

@@ -66,18 +66,22 @@ pub enum WordKind {
     Mul,
     /// Automorphisms.
     Automorphism,
-    /// Terms of sums of products with diagonals.
+    /// Terms of sums of products with diagonals that are in a cache, such as roots of unity.
     DiagMulAcc,
+    /// The same with diagonals that differ from term to term, as in a linear transform of slots; large
+    /// where all of them together are.
+    LinearTerm,
 }
 
 impl WordKind {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Copy,
         Self::Scale,
         Self::Add,
         Self::Mul,
         Self::Automorphism,
         Self::DiagMulAcc,
+        Self::LinearTerm,
     ];
 }
 
@@ -168,7 +172,7 @@ impl<'p> Counter<'p> {
             WordKind::Scale => CmdKind::ScaleLimbs,
             WordKind::Add | WordKind::Mul => CmdKind::Elementwise,
             WordKind::Automorphism => CmdKind::Automorphism,
-            WordKind::DiagMulAcc => CmdKind::DiagMulAcc,
+            WordKind::DiagMulAcc | WordKind::LinearTerm => CmdKind::DiagMulAcc,
         };
         let large = polys * limbs * self.params.n() >= LARGE;
         self.work
@@ -182,6 +186,19 @@ impl<'p> Counter<'p> {
         let task = Task::Words { kind, large };
         self.work
             .task(task, CmdKind::DiagMulAcc, 1, terms * polys * limbs);
+    }
+
+    /// The same for one ciphertext with diagonals of a linear transform.
+    pub(super) fn linear_terms(&mut self, terms: usize, limbs: usize, large: bool) {
+        let kind = WordKind::LinearTerm;
+        let task = Task::Words { kind, large };
+        self.work
+            .task(task, CmdKind::DiagMulAcc, 1, 2 * terms * limbs);
+    }
+
+    /// Whether this many polynomials in the extended basis are larger than a cache.
+    pub(super) fn is_large(&self, polys: usize) -> bool {
+        polys * self.extended() * self.params.n() >= LARGE
     }
 
     pub(super) fn gadget_products(&mut self, count: usize) {
