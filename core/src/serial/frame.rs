@@ -51,10 +51,18 @@ pub enum Kind {
     SeededLweBatch,
     /// [`SeededPackingKey`](crate::tfhe::SeededPackingKey).
     PackingKey,
+    /// [`IntNetwork`](crate::tfhe::IntNetwork), weights included.
+    IntNetwork,
+    /// [`GlweBatch`](crate::tfhe::GlweBatch).
+    GlweBatch,
+    /// `SeededImportKey` of `tfhe::exchange`, with the feature `tfhe-rs`.
+    ImportKey,
+    /// `SeededExportKey` of `tfhe::exchange`, with the feature `tfhe-rs`.
+    ExportKey,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 19] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
@@ -70,6 +78,10 @@ impl Kind {
         Self::EncryptedIntNetwork,
         Self::SeededLweBatch,
         Self::PackingKey,
+        Self::IntNetwork,
+        Self::GlweBatch,
+        Self::ImportKey,
+        Self::ExportKey,
     ];
 
     /// Its number in the file.
@@ -90,6 +102,10 @@ impl Kind {
             Self::EncryptedIntNetwork => 13,
             Self::SeededLweBatch => 14,
             Self::PackingKey => 15,
+            Self::IntNetwork => 16,
+            Self::GlweBatch => 17,
+            Self::ImportKey => 18,
+            Self::ExportKey => 19,
         }
     }
 
@@ -101,17 +117,24 @@ impl Kind {
     /// The usual end of a file name.
     pub const fn extension(self) -> &'static str {
         match self {
-            Self::PublicKey | Self::SeededKeys | Self::TfheKeys | Self::PackingKey => "rlk",
+            Self::PublicKey
+            | Self::SeededKeys
+            | Self::TfheKeys
+            | Self::PackingKey
+            | Self::ImportKey
+            | Self::ExportKey => "rlk",
             Self::Ciphertext
             | Self::EncryptedVectors
             | Self::CoeffMatrix
             | Self::LweBatch
-            | Self::SeededLweBatch => "rlc",
+            | Self::SeededLweBatch
+            | Self::GlweBatch => "rlc",
             Self::Params
             | Self::Program
             | Self::PublicProgram
             | Self::EncryptedProgram
-            | Self::EncryptedIntNetwork => "rlp",
+            | Self::EncryptedIntNetwork
+            | Self::IntNetwork => "rlp",
             Self::SecretKey => "rls",
         }
     }
@@ -124,7 +147,10 @@ impl Kind {
     }
 
     const fn has_key(self) -> bool {
-        !matches!(self, Self::Params | Self::Program | Self::PublicProgram)
+        !matches!(
+            self,
+            Self::Params | Self::Program | Self::PublicProgram | Self::IntNetwork
+        )
     }
 
     pub(super) const fn read_op(self) -> &'static str {
@@ -144,6 +170,10 @@ impl Kind {
             Self::EncryptedIntNetwork => "EncryptedIntNetwork::read_from",
             Self::SeededLweBatch => "SeededLweBatch::read_from",
             Self::PackingKey => "SeededPackingKey::read_from",
+            Self::IntNetwork => "IntNetwork::read_from",
+            Self::GlweBatch => "GlweBatch::read_from",
+            Self::ImportKey => "SeededImportKey::read_from",
+            Self::ExportKey => "SeededExportKey::read_from",
         }
     }
 
@@ -164,6 +194,10 @@ impl Kind {
             Self::EncryptedIntNetwork => "EncryptedIntNetwork::write_to",
             Self::SeededLweBatch => "SeededLweBatch::write_to",
             Self::PackingKey => "SeededPackingKey::write_to",
+            Self::IntNetwork => "IntNetwork::write_to",
+            Self::GlweBatch => "GlweBatch::write_to",
+            Self::ImportKey => "SeededImportKey::write_to",
+            Self::ExportKey => "SeededExportKey::write_to",
         }
     }
 }
@@ -186,6 +220,10 @@ impl fmt::Display for Kind {
             Self::EncryptedIntNetwork => "an encrypted network of integers",
             Self::SeededLweBatch => "fresh encrypted integers",
             Self::PackingKey => "a packing key",
+            Self::IntNetwork => "a network of integers",
+            Self::GlweBatch => "polynomials of encrypted integers",
+            Self::ImportKey => "a key of imports from tfhe-rs",
+            Self::ExportKey => "a key of exports to tfhe-rs",
         })
     }
 }

@@ -4,11 +4,11 @@ use ringloom::{
     Ciphertext,
     matrix::{CoeffMatrix, EncryptedVectors},
     serial::Kind,
-    tfhe::{LweBatch, SeededLweBatch},
+    tfhe::{GlweBatch, LweBatch, SeededLweBatch},
 };
 use ringloom_fuzz::{decode, session, tfhe, which};
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 6) {
     0 => {
         let _ = decode::<Ciphertext>(Kind::Ciphertext, session(), input);
     }
@@ -20,6 +20,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 5) {
     }
     3 => {
         let _ = decode::<CoeffMatrix>(Kind::CoeffMatrix, session(), input);
+    }
+    4 => {
+        let _ = decode::<GlweBatch>(Kind::GlweBatch, tfhe(), input);
     }
     _ => {
         let _ = decode::<SeededLweBatch>(Kind::SeededLweBatch, tfhe().params(), input);
