@@ -11,7 +11,8 @@
 //! | `client` | what holds a secret |
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
 //! | `matrix`, `matrix_plan` | matrices in coefficients, plans of what takes keys |
-//! | `int_client`, `int_tensor` | encrypted integers: keys and ciphertexts, look-ups |
+//! | `int_client`, `int_tensor`, `int_functions` | encrypted integers: keys and ciphertexts, look-ups |
+//! | `int_network` | networks of them |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
@@ -26,6 +27,7 @@ mod image;
 mod int_client;
 mod int_functions;
 mod int_keys;
+mod int_network;
 mod int_tensor;
 mod key_class;
 mod keys;
@@ -57,7 +59,8 @@ mod _native {
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
         int_client::{IntCiphertext, IntClient, IntParams},
         int_functions::{add8, lut8, luts},
-        int_keys::{IntKeys, IntPackingKey},
+        int_keys::{EncryptedIntNetwork, IntKeys, IntPackingKey},
+        int_network::{IntLinear, IntModel, IntNetwork},
         int_tensor::{IntSession, IntTensor, lut, relu},
         keys::{EvaluationKeys, PublicKey},
         matrix::{MatrixCiphertext, MatrixTensor},

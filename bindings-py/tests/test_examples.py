@@ -32,6 +32,11 @@ def test_encrypted_matrices() -> None:
     assert "MatrixTensor(shape=(32, 1000)" in run("02_encrypted_matrices.py")
 
 
+def test_quantised_digits() -> None:
+    printed = run("digits_quantised.py", "--images", 3, "--toy")
+    assert printed.count("equal to the clear network: yes") == 2
+
+
 def test_convolutional_network() -> None:
     printed = run("digits_conv.py", "--images", 40)
     assert "average pooling 2, linear 128 -> 10" in printed

@@ -8,6 +8,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `Weights`, `ModelServer` |
 | exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor` |
+| their networks | `IntLinear`, `IntNetwork`, `EncryptedIntNetwork`, `IntModel` |
 | their functions | `lut`, `luts`, `relu`; of 8 bits `lut8`, `add8` |
 | the model's owner | `Sequential` and its layers, `from_sklearn`, `Program` |
 """
@@ -24,6 +25,7 @@ from ringloom._native import (
     Client,
     Conv2d,
     DeviceInfo,
+    EncryptedIntNetwork,
     EncryptedProgram,
     Encryptor,
     EvaluationKeys,
@@ -33,6 +35,9 @@ from ringloom._native import (
     IntCiphertext,
     IntClient,
     IntKeys,
+    IntLinear,
+    IntModel,
+    IntNetwork,
     IntPackingKey,
     IntParams,
     IntSession,
@@ -82,6 +87,7 @@ __all__ = [
     "Client",
     "Conv2d",
     "DeviceInfo",
+    "EncryptedIntNetwork",
     "EncryptedProgram",
     "Encryptor",
     "EvaluationKeys",
@@ -91,6 +97,9 @@ __all__ = [
     "IntCiphertext",
     "IntClient",
     "IntKeys",
+    "IntLinear",
+    "IntModel",
+    "IntNetwork",
     "IntPackingKey",
     "IntParams",
     "IntSession",

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ringloom import Calibration, IntParams, MatMulPlan, MatVecPlan, Params, TransposePlan
+    from ringloom import (
+        Calibration,
+        IntNetwork,
+        IntParams,
+        MatMulPlan,
+        MatVecPlan,
+        Params,
+        TransposePlan,
+    )
 
 
 def restore(name: str, data: bytes, secure: bool) -> object:
@@ -31,6 +39,13 @@ def int_params(name: str | None, bits: int) -> IntParams:
 
     params = ringloom.IntParams
     return params.insecure_toy(bits) if name is None else params.named(name)
+
+
+def int_network(data: bytes, params: IntParams) -> IntNetwork:
+    """The network that wrote `data`."""
+    import ringloom
+
+    return ringloom.IntNetwork.from_bytes(data, params)
 
 
 def matmul(params: Params, shape: tuple[int, int, int], level: int, factor: str) -> MatMulPlan:
