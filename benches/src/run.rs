@@ -124,7 +124,7 @@ pub fn group(options: &Options, peers: &mut Peers, id: &str) -> Result<(Outcome,
         let missing = peers.missing.iter().find(|(n, _)| *n == name);
         let member = match missing {
             Some((_, reason)) => Err(reason.clone().into()),
-            None => Member::peer(options, peers, &peer),
+            None => Member::peer(options, peers, &peer, &members),
         };
         match member {
             Ok(member) => members.push(member),
@@ -173,7 +173,8 @@ impl Member {
         Self::prepare(options, &mut Peers::default(), name, id, Some(child), 0)
     }
 
-    fn peer(options: &Options, peers: &mut Peers, id: &str) -> Result<Self> {
+    /// A peer of a group that has some members already.
+    fn peer(options: &Options, peers: &mut Peers, id: &str, others: &[Self]) -> Result<Self> {
         let name = id.split('/').nth(1).unwrap_or_default();
         let process = peers.processes.iter().position(|p| p.name == name);
         let Some(index) = process else {
@@ -184,7 +185,16 @@ impl Member {
         };
         let rest = id.strip_prefix("peer/").and_then(|r| r.split_once('/'));
         let theirs = rest.map_or(id, |r| r.1);
-        let mut member = Self::prepare(options, peers, id, theirs, None, index)?;
+        // A process serves one id at a time.
+        let taken = others.iter().any(|m| m.own.is_none() && m.process == index);
+        let own = match (&options.peers, taken) {
+            (Some(folder), true) => {
+                let name = peers.processes[index].name;
+                Some(ProcessPeer::start(name, folder, options.threads)?.child)
+            }
+            _ => None,
+        };
+        let mut member = Self::prepare(options, peers, id, theirs, own, index)?;
         member.device = format!("{name} {}", peers.processes[index].version);
         Ok(member)
     }

@@ -51,6 +51,9 @@ pub struct IntModel {
     output: IntOutput,
 }
 
+/// A function, bytes and the parameters that they are read for.
+type NetworkReduced<'py> = (Bound<'py, PyAny>, (Bound<'py, PyBytes>, IntParams));
+
 enum Server {
     Plain(IntServer),
     Encrypted(EncryptedIntServer),
@@ -343,10 +346,7 @@ impl IntNetwork {
         Ok(py.detach(read)?)
     }
 
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, IntParams))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<NetworkReduced<'py>> {
         let make = py.import("ringloom._pickle")?.getattr("int_network")?;
         Ok((make, (self.to_bytes(py), self.params())))
     }
