@@ -23,6 +23,7 @@ $(STAMP): scripts/setup.sh bindings-py/pyproject.toml bindings-py/constraints.tx
 
 fmt: $(STAMP) ## format Rust and Python in place
 	cargo fmt --all
+	rustfmt --edition 2024 benches/peers/tfhe-rs/src/main.rs
 	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches fpga
 
 lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
@@ -66,7 +67,7 @@ bench-smoke: $(STAMP) ## every bench id once, at toy size
 bench: $(STAMP) ## the bench suite (IDS='ring/*' for a part, DEVICE=... for another device)
 	cargo run --locked --release -p ringloom-bench -- run $(IDS) --device $(DEVICE) --json out/bench.json
 
-bench-peers: $(STAMP) ## the same operations of other libraries, installed into .venv-peers
+bench-peers: $(STAMP) ## the same operations of other libraries, installed or built into .venv-peers
 	@scripts/bench-peers.sh
 
 gpu-kit: $(STAMP) ## build out/gpu-kit.tar.gz, to check and time the OpenCL device on a GPU machine

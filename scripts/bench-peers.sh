@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Python peers into .venv-peers, each into an environment of its own (no Python runs
-# both), and runs ours and theirs interleaved. A missing peer is named, never counted.
+# both), builds tfhe-rs's, and runs ours and theirs interleaved. A missing peer is named, never counted.
 #   scripts/bench-peers.sh [id patterns and options of `ringloom-bench run`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,7 +40,12 @@ install openfhe openfhe==1.5.1.0.22.4 \
 install tenseal tenseal==0.3.18 \
     "$(interpreter '(3, 11)' '(3, 15)' python3 python3.{11,12,13,14} .venv/bin/python)"
 
+# A program of its own, with the flags that tfhe-rs's documentation asks for. Minutes the first time.
+RUSTFLAGS="-C target-cpu=native" cargo install --quiet --locked --force --no-track \
+    --path benches/peers/tfhe-rs --root .venv-peers/tfhe-rs --target-dir target/peers \
+    || echo "bench-peers: tfhe-rs: its program does not build: not run here"
+
 if [ $# -eq 0 ]; then
-    set -- 'ring/*' 'ckks/*' 'matrix/*' --json out/peers.json
+    set -- 'ring/*' 'ckks/*' 'matrix/*' 'tfhe/*' 'model/digits_quantised/*' --json out/peers.json
 fi
 exec cargo run --locked --release -p ringloom-bench --features peers -- run --peers "$@"

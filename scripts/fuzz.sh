@@ -53,11 +53,13 @@ fuzz_one() {
             seed 4 tfhe_fresh_ciphertext.rlc
             for file in "$data"/matrix_*; do seed 5 "$(basename "$file")"; done
             seed 6 shared_mask_matrix.rlc
+            seed 7 integers_inputs.rlc
             ;;
         programs)
             seed 0 program.rlp
             seed 1 public_program.rlp
             seed 3 integers_encrypted_network.rlp
+            seed 4 integers_network.rlp
             ;;
     esac
     "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \

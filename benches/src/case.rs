@@ -40,6 +40,9 @@ pub struct Facts {
     /// Inputs that one call handles, where it is not one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<usize>,
+    /// A server's keys at rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_bytes: Option<u64>,
     /// Largest error that counts as right.
     pub tolerance: f64,
     /// What a reader must know to compare.

@@ -1,4 +1,4 @@
-//! Long-lived child processes that speak JSON lines: our workers and the Python peers.
+//! Long-lived child processes that speak JSON lines: our workers and peers.
 
 use std::{
     ffi::OsStr,
@@ -72,42 +72,30 @@ impl Drop for Child {
     }
 }
 
-/// A peer that comes as a Python wheel: one process for all its ids.
-pub struct PythonPeer {
+/// A peer with a program of its own: one process for all its ids.
+pub struct ProcessPeer {
     /// Short name.
     pub name: &'static str,
-    /// As the module says.
+    /// As the peer says.
     pub version: String,
     /// The process.
     pub child: Child,
 }
 
-impl PythonPeer {
-    /// Names of the Python peers.
-    pub const NAMES: [&str; 3] = ["openfhe", "tenseal", "numpy"];
+impl ProcessPeer {
+    /// Names of the peers: Python wheels, and tfhe-rs, which is built from `benches/peers/tfhe-rs`.
+    pub const NAMES: [&str; 4] = ["openfhe", "tenseal", "numpy", "tfhe-rs"];
 
-    /// Starts a peer with the interpreter of its own environment, `<folder>/<name>`, or of the
-    /// folder itself.
+    /// Starts a peer from its own environment, `<folder>/<name>`, or from the folder itself.
     ///
     /// # Errors
     /// Why it does not run here.
     pub fn start(name: &'static str, folder: &Path, threads: usize) -> Result<Self> {
-        let own = folder.join(name);
-        let python = [&own, folder].map(|f| f.join("bin").join("python"));
-        let python = python.into_iter().find(|p| p.exists()).ok_or_else(|| {
-            format!(
-                "no interpreter in {} (make bench-peers installs it)",
-                own.display()
-            )
-        })?;
-        let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "peers"].iter().collect();
-        let script = script.join(format!("{name}_peer.py"));
-        let arguments = [OsStr::new("-u"), script.as_os_str()];
-        let mut command = Command::new(python);
-        let command = command
-            .args(arguments)
-            .env("OMP_NUM_THREADS", threads.to_string());
-        let mut child = Child::start(command)?;
+        let mut child = Child::start(
+            Self::command(name, folder)?
+                .env("OMP_NUM_THREADS", threads.to_string())
+                .env("RAYON_NUM_THREADS", threads.to_string()),
+        )?;
         let hello = child.ask(&serde_json::json!({ "do": "hello" }))?;
         let version = hello["version"].as_str().unwrap_or("unknown").to_owned();
         Ok(Self {
@@ -117,7 +105,32 @@ impl PythonPeer {
         })
     }
 
-    /// Of our ids, those that the peer's script has.
+    /// What starts a peer: its program, or its script with its interpreter.
+    fn command(name: &str, folder: &Path) -> Result<Command> {
+        let own = folder.join(name);
+        let program = if name == "tfhe-rs" {
+            "tfhe-rs-peer"
+        } else {
+            "python"
+        };
+        let found = [&own, folder].map(|f| f.join("bin").join(program));
+        let found = found.into_iter().find(|p| p.exists()).ok_or_else(|| {
+            format!(
+                "no {program} in {} (make bench-peers installs it)",
+                own.display()
+            )
+        })?;
+        let mut command = Command::new(found);
+        if program == "python" {
+            let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "peers"].iter().collect();
+            let script = script.join(format!("{name}_peer.py"));
+            command.args([OsStr::new("-u"), script.as_os_str()]);
+        }
+        Ok(command)
+    }
+
+    /// Of our ids, those that the peer has; and those that it has besides, for [`crate::ids`] to
+    /// name what they stand beside.
     pub fn ids(name: &str) -> Vec<String> {
         let has = |id: &str| {
             let (op, params) = id.rsplit_once('/').unwrap_or((id, ""));
@@ -138,10 +151,19 @@ impl PythonPeer {
                     "matrix/cc_mm" => params != "64",
                     _ => false,
                 },
+                // No encrypted weights: its integers have no products of that kind.
+                "tfhe-rs" => id.starts_with("tfhe/") || op == "model/digits_quantised",
                 _ => false,
             }
         };
-        let ids = crate::ids::all().into_iter().filter(|id| has(id));
-        ids.map(|id| format!("peer/{name}/{id}")).collect()
+        let ours = crate::ids::all().into_iter().filter(|id| has(id));
+        let more = if name == "tfhe-rs" {
+            &["model/digits_quantised/one_own_tables"][..]
+        } else {
+            &[]
+        };
+        ours.chain(more.iter().map(|id| (*id).to_owned()))
+            .map(|id| format!("peer/{name}/{id}"))
+            .collect()
     }
 }

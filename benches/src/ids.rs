@@ -59,7 +59,11 @@ fn cc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
 }
 
 /// Ids that stand beside another id than their namesake: a ruler for it.
-const RULERS: [(&str, &str); 5] = [
+const RULERS: [(&str, &str); 6] = [
+    (
+        "model/digits_quantised/one",
+        "peer/tfhe-rs/model/digits_quantised/one_own_tables",
+    ),
     ("ring/ntt_fwd/n14_q40", "peer/tfhe-ntt/ring/ntt_fwd/n14_q50"),
     (
         "ckks/mul_relin_rescale/n14_k9",
@@ -140,6 +144,7 @@ pub fn matches(pattern: &str, id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::child::ProcessPeer;
 
     #[test]
     fn ids_are_unique_and_follow_the_grammar() {
@@ -193,5 +198,9 @@ mod tests {
         assert_eq!(beside("ckks/rotate/n14_k9", &peers), peers[..2]);
         assert_eq!(beside("ring/ntt_fwd/n14_q50", &peers), peers[1..2]);
         assert!(beside("model/digits/one", &peers).is_empty());
+        // The same network in two forms.
+        let found = beside("model/digits_quantised/one", &ProcessPeer::ids("tfhe-rs"));
+        let name = "peer/tfhe-rs/model/digits_quantised/one";
+        assert_eq!(found, [name.to_owned(), format!("{name}_own_tables")]);
     }
 }

@@ -60,7 +60,8 @@ struct Run {
     /// Samples per id, and so pairs per ratio.
     #[arg(long, default_value_t = 15)]
     samples: usize,
-    /// Runs peers interleaved; the folder holds the environments of the Python ones.
+    /// Runs peers interleaved; the folder holds the environments of those with a process of their
+    /// own.
     #[arg(long, num_args = 0..=1, require_equals = true, value_name = "FOLDER")]
     peers: Option<Option<PathBuf>>,
     /// The digit network, as data/digits_to_json.py writes it, instead of the committed one.

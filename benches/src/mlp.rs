@@ -84,6 +84,7 @@ pub fn mlp(ctx: &Context, _: &str) -> Result<Box<dyn Case>> {
         n: params.n(),
         limbs: params.level(top)?.limbs().len(),
         special_limbs: Some(params.special_limbs().len()),
+        key_bytes: None,
         dnum: Some(params.digit_groups().len()),
         log_qp: params.log_qp(),
         log_scale: Some(params.level(top)?.scale().log2()),

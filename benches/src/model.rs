@@ -100,6 +100,7 @@ pub fn digits(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
         n: params.n(),
         limbs: params.level(level)?.limbs().len(),
         special_limbs: Some(params.special_limbs().len()),
+        key_bytes: None,
         dnum: Some(params.digit_groups().len()),
         log_qp: params.log_qp(),
         log_scale: Some(params.level(level)?.scale().log2()),

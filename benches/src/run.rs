@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     Result,
     case::Sample,
-    child::{Child, PythonPeer},
+    child::{Child, ProcessPeer},
     ids, peers,
     report::{Environment, Ratio, Record, load, quantile, spread},
     worker::Request,
@@ -28,7 +28,7 @@ pub struct Options {
     pub samples: usize,
     /// Weights of the digit network.
     pub digits: Option<PathBuf>,
-    /// Folder of the Python peers' environments; none runs no peer.
+    /// Folder of the peers' environments; none runs no peer.
     pub peers: Option<PathBuf>,
     /// Machine and build, asked once: the working tree may change during a run.
     pub environment: Environment,
@@ -37,7 +37,7 @@ pub struct Options {
 /// The peers that were asked for.
 #[derive(Default)]
 pub struct Peers {
-    python: Vec<PythonPeer>,
+    processes: Vec<ProcessPeer>,
     /// Every peer's ids, in reach or not.
     ids: Vec<String>,
     /// Name, and why it does not run here.
@@ -69,10 +69,10 @@ impl Peers {
                 found.missing.push((name, reason.into()));
             }
         }
-        for name in PythonPeer::NAMES {
-            found.ids.extend(PythonPeer::ids(name));
-            match PythonPeer::start(name, folder, options.threads) {
-                Ok(peer) => found.python.push(peer),
+        for name in ProcessPeer::NAMES {
+            found.ids.extend(ProcessPeer::ids(name));
+            match ProcessPeer::start(name, folder, options.threads) {
+                Ok(peer) => found.processes.push(peer),
                 Err(e) => found.missing.push((name, e.to_string())),
             }
         }
@@ -96,7 +96,7 @@ struct Member {
     device: String,
     /// None: the peer at this index of the list, whose process outlives the group.
     own: Option<Child>,
-    python: usize,
+    process: usize,
     calls: Option<u64>,
     facts: Map<String, Value>,
     samples: Vec<Sample>,
@@ -124,7 +124,7 @@ pub fn group(options: &Options, peers: &mut Peers, id: &str) -> Result<(Outcome,
         let missing = peers.missing.iter().find(|(n, _)| *n == name);
         let member = match missing {
             Some((_, reason)) => Err(reason.clone().into()),
-            None => Member::peer(options, peers, &peer),
+            None => Member::peer(options, peers, &peer, &members),
         };
         match member {
             Ok(member) => members.push(member),
@@ -173,10 +173,11 @@ impl Member {
         Self::prepare(options, &mut Peers::default(), name, id, Some(child), 0)
     }
 
-    fn peer(options: &Options, peers: &mut Peers, id: &str) -> Result<Self> {
+    /// A peer of a group that has some members already.
+    fn peer(options: &Options, peers: &mut Peers, id: &str, others: &[Self]) -> Result<Self> {
         let name = id.split('/').nth(1).unwrap_or_default();
-        let python = peers.python.iter().position(|p| p.name == name);
-        let Some(index) = python else {
+        let process = peers.processes.iter().position(|p| p.name == name);
+        let Some(index) = process else {
             let mut member = Self::ours(options, id, id)?;
             let version = peers::names().into_iter().find(|(n, _)| *n == name);
             member.device = version.map_or(name.into(), |(n, v)| format!("{n} {v}"));
@@ -184,8 +185,17 @@ impl Member {
         };
         let rest = id.strip_prefix("peer/").and_then(|r| r.split_once('/'));
         let theirs = rest.map_or(id, |r| r.1);
-        let mut member = Self::prepare(options, peers, id, theirs, None, index)?;
-        member.device = format!("{name} {}", peers.python[index].version);
+        // A process serves one id at a time.
+        let taken = others.iter().any(|m| m.own.is_none() && m.process == index);
+        let own = match (&options.peers, taken) {
+            (Some(folder), true) => {
+                let name = peers.processes[index].name;
+                Some(ProcessPeer::start(name, folder, options.threads)?.child)
+            }
+            _ => None,
+        };
+        let mut member = Self::prepare(options, peers, id, theirs, own, index)?;
+        member.device = format!("{name} {}", peers.processes[index].version);
         Ok(member)
     }
 
@@ -195,13 +205,13 @@ impl Member {
         id: &str,
         request: &str,
         own: Option<Child>,
-        python: usize,
+        process: usize,
     ) -> Result<Self> {
         let mut member = Self {
             id: id.to_owned(),
             device: options.device.clone(),
             own,
-            python,
+            process,
             calls: None,
             facts: Map::new(),
             samples: Vec::new(),
@@ -227,7 +237,7 @@ impl Member {
     fn ask(&mut self, peers: &mut Peers, request: &Request) -> Result<Value> {
         let child = match &mut self.own {
             Some(child) => child,
-            None => &mut peers.python[self.python].child,
+            None => &mut peers.processes[self.process].child,
         };
         let answer = child.ask(request);
         answer.map_err(|e| format!("{}: {e}", self.id).into())

@@ -6,8 +6,8 @@ use ringloom::{
     no_progress, open_device,
     rlwe::SecureRandom,
     tfhe::{
-        Failure, IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch, SeededTfheKeys, TfheKeys,
-        TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
+        Failure, IntFunction, IntLayer, IntMatrix, IntNetwork, LookUpTable, LweBatch,
+        SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
     },
 };
 
@@ -95,6 +95,7 @@ impl Scene {
             limbs: 1,
             log_qp: f64::from(params.ring_spec().modulus(0).bits()),
             items: Some(self.input.len()),
+            key_bytes: Some(params.key_bytes()),
             tolerance: 0.0,
             note: Some(format!(
                 "{note}; set {params}: LWE dimension {}, failure of a look-up 2^{:.1}, keys of \
@@ -197,7 +198,7 @@ impl Digits {
                 activation,
             })
         };
-        let clip: fn(i64) -> i64 = |v| v.clamp(CLIP.0, CLIP.1);
+        let clip = IntFunction::new(|v| v.clamp(CLIP.0, CLIP.1));
         let layers = vec![
             layer("hidden", self.w1, self.b1, Some(clip))?,
             layer("scores", self.w2, self.b2, None)?,

@@ -65,6 +65,7 @@ fn a_missing_peer_is_named_and_has_no_ratio() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("openfhe: not run here"), "{text}");
     assert!(text.contains("tenseal: not run here"), "{text}");
+    assert!(text.contains("tfhe-rs: not run here"), "{text}");
     let ratios = records[0]["ratios"].as_array().unwrap();
     assert_eq!(ratios.len(), 2);
     for ratio in ratios {

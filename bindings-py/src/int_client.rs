@@ -10,7 +10,10 @@ use pyo3::{
 use ringloom::{
     rlwe::SecureRandom,
     serial::{Decode, Encode, Header, Kind},
-    tfhe::{self, LweBatch, SeededLweBatch, TfheLiteral, TfheParams, TfheSecretKey, TfheSession},
+    tfhe::{
+        self, GlweBatch, LweBatch, SeededLweBatch, TfheLiteral, TfheParams, TfheSecretKey,
+        TfheSession,
+    },
 };
 use zeroize::Zeroizing;
 
@@ -18,7 +21,8 @@ use crate::{
     convert::{Reduced, bytes_text, int64, integers, reduce, shape_text, shape_tuple},
     device,
     errors::{Failure, Result},
-    int_keys::{IntKeys, IntPackingKey},
+    int_keys::{EncryptedIntNetwork, IntKeys, IntPackingKey},
+    int_network::IntNetwork,
     params::hex,
     progress::Progress,
     wire::{self, Frame},
@@ -177,6 +181,35 @@ impl IntCiphertext {
         })
     }
 
+    /// Closes packed inputs of a network with encrypted weights.
+    pub fn packed_inputs(batch: &GlweBatch, shape: &[usize]) -> ringloom::Result<Self> {
+        let bytes = batch.to_bytes()?;
+        Ok(Self {
+            shape: shape.to_vec(),
+            frame: Frame::new("IntCiphertext", Kind::GlweBatch, bytes)?,
+        })
+    }
+
+    pub fn shape_of(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Opens packed inputs in a session, and checks that there are as many as rows.
+    pub fn open_packed(&self, session: &TfheSession) -> ringloom::Result<GlweBatch> {
+        let (bytes, limit) = (&self.frame.bytes, self.frame.bytes.len() as u64);
+        let batch = GlweBatch::from_bytes(bytes, session, limit)?;
+        let count = if self.shape.len() == 2 {
+            self.shape[0]
+        } else {
+            1
+        };
+        if batch.len() == count {
+            return Ok(batch);
+        }
+        let (expected, got) = (shape_text(&self.shape), format!("{} vectors", batch.len()));
+        Err(wire::refuse("IntCiphertext.open", expected, got))
+    }
+
     /// Opens the batch in a session, and checks that it has as many entries as its shape says.
     pub fn open(&self, session: &TfheSession) -> ringloom::Result<(Vec<usize>, LweBatch)> {
         let (bytes, limit) = (&self.frame.bytes, self.frame.bytes.len() as u64);
@@ -202,7 +235,7 @@ impl IntCiphertext {
         let op = "IntCiphertext.from_bytes";
         let (shape, frame) = wire::shaped(op, data)?;
         let kind = match Header::of(frame)?.kind() {
-            Kind::SeededLweBatch => Kind::SeededLweBatch,
+            kind @ (Kind::SeededLweBatch | Kind::GlweBatch) => kind,
             _ => Kind::LweBatch,
         };
         let frame = Frame::new(op, kind, frame.to_vec())?;
@@ -446,6 +479,59 @@ impl IntClient {
     /// Makes the key that a server needs for `lut8`.
     fn packing_key(&self, py: Python<'_>) -> Result<IntPackingKey> {
         Ok(py.detach(|| IntPackingKey::closed(self.secret.packing_key()?.to_bytes()?))?)
+    }
+
+    /// Encrypts the weights and biases of a network, for a server that may not see them.
+    fn encrypt_network(&self, py: Python<'_>, network: &IntNetwork) -> Result<EncryptedIntNetwork> {
+        Ok(py.detach(|| {
+            let network = self.secret.encrypt_network(&network.inner)?;
+            EncryptedIntNetwork::closed(network.to_bytes()?)
+        })?)
+    }
+
+    /// Encrypts inputs of a network, a vector or rows of integers in its range: a ciphertext for each
+    /// entry, or, for a network with encrypted weights, for each vector.
+    fn encrypt_inputs(
+        &self,
+        py: Python<'_>,
+        network: &Bound<'_, PyAny>,
+        x: &Bound<'_, PyAny>,
+    ) -> Result<IntCiphertext> {
+        let op = "IntClient.encrypt_inputs";
+        let x = integers(op, x)?;
+        if !matches!(x.shape.len(), 1 | 2) || x.values.is_empty() {
+            let expected = "a 1-D or 2-D array that is not empty";
+            return Err(Failure::shape(op, expected, shape_text(&x.shape)));
+        }
+        let width = *x.shape.last().expect("an array has an axis");
+        if let Ok(network) = network.cast::<IntNetwork>() {
+            let network = &network.get().inner;
+            let ((low, high), columns) = (network.inputs(), network.widths());
+            if let Some((columns, _)) = columns.filter(|(columns, _)| *columns != width) {
+                let expected = format!("{columns} entries of an input");
+                return Err(Failure::shape(op, expected, shape_text(&x.shape)));
+            }
+            return Ok(py.detach(|| {
+                let batch = self.secret.encrypt_seeded(&x.values, low..=high)?;
+                IntCiphertext::fresh(&batch, &x.shape)
+            })?);
+        }
+        let Ok(network) = network.cast::<EncryptedIntNetwork>() else {
+            return Err(Failure::type_error(format!(
+                "{op}: not a network, expected an IntNetwork or an EncryptedIntNetwork, got {}; \
+                 compile one first",
+                network.get_type().name()?
+            )));
+        };
+        let network = network.get();
+        Ok(py.detach(|| {
+            let network = network.open(self.session.params())?;
+            let vectors = x.values.chunks_exact(width).map(<[i64]>::to_vec);
+            let vectors = Zeroizing::new(vectors.collect::<Vec<_>>());
+            let random = &mut SecureRandom::from_os()?;
+            let batch = (self.secret).encrypt_vectors_with(&network, &vectors, random)?;
+            IntCiphertext::packed_inputs(&batch, &x.shape)
+        })?)
     }
 
     /// Decrypts to an array of the ciphertext's shape.

@@ -58,10 +58,12 @@ pub fn largest(
 /// Several functions of every value at the price of one look-up: a list of tensors. As `lut`, with
 /// more noise the more a function jumps: steep ones are refused.
 #[pyfunction]
+#[pyo3(signature = (x, functions, *, progress=None))]
 pub fn luts(
     py: Python<'_>,
     x: &IntTensor,
     functions: Vec<Bound<'_, PyAny>>,
+    progress: Option<Bound<'_, PyAny>>,
 ) -> Result<Vec<IntTensor>> {
     let (low, high) = x.batch.range().into_inner();
     let results = |f: &Bound<'_, PyAny>| {
@@ -72,6 +74,7 @@ pub fn luts(
         .iter()
         .map(results)
         .collect::<PyResult<Vec<_>>>()?;
+    let mut progress = Progress::new(progress.as_ref(), py, "look-ups")?;
     let batches = py.detach(|| {
         let of = |results: &Vec<i64>| {
             let results = results.clone();
@@ -80,9 +83,11 @@ pub fn luts(
         let of: Vec<_> = results.iter().map(of).collect();
         let of: Vec<&dyn Fn(i64) -> i64> = of.iter().map(|f| f as _).collect();
         let tables = LookUpTables::new(x.keys.session(), low..=high, &of)?;
-        x.keys.look_up_many(&x.batch, &tables)
-    })?;
-    let tensors = batches.into_iter();
+        let report = &mut |done, total| progress.report(done, total);
+        x.keys.look_up_many_with(&x.batch, &tables, report)
+    });
+    progress.finish(py)?;
+    let tensors = batches?.into_iter();
     Ok(tensors
         .map(|batch| x.shaped(batch, x.shape.clone()))
         .collect())
@@ -147,11 +152,23 @@ pub fn lut8(
 /// `x + y` modulo 256, as `numpy.uint8` adds, and the carries: two tensors of digits of shape
 /// `(n, 2)` give one of digits and one of shape `(n,)` with values 0 and 1.
 #[pyfunction]
-pub fn add8(py: Python<'_>, x: &IntTensor, y: &IntTensor) -> Result<(IntTensor, IntTensor)> {
+#[pyo3(signature = (x, y, *, progress=None))]
+pub fn add8(
+    py: Python<'_>,
+    x: &IntTensor,
+    y: &IntTensor,
+    progress: Option<Bound<'_, PyAny>>,
+) -> Result<(IntTensor, IntTensor)> {
     let op = "add8";
     x.same_shape(op, y)?;
     let (a, b) = (bytes(op, x)?, bytes(op, y)?);
-    let (sum, carry) = py.detach(|| x.keys.add_bytes(&a, &b, None))?;
+    let mut progress = Progress::new(progress.as_ref(), py, "integers")?;
+    let sum = py.detach(|| {
+        let report = &mut |done, total| progress.report(done, total);
+        x.keys.add_bytes_with(&a, &b, None, report)
+    });
+    progress.finish(py)?;
+    let (sum, carry) = sum?;
     let count = sum.len();
     Ok((digits(x, &sum)?, x.shaped(carry, vec![count])))
 }

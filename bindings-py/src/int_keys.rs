@@ -1,7 +1,7 @@
-//! The keys of a server of encrypted integers, at rest.
+//! The keys of a server of encrypted integers, and encrypted weights, at rest.
 
 use pyo3::prelude::*;
-use ringloom::tfhe::{SeededPackingKey, SeededTfheKeys, TfheParams};
+use ringloom::tfhe::{self, SeededPackingKey, SeededTfheKeys, TfheParams};
 
 use crate::key_class::key_class;
 
@@ -19,5 +19,14 @@ key_class!(
     IntPackingKey,
     PackingKey,
     SeededPackingKey,
+    TfheParams
+);
+
+key_class!(
+    /// A network of integers whose weights and biases are encrypted under the client's key: a server
+    /// computes with it and sees neither weights nor inputs. Sizes, ranges and tables are public.
+    EncryptedIntNetwork,
+    EncryptedIntNetwork,
+    tfhe::EncryptedIntNetwork,
     TfheParams
 );

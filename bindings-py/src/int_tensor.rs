@@ -22,7 +22,7 @@ use crate::{
 /// Computes on encrypted integers of one client. Immutable; holds no secret and cannot decrypt.
 #[pyclass(module = "ringloom", frozen)]
 pub struct IntSession {
-    keys: Arc<TfheKeys>,
+    pub keys: Arc<TfheKeys>,
     packing: Option<Arc<PackingKey>>,
 }
 

@@ -13,7 +13,8 @@
 //! | `matrix`, `matrix_ciphertext`, `matrix_plan` | encrypted matrices, plans of what takes keys |
 //! | `product_choice`, `matrix_packing`, `multiplier` | products by the fastest plan |
 //! | `shared_mask` | matrices whose rows share their mask |
-//! | `int_client`, `int_tensor` | encrypted integers: keys and ciphertexts, look-ups |
+//! | `int_client`, `int_tensor`, `int_functions` | encrypted integers: keys and ciphertexts, look-ups |
+//! | `int_network` | networks of them |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
@@ -28,6 +29,7 @@ mod image;
 mod int_client;
 mod int_functions;
 mod int_keys;
+mod int_network;
 mod int_tensor;
 mod key_class;
 mod keys;
@@ -63,7 +65,8 @@ mod _native {
         image::{AvgPool2d, BatchNorm, Conv2d, Flatten},
         int_client::{IntCiphertext, IntClient, IntParams},
         int_functions::{add8, lut8, luts},
-        int_keys::{IntKeys, IntPackingKey},
+        int_keys::{EncryptedIntNetwork, IntKeys, IntPackingKey},
+        int_network::{IntLinear, IntModel, IntNetwork},
         int_tensor::{IntSession, IntTensor, lut, relu},
         keys::{EvaluationKeys, PublicKey},
         matrix::MatrixTensor,

@@ -36,6 +36,11 @@ def test_fastest_product() -> None:
     assert "MatrixTensor(shape=(24, 40)" in run("03_fastest_product.py")
 
 
+def test_quantised_digits() -> None:
+    printed = run("digits_quantised.py", "--images", 3, "--toy")
+    assert printed.count("equal to the clear network: yes") == 2
+
+
 def test_convolutional_network() -> None:
     printed = run("digits_conv.py", "--images", 40)
     assert "average pooling 2, linear 128 -> 10" in printed

@@ -19,8 +19,8 @@ use ringloom::{
     rlwe::SecureRandom,
     serial::{Decode, Header, Security},
     tfhe::{
-        EncryptedIntNetwork, IntNetwork, LweBatch, PackingKey, SeededLweBatch, SeededPackingKey,
-        SeededTfheKeys, TfheKeys,
+        EncryptedIntNetwork, GlweBatch, IntNetwork, LweBatch, PackingKey, SeededLweBatch,
+        SeededPackingKey, SeededTfheKeys, TfheKeys,
     },
 };
 use ringloom_ntt::reference::ReferenceDevice;
@@ -160,11 +160,18 @@ fn version_1() {
     let mut random = SecureRandom::insecure_from_seed([3; 32]);
     let vector = [vec![1, 0, 1]];
     let x = (secret.encrypt_vectors_with(&network, &vector, &mut random)).unwrap();
+    let inputs = GlweBatch::load(&path("integers_inputs.rlc"), &session, LIMIT).unwrap();
+    let entries = secret.decrypt_glwe(&inputs).unwrap();
+    let of_vectors = entries.chunks_exact(toy.n()).map(|e| &e[..3]);
+    assert_eq!(of_vectors.collect::<Vec<_>>(), frames::BITS);
     let keys = TfheKeys::load(&session, &keys).unwrap();
     let server = network.load(&session).unwrap();
     let y = server.run(&keys, &x, &mut ringloom::no_progress).unwrap();
     let today = IntNetwork::compile(toy, 0..=1, frames::layers()).unwrap();
+    let clear = path("integers_network.rlp");
+    let clear = <IntNetwork as Decode>::load(&clear, toy, LIMIT).unwrap();
     let want = today.run_clear(&vector[0]).unwrap();
+    assert_eq!(clear.run_clear(&vector[0]).unwrap(), want);
     assert_eq!(secret.decrypt(&y).unwrap(), want);
 
     // As long as version 1 is what is written, the bytes come back.

@@ -46,7 +46,7 @@ fn encoding_is_canonical() {
         assert_eq!(header.params_id(), params);
         assert!(frame.name.ends_with(header.kind().extension()));
         let keyed = matches!(frame.name.rsplit_once('.'), Some((_, "rlk" | "rlc")));
-        let keyed = keyed || whose == Some("integers");
+        let keyed = keyed || header.kind() == Kind::EncryptedIntNetwork;
         assert_eq!(KeyId::of(&header) == secret, keyed, "{}", frame.name);
     }
 }

@@ -13,8 +13,8 @@ use std::{error::Error, io::Write, ops::ControlFlow, time::Instant};
 use ringloom::{
     open_device,
     tfhe::{
-        Failure, IntLayer, IntMatrix, IntNetwork, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey,
-        TfheSession,
+        Failure, IntFunction, IntLayer, IntMatrix, IntNetwork, TfheKeys, TfheLiteral, TfheParams,
+        TfheSecretKey, TfheSession,
     },
 };
 use serde_json::Value;
@@ -28,7 +28,7 @@ fn layer(
     name: &str,
     weights: &Value,
     bias: &Value,
-    activation: Option<fn(i64) -> i64>,
+    activation: Option<IntFunction>,
 ) -> Result<IntLayer, Box<dyn Error>> {
     let weights = rows(weights)?;
     let shape = (weights.len(), weights[0].len());
@@ -76,7 +76,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Every sum fits the look-ups, or this fails with the layer's name.
     let layers = vec![
-        layer("hidden", &data["w1"], &data["b1"], Some(|v| v.clamp(-1, 2)))?,
+        layer(
+            "hidden",
+            &data["w1"],
+            &data["b1"],
+            Some(IntFunction::new(|v| v.clamp(-1, 2))),
+        )?,
         layer("scores", &data["w2"], &data["b2"], None)?,
     ];
     let network = IntNetwork::compile(&params, 0..=1, layers)?;

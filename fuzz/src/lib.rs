@@ -86,16 +86,21 @@ fn frame(kind: Kind, input: &[u8]) -> Option<Vec<u8>> {
         return Some(rest.to_vec());
     }
     let secret = kind == Kind::SecretKey;
-    let keyed = !matches!(kind, Kind::Params | Kind::Program | Kind::PublicProgram);
+    let keyed = !matches!(
+        kind,
+        Kind::Params | Kind::Program | Kind::PublicProgram | Kind::IntNetwork
+    );
     let mut frame = Vec::with_capacity(HEADER + rest.len() + 32);
     frame.extend_from_slice(if secret { b"RLSECRET" } else { b"RINGLOOM" });
     frame.extend_from_slice(&kind.code().to_le_bytes());
     frame.extend_from_slice(&kind.version().to_le_bytes());
     let id = match kind {
-        Kind::TfheKeys | Kind::LweBatch | Kind::SeededLweBatch | Kind::PackingKey => {
-            tfhe().params().id()
-        }
-        Kind::EncryptedIntNetwork => networks().id(),
+        Kind::TfheKeys
+        | Kind::LweBatch
+        | Kind::SeededLweBatch
+        | Kind::GlweBatch
+        | Kind::PackingKey => tfhe().params().id(),
+        Kind::EncryptedIntNetwork | Kind::IntNetwork => networks().id(),
         _ => params().id(),
     };
     frame.extend_from_slice(id.as_bytes());

@@ -9,6 +9,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `Weights`, `ModelServer` |
 | exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor` |
+| their networks | `IntLinear`, `IntNetwork`, `EncryptedIntNetwork`, `IntModel` |
 | their functions | `lut`, `luts`, `relu`; of 8 bits `lut8`, `add8` |
 | the model's owner | `Sequential` and its layers, `from_sklearn`, `Program` |
 """
@@ -25,6 +26,7 @@ from ringloom._native import (
     Client,
     Conv2d,
     DeviceInfo,
+    EncryptedIntNetwork,
     EncryptedProgram,
     Encryptor,
     EvaluationKeys,
@@ -34,6 +36,9 @@ from ringloom._native import (
     IntCiphertext,
     IntClient,
     IntKeys,
+    IntLinear,
+    IntModel,
+    IntNetwork,
     IntPackingKey,
     IntParams,
     IntSession,
@@ -89,6 +94,7 @@ __all__ = [
     "Client",
     "Conv2d",
     "DeviceInfo",
+    "EncryptedIntNetwork",
     "EncryptedProgram",
     "Encryptor",
     "EvaluationKeys",
@@ -98,6 +104,9 @@ __all__ = [
     "IntCiphertext",
     "IntClient",
     "IntKeys",
+    "IntLinear",
+    "IntModel",
+    "IntNetwork",
     "IntPackingKey",
     "IntParams",
     "IntSession",

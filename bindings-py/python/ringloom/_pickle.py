@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ringloom import (
         Calibration,
         Explanation,
+        IntNetwork,
         IntParams,
         MatMulPlan,
         MatrixPacking,
@@ -52,6 +53,13 @@ def int_params(name: str | None, bits: int) -> IntParams:
 
     params = ringloom.IntParams
     return params.insecure_toy(bits) if name is None else params.named(name)
+
+
+def int_network(data: bytes, params: IntParams) -> IntNetwork:
+    """The network that wrote `data`."""
+    import ringloom
+
+    return ringloom.IntNetwork.from_bytes(data, params)
 
 
 def matmul(params: Params, shape: tuple[int, int, int], level: int, factor: str) -> MatMulPlan:

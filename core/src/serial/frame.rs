@@ -57,10 +57,18 @@ pub enum Kind {
     SharedMaskMatrix,
     /// [`SharedMaskKeys`](crate::matrix::SharedMaskKeys).
     SharedMaskKeys,
+    /// [`IntNetwork`](crate::tfhe::IntNetwork), weights included.
+    IntNetwork,
+    /// [`GlweBatch`](crate::tfhe::GlweBatch).
+    GlweBatch,
+    /// `SeededImportKey` of `tfhe::exchange`, with the feature `tfhe-rs`.
+    ImportKey,
+    /// `SeededExportKey` of `tfhe::exchange`, with the feature `tfhe-rs`.
+    ExportKey,
 }
 
 impl Kind {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 22] = [
         Self::Params,
         Self::PublicKey,
         Self::SeededKeys,
@@ -79,6 +87,10 @@ impl Kind {
         Self::EncryptedMatrix,
         Self::SharedMaskMatrix,
         Self::SharedMaskKeys,
+        Self::IntNetwork,
+        Self::GlweBatch,
+        Self::ImportKey,
+        Self::ExportKey,
     ];
 
     /// Its number in the file.
@@ -102,6 +114,10 @@ impl Kind {
             Self::EncryptedMatrix => 16,
             Self::SharedMaskMatrix => 17,
             Self::SharedMaskKeys => 18,
+            Self::IntNetwork => 19,
+            Self::GlweBatch => 20,
+            Self::ImportKey => 21,
+            Self::ExportKey => 22,
         }
     }
 
@@ -117,19 +133,23 @@ impl Kind {
             | Self::SeededKeys
             | Self::TfheKeys
             | Self::PackingKey
-            | Self::SharedMaskKeys => "rlk",
+            | Self::SharedMaskKeys
+            | Self::ImportKey
+            | Self::ExportKey => "rlk",
             Self::Ciphertext
             | Self::EncryptedVectors
             | Self::CoeffMatrix
             | Self::EncryptedMatrix
             | Self::SharedMaskMatrix
             | Self::LweBatch
-            | Self::SeededLweBatch => "rlc",
+            | Self::SeededLweBatch
+            | Self::GlweBatch => "rlc",
             Self::Params
             | Self::Program
             | Self::PublicProgram
             | Self::EncryptedProgram
-            | Self::EncryptedIntNetwork => "rlp",
+            | Self::EncryptedIntNetwork
+            | Self::IntNetwork => "rlp",
             Self::SecretKey => "rls",
         }
     }
@@ -142,7 +162,10 @@ impl Kind {
     }
 
     const fn has_key(self) -> bool {
-        !matches!(self, Self::Params | Self::Program | Self::PublicProgram)
+        !matches!(
+            self,
+            Self::Params | Self::Program | Self::PublicProgram | Self::IntNetwork
+        )
     }
 
     pub(super) const fn read_op(self) -> &'static str {
@@ -165,6 +188,10 @@ impl Kind {
             Self::EncryptedMatrix => "EncryptedMatrix::read_from",
             Self::SharedMaskMatrix => "SharedMaskMatrix::read_from",
             Self::SharedMaskKeys => "SharedMaskKeys::read_from",
+            Self::IntNetwork => "IntNetwork::read_from",
+            Self::GlweBatch => "GlweBatch::read_from",
+            Self::ImportKey => "SeededImportKey::read_from",
+            Self::ExportKey => "SeededExportKey::read_from",
         }
     }
 
@@ -188,6 +215,10 @@ impl Kind {
             Self::EncryptedMatrix => "EncryptedMatrix::write_to",
             Self::SharedMaskMatrix => "SharedMaskMatrix::write_to",
             Self::SharedMaskKeys => "SharedMaskKeys::write_to",
+            Self::IntNetwork => "IntNetwork::write_to",
+            Self::GlweBatch => "GlweBatch::write_to",
+            Self::ImportKey => "SeededImportKey::write_to",
+            Self::ExportKey => "SeededExportKey::write_to",
         }
     }
 }
@@ -213,6 +244,10 @@ impl fmt::Display for Kind {
             Self::EncryptedMatrix => "an encrypted matrix",
             Self::SharedMaskMatrix => "a matrix whose rows share their mask",
             Self::SharedMaskKeys => "keys of rows that share their mask",
+            Self::IntNetwork => "a network of integers",
+            Self::GlweBatch => "polynomials of encrypted integers",
+            Self::ImportKey => "a key of imports from tfhe-rs",
+            Self::ExportKey => "a key of exports to tfhe-rs",
         })
     }
 }

@@ -15,8 +15,9 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, lwe_width};
 use super::{
     encoding::{Encoding, Space},
     glwe::GlweBatch,
-    look_up::{LookUpTable, places},
+    look_up::{AT_ONCE as LOOK_UPS_AT_ONCE, LookUpTable, places},
     lwe::LweBatch,
+    own_tables::OwnTable,
     packing::PackingKey,
     params::TfheParams,
     secret::TfheSecretKey,
@@ -119,6 +120,13 @@ impl EncryptedBytes {
     /// The digits, low and high.
     pub fn digits(&self) -> (&LweBatch, &LweBatch) {
         (&self.low, &self.high)
+    }
+
+    fn slice(&self, first: usize, count: usize) -> Result<Self> {
+        Ok(Self {
+            low: self.low.slice(first, count)?,
+            high: self.high.slice(first, count)?,
+        })
     }
 
     /// Moves the bytes to a session of the same parameters on another device.
@@ -377,6 +385,40 @@ impl TfheKeys {
         Ok((EncryptedBytes { low, high }, carry))
     }
 
+    /// The same for long batches: `progress` is called with the number of bytes that are done, and
+    /// can stop the work.
+    ///
+    /// # Errors
+    /// As [`TfheKeys::add_bytes`]; [`Error::Cancelled`].
+    pub fn add_bytes_with(
+        &self,
+        a: &EncryptedBytes,
+        b: &EncryptedBytes,
+        carry: Option<&LweBatch>,
+        progress: &mut Progress<'_>,
+    ) -> Result<(EncryptedBytes, LweBatch)> {
+        let (op, total) = ("TfheKeys::add_bytes", a.len());
+        let other = [b.len(), carry.map_or(total, LweBatch::len)];
+        if let Some(got) = other.into_iter().find(|&got| got != total) {
+            let (expected, got) = (format!("{total} bytes or carries"), got.to_string());
+            return Err(Error::Shape { op, expected, got });
+        }
+        let (mut low, mut high, mut over) = (Vec::new(), Vec::new(), Vec::new());
+        for first in (0..total).step_by(LOOK_UPS_AT_ONCE) {
+            let count = LOOK_UPS_AT_ONCE.min(total - first);
+            let carry = carry.map(|c| c.slice(first, count)).transpose()?;
+            let [a, b] = [a, b].map(|bytes| bytes.slice(first, count));
+            let (sum, more) = self.add_bytes(&a?, &b?, carry.as_ref())?;
+            low.push(sum.low);
+            high.push(sum.high);
+            over.push(more);
+            report(op, progress, first + count, total)?;
+        }
+        let all = |parts: Vec<LweBatch>| LweBatch::concat(&parts.iter().collect::<Vec<_>>());
+        let (low, high) = (all(low)?, all(high)?);
+        Ok((EncryptedBytes { low, high }, all(over)?))
+    }
+
     /// The sum of two digits and a carry modulo 16, and its carry.
     fn add_digits(
         &self,
@@ -402,28 +444,14 @@ impl TfheKeys {
         // Whether s is 16 or more, times a step of the result: half a step, negacyclic, and half a
         // step more.
         let over = |step: i64| -> Result<LweBatch> {
-            let halves = Space {
-                bits: BITS + 1,
-                unpadded: true,
-            };
-            let [less, more] = [-step, step].map(|half| halves.encode(params, half));
-            let (n, run) = (params.n(), params.n() / BASE as usize);
-            let mut body = vec![less; n];
-            // Half a run before 0 and before 16: X^N = -1.
-            body[n - run / 2..].fill(more);
-            let encoding = Encoding {
-                range: (0, step),
-                variance: 0.0,
-                space: Space::padded(params),
-            };
-            let table = LookUpTable::from_body(session, &body, (0, 2 * BASE - 1), encoding)?;
+            let table = self.own_table(OwnTable::Overflow(step), SUMS)?;
             let signs = self.look_up(&s, &table)?;
             let mut buf = session.ring().copy(&signs.buf.view())?;
             let (lanes, count) = (params.lanes(), signs.len());
             session.ring().submit(Cmd::OffsetLimbs {
                 dst: buf.view_mut().polys(lanes - 1, count, lanes)?,
                 src: None,
-                consts: [more].into(),
+                consts: [halves(params, step)[1]].into(),
             })?;
             Ok(signs.with_buf(buf, signs.encoding))
         };
@@ -444,9 +472,38 @@ impl TfheKeys {
     }
 
     fn refresh(&self, digits: &LweBatch) -> Result<LweBatch> {
-        let table = LookUpTable::new(self.session(), 0..=BASE - 1, |v| v)?;
+        let table = self.own_table(OwnTable::Same, (0, BASE - 1))?;
         self.look_up(digits, &table)
     }
+}
+
+/// Sums of two digits and a carry.
+const SUMS: (i64, i64) = (0, 2 * BASE - 1);
+
+/// Minus half a step of results and half a step, as residues.
+fn halves(params: &TfheParams, step: i64) -> [u64; 2] {
+    let halves = Space {
+        bits: BITS + 1,
+        unpadded: true,
+    };
+    [-step, step].map(|half| halves.encode(params, half))
+}
+
+/// Of a sum of two digits and a carry: half of `step` for 16 or more, otherwise minus that, which is
+/// negacyclic.
+pub(super) fn overflow_table(session: &TfheSession, step: i64) -> Result<LookUpTable> {
+    let params = session.params();
+    let [less, more] = halves(params, step);
+    let (n, run) = (params.n(), params.n() / BASE as usize);
+    let mut body = vec![less; n];
+    // Half a run before 0 and before 16: X^N = -1.
+    body[n - run / 2..].fill(more);
+    let encoding = Encoding {
+        range: (0, step),
+        variance: 0.0,
+        space: Space::padded(params),
+    };
+    LookUpTable::from_body(session, &body, SUMS, encoding)
 }
 
 impl LweBatch {

@@ -175,7 +175,7 @@ impl TfheSecretKey {
             bodies,
             biases: self.session().ring().download(&biases.buf)?,
             sums,
-            table: (layer.activation).map(|f| (compiled.sums.0..=compiled.sums.1).map(f).collect()),
+            table: compiled.results.clone(),
             space: compiled.space,
         })
     }
@@ -211,6 +211,11 @@ impl EncryptedIntNetwork {
         self.key_id
     }
 
+    /// What is made of the last layer's results.
+    pub fn output(&self) -> IntOutput {
+        self.output
+    }
+
     /// Brings weights and tables to a device.
     ///
     /// # Errors
@@ -223,6 +228,7 @@ impl EncryptedIntNetwork {
             session: session.clone(),
             key_id: self.key_id,
             inputs: self.inputs,
+            columns: self.columns,
             layers: layers.collect::<Result<_>>()?,
             output: self.output,
         })
@@ -276,6 +282,7 @@ pub struct EncryptedIntServer {
     session: TfheSession,
     key_id: KeyId,
     inputs: (i64, i64),
+    columns: usize,
     layers: Vec<LoadedLayer>,
     output: IntOutput,
 }
@@ -291,6 +298,11 @@ struct LoadedLayer {
 }
 
 impl EncryptedIntServer {
+    /// Entries of an input.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// The network on encrypted vectors of [`TfheSecretKey::encrypt_vectors_with`]: equal to
     /// [`IntNetwork::run_clear`], value for value; results one vector after the other. Nothing
     /// moves to the device or from it. `progress` is called after every layer.

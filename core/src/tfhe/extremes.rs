@@ -8,9 +8,9 @@
 
 use super::{
     encoding::{Encoding, Space},
-    look_up::LookUpTable,
     lwe::LweBatch,
     noise::NoiseModel,
+    own_tables::OwnTable,
     params::TfheParams,
     server_keys::TfheKeys,
 };
@@ -246,10 +246,11 @@ impl TfheKeys {
 
     /// The winners of pairs of blocks, all of the same two sizes.
     fn play(&self, goal: Goal, pairs: &[(Block, Block)], last: bool) -> Result<Vec<Block>> {
-        let session = self.session();
-        let (params, noise) = (session.params(), session.params().noise());
-        let table = |range: (i64, i64), f: &dyn Fn(i64) -> i64| {
-            LookUpTable::new(session, range.0..=range.1, f)
+        let params = self.session().params();
+        let noise = params.noise();
+        let look_up = |batch: &LweBatch, range, what| {
+            let table = self.own_table(what, range)?;
+            self.look_up(batch, &table)
         };
         let of = |side: fn(&(Block, Block)) -> &LweBatch| {
             LweBatch::concat(&pairs.iter().map(side).collect::<Vec<_>>())
@@ -258,24 +259,22 @@ impl TfheKeys {
         let range = sides[0].encoding.range;
         for side in &mut sides {
             if !comparable(&noise, params, side.encoding.variance) {
-                *side = self.look_up(side, &table(range, &|v| v)?)?;
+                *side = look_up(side, range, OwnTable::Same)?;
             }
         }
         let [left, right] = sides;
         let ahead = right.sub(&left)?;
         let width = range.1 - range.0;
-        let look_up = |batch: &LweBatch, range, f: &dyn Fn(i64) -> i64| {
-            self.look_up(batch, &table(range, f)?)
-        };
+        let differences = (-width, width);
         let values = if last && goal == Goal::Argmax {
             left
         } else {
-            let more = look_up(&ahead, (-width, width), &|v| v.max(0))?;
+            let more = look_up(&ahead, differences, OwnTable::Positive)?;
             left.add(&more)?.within(range)
         };
         let (a, b) = (pairs[0].0.size as i64, pairs[0].1.size as i64);
         let place = if goal == Goal::Argmax {
-            let won = |size: i64| look_up(&ahead, (-width, width), &|v| size * i64::from(v > 0));
+            let won = |size: i64| look_up(&ahead, differences, OwnTable::Won(size));
             let first = won(a)?;
             let places = |side: fn(&(Block, Block)) -> &Block| {
                 let all: Option<Vec<_>> = pairs.iter().map(|p| side(p).place.as_ref()).collect();
@@ -285,16 +284,14 @@ impl TfheKeys {
                 None => None,
                 Some(i) => {
                     let sum = first.add(&i)?;
-                    let keep = |v: i64| if v < a { v } else { 0 };
-                    Some(look_up(&sum, (0, 2 * a - 1), &keep)?)
+                    Some(look_up(&sum, (0, 2 * a - 1), OwnTable::Below(a))?)
                 }
             };
             let on_right = match places(|pair| &pair.1)? {
                 None => first,
                 Some(j) => {
                     let sum = if a == b { first } else { won(b)? }.add(&j)?;
-                    let keep = |v: i64| if v < b { 0 } else { v - b + a };
-                    look_up(&sum, (0, 2 * b - 1), &keep)?
+                    look_up(&sum, (0, 2 * b - 1), OwnTable::Beyond(a, b))?
                 }
             };
             let sum = match on_left {

@@ -19,7 +19,7 @@ use crate::{
 
 /// Ciphertexts of a long batch between two reports: enough that reading the key once for them
 /// costs little.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// A function on the integers of a range, as the accumulator of a blind rotation.
 pub struct LookUpTable {

@@ -12,12 +12,15 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf};
 use super::{
     encoding::{Encoding, Space, ends},
     glwe::GlweBatch,
-    look_up::{LookUpTable, places},
+    look_up::{AT_ONCE, LookUpTable, places},
     lwe::{LweBatch, SmallLweBatch},
     server_keys::TfheKeys,
     session::TfheSession,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    progress::{Progress, report},
+};
 
 /// Functions on the integers of one range, looked up together.
 pub struct LookUpTables {
@@ -118,6 +121,29 @@ impl TfheKeys {
     pub fn look_up_many(&self, batch: &LweBatch, tables: &LookUpTables) -> Result<Vec<LweBatch>> {
         let rotated = self.rotate_many(&self.key_switch(batch)?, tables)?;
         rotated.iter().map(|rotated| rotated.extract(0)).collect()
+    }
+
+    /// The same for long batches: `progress` is called with the number of ciphertexts that are
+    /// done, and can stop the work.
+    ///
+    /// # Errors
+    /// As [`TfheKeys::look_up`]; [`Error::Cancelled`].
+    pub fn look_up_many_with(
+        &self,
+        batch: &LweBatch,
+        tables: &LookUpTables,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<LweBatch>> {
+        let (op, total) = ("TfheKeys::look_up_many", batch.len());
+        let mut parts: Vec<Vec<LweBatch>> = (0..tables.len()).map(|_| Vec::new()).collect();
+        for first in (0..total).step_by(AT_ONCE) {
+            let count = AT_ONCE.min(total - first);
+            let results = self.look_up_many(&batch.slice(first, count)?, tables)?;
+            parts.iter_mut().zip(results).for_each(|(p, r)| p.push(r));
+            report(op, progress, first + count, total)?;
+        }
+        let all = |parts: Vec<LweBatch>| LweBatch::concat(&parts.iter().collect::<Vec<_>>());
+        parts.into_iter().map(all).collect()
     }
 
     /// The accumulators of [`TfheKeys::look_up_many`].

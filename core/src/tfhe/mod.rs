@@ -12,7 +12,7 @@
 //! | [`SmallLweBatch`] | the same between key-switch and blind rotation |
 //! | [`GlweBatch`] | polynomials of encrypted integers |
 //! | [`LookUpTable`], [`LookUpTables`] | a function of small integers; several, looked up together |
-//! | [`IntLayer`], [`IntNetwork`], [`IntOutput`], [`IntServer`] | networks of small integers |
+//! | [`IntFunction`], [`IntLayer`], [`IntNetwork`], [`IntOutput`], [`IntServer`] | networks of small integers |
 //! | [`EncryptedIntNetwork`], [`EncryptedIntServer`] | the same with encrypted weights |
 //! | [`EncryptedBytes`], [`ByteTable`] | integers of 8 bits, functions of them |
 //! | [`PackedMatrix`] | products with vectors that are packed into polynomials |
@@ -61,7 +61,9 @@ mod many;
 #[cfg(test)]
 mod monte_carlo;
 mod network;
+mod network_wire;
 mod noise;
+mod own_tables;
 mod packed_matrix;
 mod packing;
 mod params;
@@ -80,7 +82,7 @@ pub use glwe::GlweBatch;
 pub use look_up::LookUpTable;
 pub use lwe::{LweBatch, SmallLweBatch};
 pub use many::LookUpTables;
-pub use network::{IntLayer, IntNetwork, IntServer};
+pub use network::{IntFunction, IntLayer, IntNetwork, IntServer};
 pub use noise::NoiseModel;
 pub use packed_matrix::PackedMatrix;
 pub use packing::{PackingKey, SeededPackingKey};

@@ -249,11 +249,8 @@ fn all_sets_with_groups() {
     }
 }
 
-/// Digits of bytes that were looked up: 1024 of them.
-#[test]
-#[ignore = "full size; make test-long"]
-fn tables_of_8_bits() {
-    let mut party = Party::new(4);
+/// Digits of bytes that were looked up, 1024 of them: two rotations, a packing between them.
+fn bytes_looked_up(mut party: Party) {
     let noise = party.secret.noise();
     let session = party.keys.session().clone();
     let key = party.secret.packing_key_with(&mut party.random).unwrap();
@@ -272,6 +269,30 @@ fn tables_of_8_bits() {
     let run = session.params().n() as f64 / 16.0;
     let predicted = 2.0 * noise.look_up() + run * noise.packing();
     assert_variance("table of 8 bits", &errors.concat(), predicted);
+}
+
+/// A set of few steps and a small ring, where rotations and packing add about as much.
+#[test]
+fn tables_of_8_bits_of_a_small_set() {
+    let literal = TfheLiteral {
+        message_bits: 4,
+        norm: 5,
+        lwe_dimension: 12,
+        lwe_noise_log: 4,
+        group: 1,
+        masks: 1,
+        log_n: 8,
+        mask_digits: (24, 1),
+        body_digits: (24, 1),
+        switch_digits: (4, 4),
+    };
+    bytes_looked_up(Party::of(&TfheParams::insecure_toy(&literal).unwrap()));
+}
+
+#[test]
+#[ignore = "full size; make test-long"]
+fn tables_of_8_bits() {
+    bytes_looked_up(Party::new(4));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Networks of small integers: layers of weights in the clear, each followed by a look-up.
 
-use std::ops::RangeInclusive;
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use ringloom_ntt::poly::IntMatrix;
 
@@ -18,6 +18,10 @@ use crate::{
     progress::Progress,
 };
 
+/// A function of integers, looked up: public.
+#[derive(Clone)]
+pub struct IntFunction(Arc<dyn Fn(i64) -> i64 + Send + Sync>);
+
 /// `f(weights * x + bias)` on integers.
 #[derive(Clone, Debug)]
 pub struct IntLayer {
@@ -27,8 +31,9 @@ pub struct IntLayer {
     pub weights: IntMatrix,
     /// A number for each output.
     pub bias: Vec<i64>,
-    /// Applied to every sum by a look-up; without one the sums are the result.
-    pub activation: Option<fn(i64) -> i64>,
+    /// Applied to every sum by a look-up; without one the sums are the result. Called once for every
+    /// integer of the sums' range, when a network is compiled.
+    pub activation: Option<IntFunction>,
 }
 
 /// Layers whose sums are known to fit the message space, and whose look-ups are known to fail no
@@ -51,8 +56,28 @@ pub(super) struct Compiled {
     pub(super) layer: IntLayer,
     /// The range of the sums.
     pub(super) sums: (i64, i64),
+    /// What the activation gives for each integer of that range.
+    pub(super) results: Option<Vec<i64>>,
     /// Where the results of the look-up lie, or the sums without one.
     pub(super) space: Space,
+}
+
+impl IntFunction {
+    /// From a function.
+    pub fn new(f: impl Fn(i64) -> i64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(f))
+    }
+
+    /// The function's value.
+    pub fn call(&self, v: i64) -> i64 {
+        (self.0)(v)
+    }
+}
+
+impl fmt::Debug for IntFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IntFunction")
+    }
 }
 
 impl IntLayer {
@@ -68,6 +93,14 @@ impl Compiled {
         match self.layer.activation {
             Some(_) => Space::padded(params),
             None => self.space,
+        }
+    }
+
+    /// The activation's value of a sum.
+    pub(super) fn result(&self, sum: i64) -> i64 {
+        match &self.results {
+            Some(results) => results[(sum - self.sums.0) as usize],
+            None => sum,
         }
     }
 
@@ -137,18 +170,20 @@ impl IntNetwork {
             let mut done = Compiled {
                 layer: layer.clone(),
                 sums,
+                results: None,
                 space,
             };
             done.check_noise(op, params, variance)?;
-            if let Some(f) = layer.activation {
-                let results = encoding::ends((sums.0..=sums.1).map(f));
+            if let Some(f) = &layer.activation {
+                let values: Vec<i64> = (sums.0..=sums.1).map(|v| f.call(v)).collect();
+                let results = encoding::ends(values.iter().copied());
                 let what = "a layer's result";
                 let encoding = Encoding::new(op, what, padded, results, 0.0);
                 (range, variance) = (encoding.map_err(named)?.range, noise.look_up());
                 let next = layers.peek();
                 let last = next.filter(|next| next.activation.is_none());
                 space = last.map_or(padded, |next| closer(padded, next, range));
-                done.space = space;
+                (done.space, done.results) = (space, Some(values));
             }
             compiled.push(done);
         }
@@ -205,13 +240,23 @@ impl IntNetwork {
         self.layers.last().map(|last| last.layer.weights.rows())
     }
 
-    pub(super) fn params(&self) -> &TfheParams {
+    /// The parameters.
+    pub fn params(&self) -> &TfheParams {
         &self.params
     }
 
     /// Least and largest input.
-    pub(super) fn inputs(&self) -> (i64, i64) {
+    pub fn inputs(&self) -> (i64, i64) {
         self.inputs
+    }
+
+    /// Entries of an input and of an output; none for a network without layers, which takes any.
+    pub fn widths(&self) -> Option<(usize, usize)> {
+        let rows = match self.output {
+            IntOutput::Values => self.rows()?,
+            IntOutput::Max | IntOutput::Argmax => 1,
+        };
+        Some((self.columns()?, rows))
     }
 
     pub(super) fn layers(&self) -> &[Compiled] {
@@ -246,16 +291,13 @@ impl IntNetwork {
             });
         }
         let mut x = x.to_vec();
-        for Compiled { layer, .. } in &self.layers {
-            let sum = |(row, bias): (usize, &i64)| {
+        for compiled in &self.layers {
+            let layer = &compiled.layer;
+            let result = |(row, bias): (usize, &i64)| {
                 let products = layer.weights.row(row).iter().zip(&x).map(|(w, x)| w * x);
-                bias + products.sum::<i64>()
+                compiled.result(bias + products.sum::<i64>())
             };
-            let sums: Vec<i64> = layer.bias.iter().enumerate().map(sum).collect();
-            x = match layer.activation {
-                Some(f) => sums.into_iter().map(f).collect(),
-                None => sums,
-            };
+            x = layer.bias.iter().enumerate().map(result).collect();
         }
         Ok(match self.layers.is_empty() {
             true => x,
@@ -271,9 +313,12 @@ impl IntNetwork {
         let op = "IntNetwork::load";
         session.check_params(op, &self.params)?;
         let table = |compiled: &Compiled| {
+            if compiled.results.is_none() {
+                return Ok(None);
+            }
             let (low, high) = compiled.sums;
-            let table = |f| LookUpTable::into_space(op, session, low..=high, compiled.space, f);
-            compiled.layer.activation.map(table).transpose()
+            let of = |v| compiled.result(v);
+            LookUpTable::into_space(op, session, low..=high, compiled.space, of).map(Some)
         };
         Ok(IntServer {
             network: self.clone(),

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     ggsw::{GgswEncryptor, expand_masks},
+    own_tables::OwnTables,
     params::TfheParams,
     secret::TfheSecretKey,
     session::TfheSession,
@@ -190,6 +191,7 @@ pub struct TfheKeys {
     key_id: KeyId,
     bootstrap: Prepared,
     switch: LweSwitchKey,
+    pub(super) own: OwnTables,
 }
 
 impl TfheKeys {
@@ -225,6 +227,7 @@ impl TfheKeys {
             key_id: seeded.key_id,
             bootstrap: ring.prepare(&key, Role::Diagonal)?,
             switch: seeded.switch_key()?,
+            own: OwnTables::default(),
         })
     }
 

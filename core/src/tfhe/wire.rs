@@ -8,6 +8,7 @@ use super::{
     encoding::{self, Encoding, Space},
     encrypted_network::{EncryptedIntNetwork, Layer},
     extremes::IntOutput,
+    glwe::GlweBatch,
     lwe::LweBatch,
     packing::SeededPackingKey,
     params::TfheParams,
@@ -25,8 +26,8 @@ use crate::{
 const MAX_COUNT: usize = 1 << 24;
 
 /// Most layers of a network, most rows of a layer.
-const MAX_LAYERS: usize = 1 << 10;
-const MAX_ROWS: usize = 1 << 16;
+pub(super) const MAX_LAYERS: usize = 1 << 10;
+pub(super) const MAX_ROWS: usize = 1 << 16;
 
 /// Body: seed, for each bit of the small secret the packed residues of the rows' bodies, then the
 /// words of the key-switch key's bodies, 32 bits each.
@@ -152,6 +153,48 @@ impl Decode for SeededLweBatch {
     }
 }
 
+/// Body: number of ciphertexts; least and largest value, bits of a value, whether the range may take
+/// the whole torus, variance; packed residues of all polynomials, for each ciphertext masks and
+/// body.
+impl Encode for GlweBatch {
+    fn write_to(&self, out: &mut dyn Write) -> Result<()> {
+        let params = self.session.params();
+        let words = self.session.ring().download(&self.buf)?;
+        let key = *self.key_id.as_bytes();
+        write_frame(out, Kind::GlweBatch, params.id(), key, |w| {
+            w.size(self.len())?;
+            write_encoding(w, &self.encoding)?;
+            w.words(params.ring_spec(), LimbSet::range(0, 1), &words)
+        })
+    }
+}
+
+/// What a frame says of the noise is believed: a false word harms nobody but who decrypts.
+impl Decode for GlweBatch {
+    type Context = TfheSession;
+
+    fn read_from(input: &mut dyn Read, session: &TfheSession, limit: u64) -> Result<Self> {
+        let (header, mut reader) = Reader::open(input, Kind::GlweBatch, limit)?;
+        let params = session.params();
+        header.check_params(params.id())?;
+        let count = reader.size("a number of ciphertexts", MAX_COUNT)?;
+        if count == 0 {
+            return Err(reader.refuse("at least one ciphertext", "none"));
+        }
+        let encoding = read_encoding(&mut reader, params)?;
+        let polys = count * params.lanes();
+        let words = reader.words(params.ring_spec(), LimbSet::range(0, 1), polys)?;
+        reader.finish()?;
+        let (ring, shape) = (session.ring(), session.shape(polys));
+        Ok(Self {
+            session: session.clone(),
+            key_id: KeyId::of(&header),
+            buf: ring.upload(shape, Domain::Coeff, &words)?,
+            encoding,
+        })
+    }
+}
+
 /// Body: seed, for each automorphism the packed residues of the rows' bodies.
 impl Encode for SeededPackingKey {
     fn write_to(&self, out: &mut dyn Write) -> Result<()> {
@@ -190,7 +233,7 @@ fn write_encoding(w: &mut Writer<'_>, encoding: &Encoding) -> Result<()> {
     w.f64(encoding.variance)
 }
 
-fn read_range(reader: &mut Reader<'_>, space: Space) -> Result<(i64, i64)> {
+pub(super) fn read_range(reader: &mut Reader<'_>, space: Space) -> Result<(i64, i64)> {
     let (low, high) = (
         i64::from_le_bytes(reader.array()?),
         i64::from_le_bytes(reader.array()?),
@@ -255,12 +298,7 @@ impl Decode for EncryptedIntNetwork {
         header.check_params(params.id())?;
         let inputs = read_range(&mut reader, Space::padded(params))?;
         let columns = reader.size("a number of inputs", params.n())?;
-        let output = match reader.u8()? {
-            0 => IntOutput::Values,
-            1 => IntOutput::Max,
-            2 => IntOutput::Argmax,
-            other => return Err(reader.refuse("an output of 0 to 2", other)),
-        };
+        let output = read_output(&mut reader)?;
         let count = reader.size("a number of layers", MAX_LAYERS)?;
         if columns == 0 || count == 0 {
             let got = format!("{count} layers, {columns} inputs");
@@ -281,6 +319,15 @@ impl Decode for EncryptedIntNetwork {
             layers,
             output,
         })
+    }
+}
+
+pub(super) fn read_output(reader: &mut Reader<'_>) -> Result<IntOutput> {
+    match reader.u8()? {
+        0 => Ok(IntOutput::Values),
+        1 => Ok(IntOutput::Max),
+        2 => Ok(IntOutput::Argmax),
+        other => Err(reader.refuse("an output of 0 to 2", other)),
     }
 }
 

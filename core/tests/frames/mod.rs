@@ -13,8 +13,9 @@ use ringloom::{
     rlwe::SecureRandom,
     serial::{Decode, Encode, Security},
     tfhe::{
-        EncryptedIntNetwork, IntLayer, IntMatrix, IntNetwork, LweBatch, SeededLweBatch,
-        SeededPackingKey, SeededTfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession,
+        EncryptedIntNetwork, GlweBatch, IntFunction, IntLayer, IntMatrix, IntNetwork, LweBatch,
+        SeededLweBatch, SeededPackingKey, SeededTfheKeys, TfheLiteral, TfheParams, TfheSecretKey,
+        TfheSession,
     },
 };
 use ringloom_ntt::reference::ReferenceDevice;
@@ -109,7 +110,12 @@ pub struct Hidden {
     pub secret: TfheSecretKey,
     pub keys: SeededTfheKeys,
     pub network: EncryptedIntNetwork,
+    pub clear: IntNetwork,
+    pub vectors: GlweBatch,
 }
+
+/// Vectors that the golden inputs of a network hold.
+pub const BITS: [[i64; 3]; 2] = [[1, 0, 1], [0, 1, 1]];
 
 /// Integers that the golden batch holds, of a range of its own.
 pub const INTEGERS: [i64; 3] = [-1, 2, 0];
@@ -166,13 +172,17 @@ impl Hidden {
         let keys = secret
             .server_keys_with(&mut random, &mut ringloom::no_progress)
             .unwrap();
-        let network = IntNetwork::compile(&params, 0..=1, layers()).unwrap();
-        let network = secret.encrypt_network_with(&network, &mut random).unwrap();
+        let clear = IntNetwork::compile(&params, 0..=1, layers()).unwrap();
+        let network = secret.encrypt_network_with(&clear, &mut random).unwrap();
+        let vectors =
+            (secret.encrypt_vectors_with(&network, &BITS.map(Vec::from), &mut random)).unwrap();
         Self {
             session,
             secret,
             keys,
             network,
+            clear,
+            vectors,
         }
     }
 }
@@ -190,7 +200,7 @@ pub fn layers() -> Vec<IntLayer> {
             "hidden",
             (2, 3),
             vec![1, -1, 1, 0, 1, 1],
-            Some(|v| v.max(0)),
+            Some(IntFunction::new(|v| v.max(0))),
         ),
         layer("scores", (1, 2), vec![1, -1], None),
     ]
@@ -325,6 +335,16 @@ impl World {
                 "integers_encrypted_network.rlp",
                 &self.hidden.network,
                 self.hidden.session.params(),
+            ),
+            frame(
+                "integers_network.rlp",
+                &self.hidden.clear,
+                self.hidden.session.params(),
+            ),
+            frame(
+                "integers_inputs.rlc",
+                &self.hidden.vectors,
+                &self.hidden.session,
             ),
         ]);
         frames

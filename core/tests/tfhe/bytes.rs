@@ -135,6 +135,12 @@ fn bytes_are_added_with_carry() {
         assert_eq!(party.secret.decrypt(&over).unwrap(), want);
         assert_eq!(over.range(), 0..=1);
     }
+    // Its tables are there now: nothing moves.
+    let before = party.session.ring().stats();
+    party.keys.add_bytes(&x, &y, None).unwrap();
+    let after = party.session.ring().stats();
+    assert_eq!(after.bytes_h2d, before.bytes_h2d);
+    assert_eq!(after.bytes_d2h, before.bytes_d2h);
     // Digits of sums have the noise of all they were made of, until it is taken off.
     let (mut sum, mut want) = (party.keys.add_bytes(&x, &y, None).unwrap().0, Vec::new());
     for _ in 0..3 {

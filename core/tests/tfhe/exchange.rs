@@ -11,15 +11,20 @@ use std::{
 use ringloom::{
     Error, open_device,
     rlwe::SecureRandom,
+    serial::{Decode, Encode},
     tfhe::{
         Failure, IntMatrix, LookUpTable, LweBatch, TfheKeys, TfheParams, TfheSecretKey,
         TfheSession,
-        exchange::{ExportKey, ImportKey, SeededImportKey, TfheRsBatch, TfheRsSecret, TfheRsSet},
+        exchange::{
+            ExportKey, ImportKey, SeededExportKey, SeededImportKey, TfheRsBatch, TfheRsSecret,
+            TfheRsSet,
+        },
     },
 };
 
 const SET: &str = "V1_7_PARAM_MESSAGE_2_CARRY_2_KS_PBS_TUNIFORM_2M128";
 const KEY: [u8; 32] = [9; 32];
+const LIMIT: u64 = 1 << 20;
 const VALUES: [u64; 4] = [228, 27, 201, 77];
 
 /// Both clients' secrets, the keys of a server, and the blocks of four integers.
@@ -42,8 +47,15 @@ impl Exchange {
         let mut random = SecureRandom::insecure_from_seed([3; 32]);
         let ours = TfheSecretKey::generate_with(&session, &mut random).unwrap();
         let seeded = ours.server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()));
-        let import = ours.import_key_with(&theirs, &mut random).unwrap();
-        let export = ours.export_key_with(&theirs, &mut random).unwrap();
+        // As a server gets them: out of files.
+        let (import, export) = (
+            ours.import_key_with(&theirs, &mut random).unwrap(),
+            ours.export_key_with(&theirs, &mut random).unwrap(),
+        );
+        let context = (params.clone(), set.clone());
+        let (import, export) = (import.to_bytes().unwrap(), export.to_bytes().unwrap());
+        let import = SeededImportKey::from_bytes(&import, &context, LIMIT).unwrap();
+        let export = SeededExportKey::from_bytes(&export, &context, LIMIT).unwrap();
         Self {
             keys: TfheKeys::load(&session, &seeded.unwrap()).unwrap(),
             import: ImportKey::load(&session, &import).unwrap(),
@@ -272,6 +284,54 @@ fn what_does_not_fit_is_refused_with_a_remedy() {
     ));
     let loud = party.encrypt(&[0], 0..=0).scale(1 << 38).unwrap();
     assert!(matches!(export.export(&loud), Err(Error::Precision { .. })));
+}
+
+/// Keys in files: for one set of tfhe-rs and one of ours, whole, and of the right kind.
+#[test]
+fn files_of_exchange_keys_are_checked() {
+    let params = TfheParams::insecure_toy(&super::TOY_FOUR).unwrap();
+    let party = super::Party::new(&params, 4);
+    let set = TfheRsSet::named(SET).unwrap();
+    let theirs = TfheRsSecret::new(&set, KEY, &vec![1; 2048]).unwrap();
+    let import = party
+        .secret
+        .import_key(&theirs)
+        .unwrap()
+        .to_bytes()
+        .unwrap();
+    let export = party
+        .secret
+        .export_key(&theirs)
+        .unwrap()
+        .to_bytes()
+        .unwrap();
+    let mut literal = *set.literal();
+    literal.lwe_dimension -= 1;
+    let near = TfheRsSet::insecure_toy(&literal, (24, 1)).unwrap();
+    let other = TfheParams::insecure_toy(&super::TOY).unwrap();
+    let read = |bytes: &[u8], params: &TfheParams, set: &TfheRsSet| {
+        let context = (params.clone(), set.clone());
+        let import = SeededImportKey::from_bytes(bytes, &context, LIMIT).map(|_| ());
+        let export = SeededExportKey::from_bytes(bytes, &context, LIMIT).map(|_| ());
+        [import, export]
+    };
+    for (kind, bytes) in [import, export].iter().enumerate() {
+        let good = read(bytes, &params, &set);
+        assert!(good[kind].is_ok() && good[1 - kind].is_err());
+        let refused = read(bytes, &params, &near)[kind].clone().unwrap_err();
+        assert!(
+            refused.to_string().contains("a key for tfhe-rs"),
+            "{refused}"
+        );
+        let refused = read(bytes, &other, &set)[kind].clone();
+        assert!(matches!(refused, Err(Error::ParamsMismatch { .. })));
+        for damage in [&bytes[..bytes.len() - 1], &bytes[..40], &[]] {
+            assert!(read(damage, &params, &set)[kind].is_err());
+        }
+        let mut flipped = bytes.clone();
+        flipped[300] ^= 1;
+        assert!(read(&flipped, &params, &set)[kind].is_err());
+    }
 }
 
 /// Runs the process of tfhe-rs whose script the environment names.

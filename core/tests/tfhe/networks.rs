@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use ringloom::{
     Error, no_progress,
-    tfhe::{Failure, IntLayer, IntMatrix, IntNetwork, LookUpTable, TfheLiteral, TfheParams},
+    tfhe::{
+        Failure, IntFunction, IntLayer, IntMatrix, IntNetwork, LookUpTable, TfheLiteral, TfheParams,
+    },
 };
 
 use super::{Party, TOY_FOUR, TOY_TWO, matrix};
@@ -20,7 +22,7 @@ fn layers() -> Vec<IntLayer> {
             name: "hidden".into(),
             weights: matrix(4, 10, entries(40, 3)),
             bias: vec![0, 1, -1, 1],
-            activation: Some(|v| v.clamp(0, 3)),
+            activation: Some(IntFunction::new(|v| v.clamp(0, 3))),
         },
         IntLayer {
             name: "scores".into(),
@@ -157,14 +159,14 @@ fn networks_that_overflow_are_refused_with_the_layer() {
         "{text}"
     );
     let mut wide = layers();
-    wide[0].activation = Some(|v| 5 * v);
+    wide[0].activation = Some(IntFunction::new(|v| 5 * v));
     let text = refused(0..=1, wide);
     assert!(
         text.contains("layer hidden") && text.contains("a layer's result"),
         "{text}"
     );
     let mut wide = layers();
-    wide[0].activation = Some(|v| v.clamp(0, 1));
+    wide[0].activation = Some(IntFunction::new(|v| v.clamp(0, 1)));
     wide[1].weights = IntMatrix::new((3, 4), 1 << 50, vec![1 << 50; 12]).unwrap();
     let text = refused(0..=1, wide);
     assert!(
@@ -180,9 +182,9 @@ fn networks_that_overflow_are_refused_with_the_layer() {
         "{text}"
     );
     let mut loud = layers();
-    loud[0].activation = Some(|_| 0);
+    loud[0].activation = Some(IntFunction::new(|_| 0));
     loud[1].weights = matrix(3, 4, vec![16; 12]);
-    loud[1].activation = Some(|v| v);
+    loud[1].activation = Some(IntFunction::new(|v| v));
     let text = refused(0..=1, loud);
     assert!(text.contains("a look-up in layer scores"), "{text}");
     let mut loud = layers();

@@ -4,11 +4,11 @@ use ringloom::{
     Ciphertext,
     matrix::{CoeffMatrix, EncryptedMatrix, EncryptedVectors, SharedMaskMatrix},
     serial::Kind,
-    tfhe::{LweBatch, SeededLweBatch},
+    tfhe::{GlweBatch, LweBatch, SeededLweBatch},
 };
 use ringloom_fuzz::{decode, session, tfhe, which};
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 7) {
+libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 8) {
     0 => {
         let _ = decode::<Ciphertext>(Kind::Ciphertext, session(), input);
     }
@@ -27,7 +27,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| match which(input, 7) {
     5 => {
         let _ = decode::<EncryptedMatrix>(Kind::EncryptedMatrix, session(), input);
     }
-    _ => {
+    6 => {
         let _ = decode::<SharedMaskMatrix>(Kind::SharedMaskMatrix, session(), input);
+    }
+    _ => {
+        let _ = decode::<GlweBatch>(Kind::GlweBatch, tfhe(), input);
     }
 });

@@ -3,13 +3,13 @@
 use ringloom::{
     model::{EncryptedProgram, Program, PublicProgram},
     serial::{Kind, Security},
-    tfhe::EncryptedIntNetwork,
+    tfhe::{EncryptedIntNetwork, IntNetwork},
 };
 use ringloom_fuzz::{decode, networks, session, which};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let any = &Security::AllowInsecure;
-    match which(input, 4) {
+    match which(input, 5) {
         0 => {
             if let Some(program) = decode::<Program>(Kind::Program, any, input) {
                 // As many weights as entries came with the bytes, unless no matrix is there at all.
@@ -32,8 +32,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         2 => {
             let _ = decode::<EncryptedProgram>(Kind::EncryptedProgram, session(), input);
         }
-        _ => {
+        3 => {
             let _ = decode::<EncryptedIntNetwork>(Kind::EncryptedIntNetwork, networks(), input);
+        }
+        _ => {
+            if let Some(network) = decode::<IntNetwork>(Kind::IntNetwork, networks(), input) {
+                assert!(network.run_clear(&[]).is_err() || network.look_ups() == 0);
+            }
         }
     }
 });

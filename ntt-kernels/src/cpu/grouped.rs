@@ -6,7 +6,7 @@ use super::{
     kernel::{Lift, LimbKernel},
     monomial::Digit,
     packed::{Packed, PackedBuffer},
-    rotation::{Rotation, Scratch},
+    rotation::{At, Rotation, Scratch},
     tables::LimbTables,
 };
 use crate::{
@@ -28,17 +28,15 @@ const MIN_WORDS: usize = 16;
 
 impl<K: LimbKernel> Rotation<'_, K> {
     /// `acc = (G + sum_p (X^a_p - 1) GGSW_p) * acc`.
-    pub(super) fn grouped_step(
-        &self,
-        step: usize,
-        ciphertext: usize,
-        acc: &mut [Row<'_>],
-        s: &mut Scratch<'_>,
-    ) {
+    pub(super) fn grouped_step(&self, at: At, acc: &mut [Row<'_>], s: &mut Scratch<'_>) {
+        let At {
+            step, ciphertext, ..
+        } = at;
         let (ring, plan, m) = (self.ring, self.plan, self.modulus());
         let (kernel, tables) = (ring.kernel, ring.tables(self.limb));
         let n = acc[0].words.len();
-        for ((lane, level), digits) in plan.rows().zip(s.digits.chunks_exact_mut(n)) {
+        let rows = plan.rows().zip(s.digits.chunks_exact_mut(n)).enumerate();
+        for (row, ((lane, level), digits)) in rows {
             let digit = Digit::new(m, plan.digits(lane), level);
             let (words, plain) = (&*acc[lane].words, &mut s.product[..n]);
             kernel.vectorise(|| {
@@ -50,7 +48,7 @@ impl<K: LimbKernel> Rotation<'_, K> {
                 hs: &[1],
                 offset: 0,
                 y_below: m.value(),
-                soon: &[],
+                soon: self.soon(at, plan.patterns(), row),
             };
             kernel.lift_forward_lazy(tables, digits, &lift);
         }

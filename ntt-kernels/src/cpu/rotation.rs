@@ -72,10 +72,15 @@ impl<K: LimbKernel> CpuRing<K> {
                 rotation.start(first, &mut accs, table);
                 for step in 0..plan.steps() {
                     for (i, acc) in accs.chunks_mut(lanes).enumerate() {
+                        let at = At {
+                            step,
+                            ciphertext: first + i,
+                            fetch: i == 0 && step + 1 < plan.steps(),
+                        };
                         if plan.group() == 1 {
-                            rotation.step(step, first + i, acc, &mut scratch);
+                            rotation.step(at, acc, &mut scratch);
                         } else {
-                            rotation.grouped_step(step, first + i, acc, &mut scratch);
+                            rotation.grouped_step(at, acc, &mut scratch);
                         }
                     }
                 }
@@ -93,6 +98,15 @@ pub(super) struct Rotation<'a, K> {
     pub(super) key: &'a View,
     /// Polynomials of an LWE ciphertext.
     width: usize,
+}
+
+/// A step on one accumulator.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) step: usize,
+    pub(super) ciphertext: usize,
+    /// Whether the transforms fetch the next step of the key: the first accumulator's do.
+    pub(super) fetch: bool,
 }
 
 pub(super) struct Scratch<'a> {
@@ -136,11 +150,12 @@ impl<K: LimbKernel> Rotation<'_, K> {
     }
 
     /// `acc += GGSW * (X^a acc - acc)`.
-    fn step(&self, step: usize, ciphertext: usize, acc: &mut [Row<'_>], s: &mut Scratch<'_>) {
+    fn step(&self, at: At, acc: &mut [Row<'_>], s: &mut Scratch<'_>) {
         let (ring, plan, m) = (self.ring, self.plan, self.modulus());
         let n = acc[0].words.len();
-        let turn = self.turn(ciphertext, step, false, n);
-        for ((lane, level), digits) in plan.rows().zip(s.digits.chunks_exact_mut(n)) {
+        let turn = self.turn(at.ciphertext, at.step, false, n);
+        let rows = plan.rows().zip(s.digits.chunks_exact_mut(n)).enumerate();
+        for (row, ((lane, level), digits)) in rows {
             let digit = Digit::new(m, plan.digits(lane), level);
             let plain = &mut s.product[..n];
             self.difference(digit, turn, acc[lane].words, plain);
@@ -149,16 +164,27 @@ impl<K: LimbKernel> Rotation<'_, K> {
                 hs: &[1],
                 offset: 0,
                 y_below: m.value(),
-                soon: &[],
+                soon: self.soon(at, 1, row),
             };
             let tables = ring.tables(self.limb);
             ring.kernel.lift_forward_lazy(tables, digits, &lift);
         }
-        self.products(step, s, n);
+        self.products(at.step, s, n);
         for (acc, product) in acc.iter_mut().zip(s.product.chunks_exact_mut(n)) {
             ring.inverse(self.limb, product);
             ring.kernel.add_assign(m, acc.words, product);
         }
+    }
+
+    /// What transform `row` of a step fetches: its share of the `keys` GGSW ciphertexts that the next
+    /// step begins with.
+    pub(super) fn soon(&self, at: At, keys: usize, row: usize) -> &[u64] {
+        if !at.fetch {
+            return &[];
+        }
+        let (plan, first) = (self.plan, (at.step + 1) * self.plan.patterns());
+        let poly = plan.key_poly(first, row * keys, 0);
+        PackedBuffer::of(self.key).run(self.key, poly, keys * plan.lanes(), self.limb)
     }
 
     /// The external product of the digits with a step of the key, two lanes at a time.

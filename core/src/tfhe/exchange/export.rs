@@ -25,12 +25,12 @@ const MASKS: &str = "ringloom 2026 masks: lwe export key to tfhe-rs";
 /// Row `(i, j)` is a ciphertext of `s_i 2^(64 - base_log j)` modulo `2^64`, where `s` is our ring
 /// secret, with the noise of tfhe-rs's own ciphertexts under that key.
 pub struct SeededExportKey {
-    params: TfheParams,
-    set: TfheRsSet,
-    to: KeyId,
-    key_id: KeyId,
-    seed: [u8; 32],
-    bodies: Vec<u64>,
+    pub(super) params: TfheParams,
+    pub(super) set: TfheRsSet,
+    pub(super) to: KeyId,
+    pub(super) key_id: KeyId,
+    pub(super) seed: [u8; 32],
+    pub(super) bodies: Vec<u64>,
 }
 
 impl TfheSecretKey {

@@ -28,12 +28,12 @@ const MASKS: &str = "ringloom 2026 masks: lwe import key from tfhe-rs";
 /// Row `(i, j)` is a small ciphertext of `t_i 2^(32 - base_log j)` modulo `2^32`, where `t` is
 /// tfhe-rs's secret, with the digits and the noise of our own key-switch key.
 pub struct SeededImportKey {
-    params: TfheParams,
-    set: TfheRsSet,
-    from: KeyId,
-    key_id: KeyId,
-    seed: [u8; 32],
-    bodies: Vec<u32>,
+    pub(super) params: TfheParams,
+    pub(super) set: TfheRsSet,
+    pub(super) from: KeyId,
+    pub(super) key_id: KeyId,
+    pub(super) seed: [u8; 32],
+    pub(super) bodies: Vec<u32>,
 }
 
 impl TfheSecretKey {

@@ -12,6 +12,7 @@
 //! A client that owns both secrets makes an import key and an export key and gives them to the
 //! server beside the keys of both libraries. An import gives [`SmallLweBatch`], the input of
 //! [`TfheKeys::bootstrap`]; an export takes the [`LweBatch`] that look-ups and sums of them give.
+//! Both keys have files, read for the parameters and the set of tfhe-rs that they are to serve.
 //! Both secrets then protect each other's ciphertexts: whoever has one reads all.
 //!
 //! [`SmallLweBatch`]: super::SmallLweBatch
@@ -27,6 +28,7 @@ mod secret;
 mod sets;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use batch::TfheRsBatch;
 pub use export::{ExportKey, SeededExportKey};
