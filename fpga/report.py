@@ -6,7 +6,8 @@ Every number is one of the SystemVerilog twin, not of the HLS kernels and not of
 from simulation, area from yosys (an estimate for UltraScale+, not Vivado), clock from place and
 route on an ECP5. Cycles other than those of the file that was there fail, and so do areas and
 clocks more than 10% off and rows that are gone: then the file stays, and the new one lies beside
-it as NAME.new. Rows of whole cores stay when --core is not given. Plots come with the file, as SVG.
+it as NAME.new. Versions of the tools and seeds are in the file; other ones are said, and fail only
+when numbers do. Rows of whole cores stay when --core is not given. Plots come with the file.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ HERE = Path(__file__).resolve().parent
 SOURCES = [HERE / "rtl" / f"ringloom_{name}.sv" for name in ("mulmod", "butterfly", "core", "pins")]
 WORDS = {50: {"W": 50, "STEP": 17, "ROUNDS": 3}, 32: {"W": 32, "STEP": 16, "ROUNDS": 2}}
 DRIFT = 0.10
+SEED = 1  # of place and route
+# Whole cores, by butterflies and width of words.
+CORES = tuple((p, bits) for p in (4, 8, 16) for bits in (50, 32))
 Row = dict[str, Any]
 Tables = dict[str, Any]
 KINDS = {
@@ -113,7 +117,7 @@ def clock(top: str, bits: int, **more: int) -> dict[str, object]:
         flow = f"synth_ecp5 -top {top} -json netlist.json"
         synthesise(folder, top, WORDS[bits] | more, flow)
         options = ("--85k", "--speed", "8", "--package", "CABGA756", "--timing-allow-fail")
-        fixed = ("--seed", "1", "--freq", "120", "--json", "netlist.json")
+        fixed = ("--seed", SEED, "--freq", "120", "--json", "netlist.json")
         printed = run(nextpnr(), *options, *fixed, cwd=folder)
     found = re.findall(r"Max frequency for clock\s+'[^']*': ([\d.]+) MHz", printed)
     used = {
@@ -156,6 +160,15 @@ def drifted(old: Tables, new: Tables) -> list[str]:
                 if abs(a - b) > slack * max(a, 10):
                     problems.append(f"{label}: {kind} was {a}, is {b}")
     return problems
+
+
+TOOLS = ("verilator", "yosys", "nextpnr", "seeds")
+
+
+def other_tools(old: Tables, new: Tables) -> list[str]:
+    """Versions and seeds that are not those of the file that was there."""
+    pairs = ((tool, old.get(tool), new.get(tool)) for tool in TOOLS)
+    return [f"{tool} was {was}, is {now}" for tool, was, now in pairs if was != now]
 
 
 def plot(tables: Tables, folder: Path) -> None:
@@ -215,22 +228,24 @@ def main() -> None:
     new["what"] = "RTL twin: simulated cycles; yosys estimate for xcup; ECP5-85F-8, routed"
     wanted = (args.only,) if args.only else ("cycles", "area", "clock")
     if "cycles" in wanted:
+        new["verilator"] = first_line(tool("verilator", "make setup"), "--version")
         new["cycles"] = cycles()
     if "area" in wanted:
         new["yosys"] = first_line(yosys(), "-V")
         rows = [area(f"ringloom_{m}", w) for m in ("mulmod", "butterfly") for w in (50, 32)]
         if args.core:
-            rows += [
-                area("ringloom_core", w, P=p, LOG_MAX=12) for p, w in ((4, 50), (8, 50), (4, 32))
-            ]
+            rows += [area("ringloom_core", bits, P=p, LOG_MAX=12) for p, bits in CORES]
         new["area"] = merged(old.get("area", []), rows)
     if "clock" in wanted:
         new["nextpnr"] = first_line(nextpnr(), "--version")
+        new["seeds"] = {"nextpnr": SEED}
         rows = [clock("ringloom_butterfly", 50)]
         if args.core:
             # Behind few pins: the chip has fewer than the core.
             rows.append(clock("ringloom_pins", 50, P=4, LOG_MAX=12))
         new["clock"] = merged(old.get("clock", []), rows)
+    for change in other_tools(old, new):
+        print(f"report: {change}")
     problems = drifted(old, new)
     out = args.out.with_name(args.out.name + ".new") if problems else args.out
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,15 @@ class Drift(unittest.TestCase):
         old, row = TABLES["area"], {"module": "ringloom_mulmod", "W": 50, "LUT": 600}
         assert report.merged(old, [row]) == [row, old[1]]
 
+    def test_other_tools_are_said(self) -> None:
+        new = copy.deepcopy(TABLES) | {"yosys": "Yosys 1", "seeds": {"nextpnr": 2}}
+        assert report.other_tools(new, copy.deepcopy(new)) == []
+        assert report.other_tools(TABLES | {"yosys": "Yosys 0"}, new) == [
+            "yosys was Yosys 0, is Yosys 1",
+            "seeds was None, is {'nextpnr': 2}",
+        ]
+        assert report.drifted(TABLES, new) == []
+
     def test_plots_are_written_and_repeat(self) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -1,5 +1,7 @@
 //! Running a program on ciphertexts.
 
+use std::collections::BTreeMap;
+
 use pyo3::prelude::*;
 use ringloom::{Error, model as core};
 
@@ -199,6 +201,18 @@ impl ModelServer {
     #[getter]
     fn device(&self) -> String {
         self.inner.evaluator().session().device().to_owned()
+    }
+
+    /// Commands that ran on the host because the device has no kernel for them, by name; since
+    /// the server was made, loading included.
+    #[getter]
+    fn host_commands(&self) -> BTreeMap<&'static str, u64> {
+        self.inner
+            .evaluator()
+            .session()
+            .ring()
+            .stats()
+            .host_fallbacks
     }
 
     /// Identity of the client's secret key, as hexadecimal digits.

@@ -151,6 +151,10 @@ def test_another_device_gives_the_same_answers(roles: Path, tmp_path: Path) -> N
     )
     answers = sorted(path.name for path in exchange.glob("*.out.rlc"))
     assert answers == ["packed.out.rlc", "single-0.out.rlc"]
+    report = json.loads((tmp_path / "server/report.json").read_text(encoding="utf-8"))
+    elsewhere = report["host_commands"]
+    assert elsewhere["automorphism"] > 0
+    assert not elsewhere.keys() & {"ntt", "mul", "mul_acc", "gadget_product"}
     for name in answers:
         assert (exchange / name).read_bytes() == (roles / "exchange" / name).read_bytes()
 

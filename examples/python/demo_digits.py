@@ -5,7 +5,8 @@
 
 Runs the owner, the client and the server as processes of their own, which exchange files through
 folders; then compares what came out with the clear network. With `--compare` another device
-answers the same ciphertexts, residue by residue the same. Exits with 1 when a bound is missed.
+answers the same ciphertexts, residue by residue the same. Says how many commands ran on the host
+for want of a kernel: on FPGA devices none that has one. Exits with 1 when a bound is missed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -32,6 +34,8 @@ ACCURACY = 0.95
 AGREEMENT = 0.99
 FROM_POLYNOMIAL = 1e-3
 FROM_FLOAT = 5e-2
+# What the kernels of an FPGA do: none of it may run on the host.
+KERNELS = ("ntt", "mul", "mul_acc", "inner_product", "diag_mul_acc", "gadget_product")
 
 
 @dataclass
@@ -98,8 +102,14 @@ def mib(size: float) -> str:
     return f"{size / 2**20:.2f} MiB"
 
 
-def print_times(folders: Folders) -> None:
-    report = json.loads((folders.server / "report.json").read_text(encoding="utf-8"))
+def server_report(folders: Folders) -> dict[str, Any]:
+    """What the server wrote about itself."""
+    text = (folders.server / "report.json").read_text(encoding="utf-8")
+    report: dict[str, Any] = json.loads(text)
+    return report
+
+
+def print_times(report: dict[str, Any], folders: Folders) -> None:
     runs = {run["name"]: run for run in report["runs"]}
     packed = runs["packed"]
     singles = [run for name, run in runs.items() if name.startswith("single")]
@@ -193,7 +203,8 @@ def main() -> None:
     predicted = logits.argmax(1)
     accuracy = float((every == data["y_test"]).mean())
     agreement = float((predicted == exact.argmax(1)).mean())
-    print_times(folders)
+    report = server_report(folders)
+    print_times(report, folders)
     print(f"\nResults on {len(images)} images nobody trained or calibrated with")
     print(f"  accuracy encrypted  {(predicted == labels).mean():.2%}")
     print(f"  accuracy clear      {(exact.argmax(1) == labels).mean():.2%}")
@@ -213,10 +224,18 @@ def main() -> None:
         what = f"residues equal those of {args.compare}"
         unlike = f"not in {', '.join(different)}: NO"
         print(f"  {what:<30} {unlike if different else 'in every answer: yes'}")
+    elsewhere = report["host_commands"]
+    named = ", ".join(f"{name} {count}" for name, count in elsewhere.items())
+    print(f"  commands that ran on the host instead of the device: {named or 'none'}")
+    of_kernels = {name: elsewhere.get(name, 0) for name in KERNELS}
+    missed = args.device.startswith("fpga") and any(of_kernels.values())
+    if args.device.startswith("fpga"):
+        named = ", ".join(f"{name} {count}" for name, count in of_kernels.items())
+        print(f"  of those that have a kernel: {named}: {'NO' if missed else 'yes'}")
     picture = args.out / "digits.png"
     draw(picture, images, labels, logits, exact)
     print(f"Picture: {picture}")
-    if different or not all(holds for *_, holds in bounds):
+    if different or missed or not all(holds for *_, holds in bounds):
         sys.exit("demo: a bound is missed, expected yes everywhere, got NO; see the lines above")
 
 

@@ -66,6 +66,7 @@ def main() -> None:
                 ],
             }
         )
+    report["host_commands"] = server.host_commands
     Path("report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 

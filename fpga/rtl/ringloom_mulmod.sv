@@ -1,7 +1,5 @@
 // r = a b / R mod q with R = 2^(STEP ROUNDS), for a b < q 2^W and q = 1 mod 2^STEP. One product per
-// cycle, LATENCY cycles. q is constant while the pipeline is in use. See docs/notes/fpga.md.
-//
-// Products are cut by hand into tiles of 17 x 26 bits, the unsigned size of one DSP48E2.
+// cycle, 5 + 3 ROUNDS cycles. q is constant while the pipeline is in use. See docs/notes/fpga.md.
 module ringloom_mulmod #(
     parameter W = 50,
     parameter STEP = 17,
@@ -13,9 +11,40 @@ module ringloom_mulmod #(
     input wire [W-1:0] q,
     output wire [W-1:0] r
 );
+    wire [2*W-1:0] product;
+    ringloom_product #(
+        .W(W)
+    ) multiply (
+        .clk(clk),
+        .a(a),
+        .b(b),
+        .product(product)
+    );
+    ringloom_reduce #(
+        .W(W),
+        .STEP(STEP),
+        .ROUNDS(ROUNDS)
+    ) reduce (
+        .clk(clk),
+        .t(product),
+        .q(q),
+        .r(r)
+    );
+endmodule
+
+// product = a b: four cycles. It is cut by hand into tiles of 17 x 26 bits, the unsigned size of one
+// DSP48E2.
+module ringloom_product #(
+    parameter W = 50
+) (
+    input wire clk,
+    input wire [W-1:0] a,
+    input wire [W-1:0] b,
+    output reg [2*W-1:0] product
+);
     localparam NA = (W + 16) / 17, NB = (W + 25) / 26;
 
-    // The product: inputs, tiles, rows of tiles, sum.
+    // Inputs, tiles, rows of tiles, sum.
     reg [17*NA-1:0] a_in;
     reg [26*NB-1:0] b_in;
     always @(posedge clk) begin
@@ -24,7 +53,6 @@ module ringloom_mulmod #(
     end
     genvar i, j;
     wire [2*W-1:0] rows[0:NB] /* verilator split_var */;
-    reg [2*W-1:0] product;
     assign rows[0] = 0;
     generate
         for (j = 0; j < NB; j = j + 1) begin : row
@@ -41,17 +69,6 @@ module ringloom_mulmod #(
         end
     endgenerate
     always @(posedge clk) product <= rows[NB];
-
-    ringloom_reduce #(
-        .W(W),
-        .STEP(STEP),
-        .ROUNDS(ROUNDS)
-    ) reduce (
-        .clk(clk),
-        .t(product),
-        .q(q),
-        .r(r)
-    );
 endmodule
 
 // r = t / R mod q for t < q 2^W: ROUNDS rounds, then one correction.

@@ -1,10 +1,12 @@
 //! The one description of what host and kernels share: parameters, registers, jobs and tables.
 //!
-//! [`hls_header`] writes it as C++ (`fpga/hls/include/ringloom_params.hpp`, committed; a test
-//! compares), so no size and no offset is typed twice. The unit of card memory is the *beat*: one
+//! [`hls_header`] and [`vitis_tops`] write it as C++ (`fpga/hls/include/ringloom_params.hpp` and
+//! `fpga/vitis/tops.cpp`, committed; a test compares), so no size and no offset is typed twice. The unit of card memory is the *beat*: one
 //! 512-bit word of eight residues.
 
-use std::fmt::Write;
+mod cpp;
+
+pub use cpp::{hls_header, vitis_tops};
 
 /// Residues of a configuration: their width, and how products are reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,21 @@ pub const REGISTERS: [Register; 8] = [
     register("target", 0x48, 64, "address of beat 0, for writing"),
 ];
 
+/// Registers beyond [`REGISTERS`] that only the RTL twin has.
+pub const TWIN_REGISTERS: [Register; 1] = [register(
+    "cycles",
+    0x54,
+    64,
+    "of the core in the last call, loads and stores apart; read only",
+)];
+
+/// Bit of the control register: starts a call.
+pub const CONTROL_START: u32 = 1;
+/// Bit of the control register: the call is done. Reading clears it.
+pub const CONTROL_DONE: u32 = 2;
+/// Bit of the control register: there is no call.
+pub const CONTROL_IDLE: u32 = 4;
+
 /// The arguments of a kernel's function, in their order.
 pub const ARGUMENTS: [&str; 7] = [
     "source",
@@ -131,12 +148,15 @@ pub const ARGUMENTS: [&str; 7] = [
 /// # Panics
 /// When there is none: names are constants of this crate.
 pub(crate) fn register_named(name: &str) -> Register {
-    let register = REGISTERS.iter().find(|r| r.name == name);
+    let mut all = REGISTERS.iter().chain(&TWIN_REGISTERS);
+    let register = all.find(|r| r.name == name);
     *register.expect("registers are named as in the layout")
 }
 
 /// Bytes of the register file.
 pub const REGISTER_BYTES: u32 = 0x54;
+/// Bytes of the register file of the RTL twin.
+pub const TWIN_REGISTER_BYTES: u32 = 0x5c;
 
 const fn register(name: &'static str, offset: u32, bits: u32, what: &'static str) -> Register {
     Register {
@@ -275,114 +295,22 @@ pub fn field(layout: &[(&str, &str)], name: &str) -> usize {
     position.expect("fields are named as in the layout")
 }
 
-/// The C++ header with everything above.
-pub fn hls_header() -> String {
-    let mut out = String::from(
-        "// Written by ringloom-fpga (src/layout.rs); do not edit. \
-         `cargo run -p ringloom-fpga --example hls_header` writes it anew.\n\
-         #pragma once\n#include <cstdint>\n\nnamespace ringloom {\n\n",
-    );
-    let mut constant = |name: &str, value: u64, what: &str| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "constexpr unsigned {name} = {value};  // {what}");
-    };
-    constant("VERSION", VERSION, "of this layout");
-    constant("MIN_LOG_N", MIN_LOG_N.into(), "smallest degree");
-    constant("MAX_LOG_N", MAX_LOG_N.into(), "largest degree");
-    constant("BEAT_WORDS", BEAT_WORDS as u64, "words in 512 bits");
-    constant("INVERSE", INVERSE.into(), "flag");
-    constant("ACCUMULATE", ACCUMULATE.into(), "flag");
-    let _ = writeln!(out, "constexpr std::uint64_t MAGIC = {MAGIC:#x};");
-    out.push_str("constexpr std::uint64_t NONE = ~std::uint64_t{0};  // no row\n");
-    out.push_str("\n// Residues: primes are below 2^WORD_BITS and 1 modulo 2^REDUCTION_BITS.\n");
-    let _ = writeln!(
-        out,
-        "#ifndef RINGLOOM_WORD_BITS\n#define RINGLOOM_WORD_BITS {}\n#endif",
-        Words::WIDE.bits
-    );
-    for (i, words) in Words::ALL.iter().enumerate() {
-        let (test, Words { bits, step, rounds }) = (if i == 0 { "if" } else { "elif" }, words);
-        let _ = writeln!(
-            out,
-            "#{test} RINGLOOM_WORD_BITS == {bits}\nconstexpr unsigned WORD_BITS = {bits}, \
-             REDUCTION_BITS = {step}, ROUNDS = {rounds};"
-        );
-    }
-    out.push_str("#else\n#error \"no such width of words\"\n#endif\n");
-    out.push_str("\n// Registers: byte offsets.\n");
-    for Register {
-        name, offset, what, ..
-    } in REGISTERS
-    {
-        let _ = writeln!(
-            out,
-            "constexpr unsigned REG_{} = {offset:#04x};  // {what}",
-            name.to_uppercase()
-        );
-    }
-    let _ = writeln!(
-        out,
-        "constexpr unsigned REGISTER_BYTES = {REGISTER_BYTES:#04x};"
-    );
-    let layouts: [(&str, &[(&str, &str)]); 7] = [
-        ("IDENTITY", &IDENTITY),
-        ("TABLE", &TABLE),
-        ("NTT_JOB", &NTT_JOB),
-        ("ELTWISE_JOB", &ELTWISE_JOB),
-        ("GADGET_JOB", &GADGET_JOB),
-        ("GADGET_TERM", &GADGET_TERM),
-        ("LIFT_SOURCE", &LIFT_SOURCE),
-    ];
-    for (layout, fields) in layouts {
-        let _ = writeln!(out, "\n// {layout}: words of a beat.");
-        for (i, (name, what)) in fields.iter().enumerate() {
-            let name = name.to_uppercase();
-            let _ = writeln!(out, "constexpr unsigned {layout}_{name} = {i};  // {what}");
-        }
-    }
-    out.push_str("\n}  // namespace ringloom\n");
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_committed_header_is_the_generated_one() {
-        let committed = include_str!("../hls/include/ringloom_params.hpp");
-        assert!(
-            committed == hls_header(),
-            "run: cargo run -p ringloom-fpga --example hls_header"
-        );
-    }
-
-    /// Pragmas cannot name constants.
-    #[test]
-    fn the_tops_for_vitis_have_these_offsets() {
-        let tops = include_str!("../vitis/tops.cpp");
-        for Register { name, offset, .. } in &REGISTERS[1..] {
-            let pragma = format!("s_axilite port = {name} offset = {offset:#04x}\n");
-            assert_eq!(tops.matches(&pragma).count(), Kernel::ALL.len(), "{name}");
-        }
-        for kernel in Kernel::ALL {
-            let (_, top) = tops.split_once(&format!("void {}(", kernel.top())).unwrap();
-            let (arguments, _) = top.split_once(')').unwrap();
-            let names: Vec<_> = (arguments.split(','))
-                .map(|argument| argument.rsplit([' ', '*']).next().unwrap())
-                .collect();
-            assert_eq!(names, ARGUMENTS);
-        }
-    }
-
-    #[test]
     fn registers_and_fields_do_not_overlap() {
         let mut end = 0;
-        for register in REGISTERS {
-            assert!(register.offset >= end && register.offset % 4 == 0);
-            end = register.offset + register.bits / 8;
+        let ends = [REGISTER_BYTES, TWIN_REGISTER_BYTES];
+        for (registers, last) in [&REGISTERS[..], &TWIN_REGISTERS].into_iter().zip(ends) {
+            for register in registers {
+                assert!(register.offset >= end && register.offset % 4 == 0);
+                end = register.offset + register.bits / 8;
+            }
+            assert!(end <= last);
+            end = last;
         }
-        assert!(end <= REGISTER_BYTES);
         for layout in [
             IDENTITY.len(),
             TABLE.len(),

@@ -1,15 +1,12 @@
 //! A ring on a card: commands with a kernel run there, all others on the host's CPU device,
 //! counted.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
 use ringloom_ntt::{
     Error, Result, Ring,
     arith::Modulus,
-    device::{Capabilities, Device, RingBackend},
+    device::{Capabilities, Device, DeviceCounts, RingBackend},
     poly::{BufClass, Cmd, CmdKind, Domain, LimbSet, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
 
@@ -33,7 +30,7 @@ pub(crate) struct FpgaRing {
     host: Arc<dyn RingBackend>,
     host_ring: Ring,
     state: Mutex<State>,
-    fallbacks: AtomicU64,
+    counts: Mutex<DeviceCounts>,
 }
 
 /// What one command has to itself.
@@ -68,7 +65,7 @@ impl FpgaRing {
             }),
             spec: spec.clone(),
             shared,
-            fallbacks: AtomicU64::new(0),
+            counts: Mutex::default(),
         };
         let tables = spec.moduli().iter().map(|m| {
             if !fits_degree(table_log_n) || !ring.shared.words.take(m.value()) {
@@ -166,12 +163,14 @@ impl FpgaRing {
         };
         let before = card.cycles();
         let answer = transport::run(card, &call, self.shared.time_limit);
+        let cycles = card.cycles() - before;
         {
             let mut counters = lock(&self.shared.counters);
             counters.calls += 1;
             counters.jobs += u64::from(jobs.count());
-            counters.cycles += card.cycles() - before;
+            counters.cycles += cycles;
         }
+        lock(&self.counts).cycles += cycles;
         self.checked(op, answer)
     }
 
@@ -239,7 +238,9 @@ impl FpgaRing {
     /// Runs a command on the host's CPU device: operands go there, the result stays there until a
     /// kernel needs it.
     fn on_host(&self, card: &mut dyn Transport, cmd: &Cmd) -> Result<()> {
-        self.fallbacks.fetch_add(1, Ordering::Relaxed);
+        let mut counts = lock(&self.counts);
+        *counts.host_fallbacks.entry(cmd.name()).or_default() += 1;
+        drop(counts);
         let mut failure = None;
         let moved = cmd.map_buffers(|raw| {
             let buffer = (raw.downcast_ref::<Buffer>()).expect("a ring is given its own buffers");
@@ -378,8 +379,8 @@ impl RingBackend for FpgaRing {
         self.host.wait()
     }
 
-    fn host_fallbacks(&self) -> u64 {
-        self.fallbacks.load(Ordering::Relaxed)
+    fn counts(&self) -> DeviceCounts {
+        lock(&self.counts).clone()
     }
 }
 

@@ -204,7 +204,138 @@ fn seeded_faults_are_caught() {
 #[cfg(rtl_built)]
 mod twin {
     use super::*;
-    use crate::transport::rtl::Rtl;
+    use crate::{
+        layout::{
+            CONTROL_DONE, CONTROL_IDLE, CONTROL_START, Kernel, NONE, REGISTERS, TWIN_REGISTER_BYTES,
+        },
+        schedule::cycle_model,
+        tables,
+        transport::{rtl::Rtl, run},
+    };
+
+    fn twin(butterflies: usize, seed: u32) -> Rtl {
+        Rtl::new(Words::WIDE, butterflies, seed).unwrap().unwrap()
+    }
+
+    /// A card with one transform to do: table, row of words, one job whose row is at beat `source`.
+    fn loaded(card: &mut Rtl, words: &[u64], source: Option<u64>) -> Call {
+        let m = spec().moduli()[0];
+        let table = tables::build(&m, MIN_LOG_N, Words::WIDE).unwrap();
+        let row = (table.len() / BEAT_WORDS) as u64;
+        let jobs = row + (words.len() / BEAT_WORDS) as u64;
+        card.reserve(jobs + 1).unwrap();
+        card.write(0, &table).unwrap();
+        card.write(row, words).unwrap();
+        let mut job = [0; BEAT_WORDS];
+        job[field(&NTT_JOB, "source")] = source.unwrap_or(row);
+        job[field(&NTT_JOB, "target")] = row;
+        card.write(jobs, &job).unwrap();
+        Call {
+            kernel: Kernel::Ntt,
+            jobs,
+            job_count: 1,
+            log_n: MIN_LOG_N,
+            table_log_n: MIN_LOG_N,
+            flags: 0,
+        }
+    }
+
+    fn random_row() -> Vec<u64> {
+        let spec = spec();
+        Input::Random(1).words(&spec, Shape::new(1, spec.all_limbs(), MIN_LOG_N))
+    }
+
+    /// A transform by nothing but registers and memory, as a driver without this crate would do it.
+    #[test]
+    fn a_call_register_by_register() {
+        let (words, (_, want)) = (random_row(), transform(&ReferenceDevice::new()).unwrap());
+        let mut card = twin(8, 0);
+        let control = |card: &mut Rtl| card.read_named("control") as u32;
+        assert_eq!(control(&mut card), CONTROL_IDLE);
+        // Registers hold what was written; what counts cannot be written; beyond them is nothing.
+        for register in &REGISTERS[1..] {
+            let value = 0x1234_5678_9abc_def0 >> (64 - register.bits);
+            card.write_named(register.name, value);
+            assert_eq!(card.read_named(register.name), value, "{}", register.name);
+        }
+        card.write_named("cycles", 5);
+        assert_eq!(card.read_named("cycles"), 0);
+        card.write_register(TWIN_REGISTER_BYTES, 5);
+        assert_eq!(card.read_register(TWIN_REGISTER_BYTES), 0);
+
+        let call = loaded(&mut card, &words, None);
+        for name in Call::SCALARS {
+            card.write_named(name, call.value(name));
+        }
+        card.write_named("source", 0);
+        card.write_named("target", 0);
+        card.advance(10);
+        assert_eq!(control(&mut card), CONTROL_IDLE, "nothing has started it");
+        card.write_named("control", CONTROL_START.into());
+        card.advance(10);
+        assert_eq!(control(&mut card), 0, "it works");
+        assert_eq!(
+            card.start(&call),
+            Err(Fault::Driver("the kernel is not idle".into()))
+        );
+        // The call has its arguments; it cannot be started twice.
+        card.write_named("log_n", 3);
+        card.write_named("control", CONTROL_START.into());
+        let cycles = cycle_model(MIN_LOG_N, 8, Words::WIDE);
+        let mut clocks = 10;
+        while control(&mut card) & CONTROL_DONE == 0 {
+            card.advance(1);
+            clocks += 1;
+            assert!(clocks < 3 * cycles, "it does not end");
+        }
+        // Twiddles, words in, words out: a beat per clock, and the clocks that start them.
+        let beats = 3 * (1 << MIN_LOG_N) / BEAT_WORDS as u64;
+        assert!(
+            (cycles + beats..cycles + beats + 32).contains(&clocks),
+            "{clocks}"
+        );
+        assert_eq!(
+            control(&mut card),
+            CONTROL_IDLE,
+            "reading has cleared `done`"
+        );
+        assert_eq!(card.read_named("cycles"), cycles);
+        let mut got = vec![0; words.len()];
+        card.read(call.jobs - (words.len() / BEAT_WORDS) as u64, &mut got)
+            .unwrap();
+        assert!(got == want);
+    }
+
+    /// The twin says itself what it is.
+    #[test]
+    fn its_identity() {
+        let mut card = twin(4, 0);
+        let call = Call {
+            job_count: 0,
+            ..loaded(&mut card, &random_row(), None)
+        };
+        run(&mut card, &call, Duration::from_secs(1)).unwrap();
+        let mut beat = [0; BEAT_WORDS];
+        card.read(call.jobs, &mut beat).unwrap();
+        assert_eq!(beat, crate::layout::Identity::beat_of(Words::WIDE, 4));
+        assert_eq!(card.cycles(), 0);
+    }
+
+    /// A beat beyond the memory is never answered: the host gives up, and the words stay.
+    #[test]
+    fn memory_that_does_not_answer() {
+        let words = random_row();
+        for source in [1 << 40, NONE] {
+            let mut card = twin(4, 0);
+            let call = loaded(&mut card, &words, Some(source));
+            let limit = Duration::from_millis(5);
+            assert_eq!(run(&mut card, &call, limit), Err(Fault::TimeOut(limit)));
+            let mut got = vec![0; words.len()];
+            card.read(call.jobs - (words.len() / BEAT_WORDS) as u64, &mut got)
+                .unwrap();
+            assert!(got == words);
+        }
+    }
 
     /// A stage that begins before the last one has written reads old words.
     #[test]
@@ -225,13 +356,14 @@ mod twin {
         let (_, want) = transform(&ReferenceDevice::new()).unwrap();
         for (seed, p) in [4, 8, 16, 32].into_iter().enumerate() {
             let device = FpgaDevice::builder().connected("fpga-rtl", None, move |_| {
-                let card = Rtl::new(Words::WIDE, p, 11 + seed as u32).unwrap();
-                Ok(Box::new(card.unwrap()))
+                Ok(Box::new(twin(p, 11 + seed as u32)))
             });
             let device = device.unwrap();
-            assert!(transform(&device).unwrap().1 == want, "P {p}");
-            let cycles = crate::schedule::cycle_model(MIN_LOG_N, p, Words::WIDE);
+            let (ring, got) = transform(&device).unwrap();
+            assert!(got == want, "P {p}");
+            let cycles = cycle_model(MIN_LOG_N, p, Words::WIDE);
             assert_eq!(device.counters().cycles, cycles);
+            assert_eq!(ring.stats().device_cycles, cycles);
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The kernels of `fpga-csim` against the reference device, and what the device refuses.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, process::Command, sync::Arc};
 
 use ringloom::{
     rlwe::SecureRandom,
-    tfhe::{LookUpTable, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey, TfheSession},
+    tfhe::{
+        LookUpTable, LweBatch, SeededTfheKeys, TfheKeys, TfheLiteral, TfheParams, TfheSecretKey,
+        TfheSession,
+    },
 };
 use ringloom_fpga::{
-    FpgaDevice,
+    Counters, FpgaDevice,
     layout::{MAX_LOG_N, MIN_LOG_N, Words},
     open_device,
 };
@@ -91,10 +94,19 @@ fn the_largest_transform() {
     }
 }
 
+/// Commands with a kernel never run on the host; degrees that are too small all do.
 #[test]
 fn conformance_on_rings_of_the_kernels() {
-    let report = conformance_on(&csim(8), &spec(11), &[9, 10, 11]);
-    assert!(report.passed(), "{report}");
+    const WITH_KERNEL: [&str; 4] = ["ntt", "mul", "mul_acc", "gadget_product"];
+    for (degrees, on_card) in [(&[10, 11][..], true), (&[9], false)] {
+        let report = conformance_on(&csim(8), &spec(11), degrees);
+        assert!(report.passed(), "{report}");
+        for name in WITH_KERNEL {
+            let count = report.host_fallbacks.get(name);
+            assert_eq!(count.is_none(), on_card, "{name} of {degrees:?}: {count:?}");
+        }
+        assert!(report.host_fallbacks["automorphism"] > 0);
+    }
 }
 
 /// Kernels with words of 32 bits: every command, and what they refuse.
@@ -262,6 +274,38 @@ fn devices_that_cannot_be_had() {
     assert!(ring.alloc(shape, Domain::Eval).is_ok());
 }
 
+/// Both compilers that the kernels are written for take them, as they go to Vitis, without a warning.
+#[test]
+fn the_kernels_compile_without_warnings() {
+    let compile = |compiler: &str, [words, p]: [u32; 2]| {
+        let defines = [
+            format!("-DRINGLOOM_WORD_BITS={words}"),
+            format!("-DRINGLOOM_P={p}"),
+        ];
+        let output = Command::new(compiler)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["-std=c++17", "-fsyntax-only", "-Ihls/include", "-Ihls/shim"])
+            .args(["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"])
+            .args(defines)
+            .arg("vitis/tops.cpp")
+            .output();
+        output.ok().map(|output| {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{compiler}: {text}");
+        })
+    };
+    let all = [[50, 4], [32, 32]];
+    let clang: Vec<String> = (14..=21).rev().map(|v| format!("clang++-{v}")).collect();
+    let clang = std::iter::once("clang++").chain(clang.iter().map(String::as_str));
+    for (what, compilers) in [("g++", vec!["g++"]), ("clang++", clang.collect())] {
+        let here = compilers.into_iter().find(|c| compile(c, all[0]).is_some());
+        match here {
+            Some(compiler) => assert!(compile(compiler, all[1]).is_some()),
+            None => eprintln!("not run here: there is no {what}"),
+        }
+    }
+}
+
 /// Small enough for simulated kernels; no security.
 const TOY: TfheLiteral = TfheLiteral {
     message_bits: 3,
@@ -276,34 +320,88 @@ const TOY: TfheLiteral = TfheLiteral {
     switch_digits: (4, 4),
 };
 
+/// A client of the toy parameters for one degree, and what its server needs.
+struct Party {
+    params: TfheParams,
+    cpu: Arc<dyn Device>,
+    random: SecureRandom,
+    secret: TfheSecretKey,
+    seeded: SeededTfheKeys,
+}
+
+impl Party {
+    fn new(log_n: u32, lwe_dimension: usize) -> Self {
+        let params = TfheParams::insecure_toy(&TfheLiteral {
+            log_n,
+            lwe_dimension,
+            ..TOY
+        });
+        let params = params.unwrap();
+        let mut random = SecureRandom::insecure_from_seed([7; 32]);
+        let cpu = open_device("cpu", Some(1)).unwrap();
+        let home = TfheSession::new(&params, &*cpu).unwrap();
+        let secret = TfheSecretKey::generate_with(&home, &mut random).unwrap();
+        let seeded = secret
+            .server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap();
+        Self {
+            params,
+            cpu,
+            random,
+            secret,
+            seeded,
+        }
+    }
+
+    /// `|v| - 1` of a batch, on a device: what it decrypts to, and the phases.
+    fn look_up(&self, batch: &LweBatch, device: &dyn Device) -> (Vec<i64>, Vec<u64>) {
+        let session = TfheSession::new(&self.params, device).unwrap();
+        let keys = TfheKeys::load(&session, &self.seeded).unwrap();
+        let table = LookUpTable::new(&session, -4..=3, |v| v.abs() - 1).unwrap();
+        let batch = batch.to_session(&session).unwrap();
+        let looked = keys.look_up(&batch, &table).unwrap();
+        let phases = self.secret.phases(&looked).unwrap().to_vec();
+        (self.secret.decrypt(&looked).unwrap(), phases)
+    }
+
+    fn encrypt(&mut self, values: &[i64]) -> LweBatch {
+        let batch = self.secret.encrypt_with(values, -4..=3, &mut self.random);
+        batch.unwrap()
+    }
+}
+
 /// Encrypted look-ups, whose blind rotation is transforms and sums of products on the kernels: the
 /// same words as on the CPU, command by command, and the same phases.
 #[test]
 fn blind_rotation() {
-    let params = TfheParams::insecure_toy(&TOY).unwrap();
-    let mut random = SecureRandom::insecure_from_seed([7; 32]);
-    let cpu = open_device("cpu", Some(1)).unwrap();
-    let home = TfheSession::new(&params, &*cpu).unwrap();
-    let secret = TfheSecretKey::generate_with(&home, &mut random).unwrap();
-    let seeded = secret
-        .server_keys_with(&mut random, &mut |_, _| ControlFlow::Continue(()))
-        .unwrap();
+    let mut party = Party::new(MIN_LOG_N, 24);
     let values = [-4, -1, 0, 2, 3];
-    let batch = secret.encrypt_with(&values, -4..=3, &mut random).unwrap();
-    let look_up = |device: &dyn Device| {
-        let session = TfheSession::new(&params, device).unwrap();
-        let keys = TfheKeys::load(&session, &seeded).unwrap();
-        let table = LookUpTable::new(&session, -4..=3, |v| v.abs() - 1).unwrap();
-        let batch = batch.to_session(&session).unwrap();
-        let looked = keys.look_up(&batch, &table).unwrap();
-        let phases = secret.phases(&looked).unwrap().to_vec();
-        (secret.decrypt(&looked).unwrap(), phases)
-    };
-    let want = look_up(&*cpu);
+    let batch = party.encrypt(&values);
+    let want = party.look_up(&batch, &*party.cpu);
     assert_eq!(want.0, values.map(|v| v.abs() - 1));
     let card = csim(8);
-    let dual = Dual::new(cpu.clone(), Arc::new(card.clone()));
-    assert!(look_up(&dual) == want);
+    let dual = Dual::new(party.cpu.clone(), Arc::new(card.clone()));
+    assert!(party.look_up(&batch, &dual) == want);
     // Of each of the 24 steps: digits forward, products with the key, back.
     assert!(card.counters().jobs >= 24 * 5 * 3, "{:?}", card.counters());
+}
+
+/// Large batches at every degree that TFHE uses: a call takes the rows of all of them.
+#[test]
+fn blind_rotation_of_large_batches() {
+    for (log_n, count) in [(10, 64), (11, 32), (12, 16)] {
+        let mut party = Party::new(log_n, 8);
+        let values: Vec<i64> = (0..count).map(|i| i * 5 % 8 - 4).collect();
+        let batch = party.encrypt(&values);
+        let want = party.look_up(&batch, &*party.cpu);
+        let expected: Vec<i64> = values.iter().map(|v| v.abs() - 1).collect();
+        assert_eq!(want.0, expected);
+        let card = csim(16);
+        assert!(party.look_up(&batch, &card) == want, "N = 2^{log_n}");
+        let Counters { calls, jobs, .. } = card.counters();
+        assert!(
+            jobs >= calls * count as u64,
+            "N = 2^{log_n}: {jobs} in {calls}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
-//! What is proved of the RTL reducer, for every modulus at once, with yosys and z3
-//! (rtl/formal/reduce.sv says what), and controls that must fail.
+//! What is proved of the RTL multiplier, with yosys and z3, and controls that must fail: of the
+//! product that its tiles sum to it (rtl/formal/product.sv says how), of the reducer that it is right
+//! for every modulus at once (rtl/formal/reduce.sv).
 
 use std::{
     fs,
@@ -23,7 +24,7 @@ impl Sources {
         let text = fs::read_to_string(rtl.join("ringloom_mulmod.sv")).unwrap();
         assert!(text.contains(from), "{from} is not in the reducer any more");
         fs::write(folder.join("mulmod.sv"), text.replacen(from, to, 1)).unwrap();
-        for file in ["reduce.sv", "wires.v"] {
+        for file in ["reduce.sv", "product.sv", "wires.v", "free.v", "tile.v"] {
             fs::copy(rtl.join("formal").join(file), folder.join(file)).unwrap();
         }
         Self { folder }
@@ -38,13 +39,39 @@ impl Sources {
         let sets: String = (parameters.iter())
             .map(|(name, value)| format!(" -set {name} {value}"))
             .collect();
-        let script = format!(
+        self.yosys(&format!(
             "read_verilog -sv -formal mulmod.sv reduce.sv\nchparam{sets} {top}\n\
              prep -flatten -top {top}\ntechmap -map wires.v\nopt -full\nwrite_smt2 -wires proof.smt2\n"
-        );
+        ));
+        self.solved()
+    }
+
+    /// Whether z3 proves that the tiles of a product of words sum to it, whatever a tile is. Nothing
+    /// may look at the widths of tiles before they are unknown functions.
+    fn tiles(&self, words: Words) -> bool {
+        let top = "prove_product";
+        self.yosys(&format!(
+            "read_verilog -sv -formal mulmod.sv product.sv\nchparam -set W {} {top}\n\
+             hierarchy -top {top}\nproc\nflatten\nread_verilog tile.v\n\
+             techmap -map wires.v -map free.v\nopt -full\n\
+             select -assert-none t:$mul\nwrite_smt2 -wires proof.smt2\n",
+            words.bits
+        ));
+        let proof = self.folder.join("proof.smt2");
+        let text = fs::read_to_string(&proof).unwrap();
+        let function = "(declare-fun tile ((_ BitVec 17) (_ BitVec 26)) (_ BitVec 43))\n";
+        fs::write(proof, function.to_owned() + &text).unwrap();
+        self.solved()
+    }
+
+    fn yosys(&self, script: &str) {
         fs::write(self.folder.join("proof.ys"), script).unwrap();
-        let yosys = self.run("yosys", &["-q", "proof.ys"]);
-        assert!(yosys.0, "{}", yosys.1);
+        let (done, printed) = self.run("yosys", &["-q", "proof.ys"]);
+        assert!(done, "{printed}");
+    }
+
+    /// What z3 says of the assertions in `proof.smt2`.
+    fn solved(&self) -> bool {
         let (_, printed) = self.run("yosys-smtbmc", &["-s", "z3", "-t", "1", "proof.smt2"]);
         let status = printed.lines().rev().find(|line| line.contains("Status:"));
         match status.and_then(|line| line.split_whitespace().last()) {
@@ -131,4 +158,71 @@ fn faults_are_found() {
     assert!(!wrong.correct(words));
     // A word too narrow by one bit.
     assert!(!Sources::sound("fault-width").round(words, 0, 1));
+}
+
+/// Bits of the slices of the operands that a tile multiplies.
+const SLICES: [u32; 2] = [17, 26];
+
+/// Whether z3 takes `sum_ij a_i b_j 2^(17 i + 26 j) = (sum_i a_i 2^(17 i)) (sum_j b_j 2^(26 j))` for
+/// all integers, with one tile `off` by some bits.
+fn distributes(folder: &Sources, slices: [u32; 2], off: u32) -> bool {
+    let sum = |terms: Vec<String>| format!("(+ 0 {})", terms.join(" "));
+    let operand = |name: char, count: u32, bits: u32| {
+        let slice = |i| format!("(* {} {name}{i})", 1u128 << (bits * i));
+        sum((0..count).map(slice).collect())
+    };
+    let [(a, na), (b, nb)] = [('a', slices[0]), ('b', slices[1])];
+    let names = (0..na).map(|i| format!("{a}{i}"));
+    let declared: String = (names.chain((0..nb).map(|j| format!("{b}{j}"))))
+        .map(|name| format!("(declare-const {name} Int)\n"))
+        .collect();
+    let tiles = (0..nb).flat_map(|j| (0..na).map(move |i| (i, j)));
+    let tiles = tiles.map(|(i, j)| {
+        let last = (i, j) == (na - 1, nb - 1);
+        let bits = SLICES[0] * i + SLICES[1] * j + if last { off } else { 0 };
+        format!("(* {} {a}{i} {b}{j})", 1u128 << bits)
+    });
+    let law = format!(
+        "{declared}(assert (not (= {} (* {} {}))))\n(check-sat)\n",
+        sum(tiles.collect()),
+        operand(a, na, SLICES[0]),
+        operand(b, nb, SLICES[1]),
+    );
+    fs::write(folder.folder.join("law.smt2"), law).unwrap();
+    match folder.run("z3", &["law.smt2"]).1.trim() {
+        "unsat" => true,
+        "sat" => false,
+        other => panic!("no answer: {other}"),
+    }
+}
+
+/// The product, and the one of `m` and `h` in each round, whose `m` is one slice.
+#[test]
+fn tiles_sum_to_the_product() {
+    for words in Words::ALL {
+        let sound = Sources::sound(&format!("proof-product-{}", words.bits));
+        assert!(sound.tiles(words), "{words:?}");
+        let [na, nb] = SLICES.map(|bits| words.bits.div_ceil(bits));
+        let nh = (words.bits - words.step).div_ceil(SLICES[1]);
+        for slices in [[na, nb], [1, nh]] {
+            assert!(distributes(&sound, slices, 0), "{slices:?}");
+        }
+        assert!(!distributes(&sound, [na, nb], 1));
+        assert!(!distributes(&sound, [1, nh], 1));
+    }
+}
+
+#[test]
+fn faults_of_the_product_are_found() {
+    let faults = [
+        ("column", "p} << (17 * i)", "p} << (16 * i)"),
+        ("row", "sum << (26 * j)", "sum << (25 * j)"),
+        ("slice", "* b_in[26*j+:26]", "* b_in[26*i+:26]"),
+        ("width", "reg [42:0] p;", "reg [41:0] p;"),
+        ("start", "assign rows[0] = 0;", "assign rows[0] = 1;"),
+    ];
+    for (name, from, to) in faults {
+        let wrong = Sources::new(&format!("fault-product-{name}"), from, to);
+        assert!(!wrong.tiles(Words::WIDE), "{name}");
+    }
 }

@@ -1,15 +1,21 @@
+// Written by ringloom-fpga (src/layout); do not edit. `cargo run -p ringloom-fpga --example hls_sources` writes it anew.
+//
 // The top functions for Vitis HLS. UNTESTED: compiled by host compilers only, never by Vitis.
-// Scalars are registers at the offsets of src/layout.rs (a test compares); both pointers reach the
-// same memory.
+// Both pointers reach the same memory.
 #include "../hls/kernels/eltwise.cpp"
 #include "../hls/kernels/gadget.cpp"
 #include "../hls/kernels/ntt.cpp"
 
 extern "C" {
 
-void ringloom_ntt(const ringloom::beat* source, ringloom::beat* target, std::uint64_t jobs,
-                  std::uint32_t job_count, std::uint32_t log_n, std::uint32_t table_log_n,
-                  std::uint32_t flags) {
+void ringloom_ntt(
+    const ringloom::beat* source,
+    ringloom::beat* target,
+    std::uint64_t jobs,
+    std::uint32_t job_count,
+    std::uint32_t log_n,
+    std::uint32_t table_log_n,
+    std::uint32_t flags) {
 #pragma HLS INTERFACE m_axi port = source bundle = gmem0 offset = slave
 #pragma HLS INTERFACE m_axi port = target bundle = gmem1 offset = slave
 #pragma HLS INTERFACE s_axilite port = jobs offset = 0x10
@@ -23,9 +29,14 @@ void ringloom_ntt(const ringloom::beat* source, ringloom::beat* target, std::uin
     ringloom::ntt(chip, source, target, {jobs, job_count, log_n, table_log_n, flags});
 }
 
-void ringloom_eltwise(const ringloom::beat* source, ringloom::beat* target, std::uint64_t jobs,
-                      std::uint32_t job_count, std::uint32_t log_n, std::uint32_t table_log_n,
-                      std::uint32_t flags) {
+void ringloom_eltwise(
+    const ringloom::beat* source,
+    ringloom::beat* target,
+    std::uint64_t jobs,
+    std::uint32_t job_count,
+    std::uint32_t log_n,
+    std::uint32_t table_log_n,
+    std::uint32_t flags) {
 #pragma HLS INTERFACE m_axi port = source bundle = gmem0 offset = slave
 #pragma HLS INTERFACE m_axi port = target bundle = gmem1 offset = slave
 #pragma HLS INTERFACE s_axilite port = jobs offset = 0x10
@@ -39,9 +50,14 @@ void ringloom_eltwise(const ringloom::beat* source, ringloom::beat* target, std:
     ringloom::eltwise(chip, source, target, {jobs, job_count, log_n, table_log_n, flags});
 }
 
-void ringloom_gadget(const ringloom::beat* source, ringloom::beat* target, std::uint64_t jobs,
-                     std::uint32_t job_count, std::uint32_t log_n, std::uint32_t table_log_n,
-                     std::uint32_t flags) {
+void ringloom_gadget(
+    const ringloom::beat* source,
+    ringloom::beat* target,
+    std::uint64_t jobs,
+    std::uint32_t job_count,
+    std::uint32_t log_n,
+    std::uint32_t table_log_n,
+    std::uint32_t flags) {
 #pragma HLS INTERFACE m_axi port = source bundle = gmem0 offset = slave
 #pragma HLS INTERFACE m_axi port = target bundle = gmem1 offset = slave
 #pragma HLS INTERFACE s_axilite port = jobs offset = 0x10

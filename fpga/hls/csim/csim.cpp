@@ -17,8 +17,6 @@ std::uint64_t wide(const std::uint32_t* registers, unsigned offset) {
     return registers[offset / 4] | std::uint64_t{registers[offset / 4 + 1]} << 32;
 }
 
-constexpr std::uint32_t START = 1, DONE = 2, IDLE = 4;
-
 }  // namespace
 
 static_assert(sizeof(ringloom::beat) == 64, "a beat is 512 bits");
@@ -35,7 +33,7 @@ void RINGLOOM_SYMBOL(run)(void* chip_pointer, std::uint32_t kernel, std::uint32_
                           std::uint64_t* memory) {
     using namespace ringloom;
     std::uint32_t& control = registers[REG_CONTROL / 4];
-    if (!(control & START)) return;
+    if (!(control & CONTROL_START)) return;
     OnChip& chip = *static_cast<OnChip*>(chip_pointer);
     beat* beats = reinterpret_cast<beat*>(memory);
     const Registers r{wide(registers, REG_JOBS), registers[REG_JOB_COUNT / 4],
@@ -46,7 +44,7 @@ void RINGLOOM_SYMBOL(run)(void* chip_pointer, std::uint32_t kernel, std::uint32_
         case 1: eltwise(chip, beats, beats, r); break;
         case 2: gadget(chip, beats, beats, r); break;
     }
-    control = DONE | IDLE;
+    control = CONTROL_DONE | CONTROL_IDLE;
 }
 
 }  // extern "C"

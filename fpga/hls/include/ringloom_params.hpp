@@ -1,4 +1,4 @@
-// Written by ringloom-fpga (src/layout.rs); do not edit. `cargo run -p ringloom-fpga --example hls_header` writes it anew.
+// Written by ringloom-fpga (src/layout); do not edit. `cargo run -p ringloom-fpga --example hls_sources` writes it anew.
 #pragma once
 #include <cstdint>
 
@@ -35,6 +35,9 @@ constexpr unsigned REG_FLAGS = 0x34;  // bit 0: inverse, or accumulate
 constexpr unsigned REG_SOURCE = 0x3c;  // address of beat 0, for reading
 constexpr unsigned REG_TARGET = 0x48;  // address of beat 0, for writing
 constexpr unsigned REGISTER_BYTES = 0x54;
+constexpr unsigned REG_CYCLES = 0x54;  // of the core in the last call, loads and stores apart; read only
+constexpr unsigned TWIN_REGISTER_BYTES = 0x5c;
+constexpr unsigned CONTROL_START = 1, CONTROL_DONE = 2, CONTROL_IDLE = 4;  // bits
 
 // IDENTITY: words of a beat.
 constexpr unsigned IDENTITY_MAGIC = 0;  // MAGIC

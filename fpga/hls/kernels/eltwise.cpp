@@ -24,23 +24,31 @@ void multiply(hls::stream<beat>& a, hls::stream<beat>& b, hls::stream<beat>& old
     }
 }
 
+void read_if(bool wanted, const beat* source, std::uint64_t at, unsigned log_n,
+             hls::stream<beat>& out) {
+    if (wanted) read_row(source, at, log_n, out);
+}
+
+// One job: read, multiply, write, side by side.
+void row(const beat* source, beat* target, const beat& job, const beat& table, unsigned log_n,
+         bool accumulate) {
+#pragma HLS DATAFLOW
+    hls::stream<beat> a, b, old, out;
+    read_row(source, item(job, ELTWISE_JOB_A), log_n, a);
+    read_row(source, item(job, ELTWISE_JOB_B), log_n, b);
+    read_if(accumulate, source, item(job, ELTWISE_JOB_TARGET), log_n, old);
+    multiply(a, b, old, out, log_n, accumulate, lane(table, TABLE_Q), lane(table, TABLE_SQUARE));
+    write_row(out, target, item(job, ELTWISE_JOB_TARGET), log_n);
+}
+
 }  // namespace
 
 void eltwise(OnChip&, const beat* source, beat* target, const Registers& registers) {
     if (introduced(target, registers)) return;
-    const unsigned log_n = registers.log_n;
     const bool accumulate = registers.flags & ACCUMULATE;
     for (unsigned i = 0; i < registers.job_count; i++) {
-#pragma HLS DATAFLOW
-        hls::stream<beat> a, b, old, out;
         const beat job = source[registers.jobs + i];
-        const beat table = source[item(job, ELTWISE_JOB_TABLE)];
-        read_row(source, item(job, ELTWISE_JOB_A), log_n, a);
-        read_row(source, item(job, ELTWISE_JOB_B), log_n, b);
-        if (accumulate) read_row(source, item(job, ELTWISE_JOB_TARGET), log_n, old);
-        multiply(a, b, old, out, log_n, accumulate, lane(table, TABLE_Q),
-                 lane(table, TABLE_SQUARE));
-        write_row(out, target, item(job, ELTWISE_JOB_TARGET), log_n);
+        row(source, target, job, source[item(job, ELTWISE_JOB_TABLE)], registers.log_n, accumulate);
     }
 }
 

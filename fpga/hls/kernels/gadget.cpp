@@ -59,8 +59,7 @@ void run_core(NttCore& core, hls::stream<beat>& in, hls::stream<beat>& out, unsi
 }
 
 void accumulate(OnChip& chip, hls::stream<beat>& in, const beat* source, std::uint64_t key_0,
-                std::uint64_t key_1, unsigned log_n) {
-    const word q = chip.core.q;
+                std::uint64_t key_1, word q, unsigned log_n) {
     for (unsigned i = 0; i < (1u << log_n) / BEAT_WORDS; i++) {
 #pragma HLS PIPELINE II = 1
         const beat x = in.read(), k0 = source[key_0 + i];
@@ -75,18 +74,25 @@ void accumulate(OnChip& chip, hls::stream<beat>& in, const beat* source, std::ui
     }
 }
 
-void term(OnChip& chip, const beat* source, const beat& term, unsigned log_n) {
-#pragma HLS DATAFLOW
-    hls::stream<beat> in, out;
+// The row of a term, from memory or lifted.
+void read_term(const beat* source, const beat& term, word q, unsigned log_n,
+               hls::stream<beat>& out) {
     const std::uint64_t row = item(term, GADGET_TERM_ROW);
     if (row == NONE) {
         lift(source, item(term, GADGET_TERM_SOURCES), item(term, GADGET_TERM_SOURCE_COUNT),
-             lane(term, GADGET_TERM_OFFSET), chip.core.q, log_n, in);
+             lane(term, GADGET_TERM_OFFSET), q, log_n, out);
     } else {
-        read_row(source, row, log_n, in);
+        read_row(source, row, log_n, out);
     }
-    run_core(chip.core, in, out, log_n, row != NONE);
-    accumulate(chip, out, source, item(term, GADGET_TERM_KEY_0), item(term, GADGET_TERM_KEY_1),
+}
+
+// One term: read, transform, accumulate, side by side.
+void add_term(OnChip& chip, const beat* source, const beat& term, word q, unsigned log_n) {
+#pragma HLS DATAFLOW
+    hls::stream<beat> in, out;
+    read_term(source, term, q, log_n, in);
+    run_core(chip.core, in, out, log_n, item(term, GADGET_TERM_ROW) != NONE);
+    accumulate(chip, out, source, item(term, GADGET_TERM_KEY_0), item(term, GADGET_TERM_KEY_1), q,
                log_n);
 }
 
@@ -137,7 +143,7 @@ void gadget(OnChip& chip, const beat* source, beat* target, const Registers& reg
             if (at[c] != NONE) start(chip, source, at[c], c, log_n, keep);
         }
         for (std::uint64_t t = 0; t < item(job, GADGET_JOB_TERM_COUNT); t++) {
-            term(chip, source, source[item(job, GADGET_JOB_TERMS) + t], log_n);
+            add_term(chip, source, source[item(job, GADGET_JOB_TERMS) + t], chip.core.q, log_n);
         }
         for (int c = 0; c < 2; c++) {
             if (at[c] != NONE) finish(chip, target, at[c], c, log_n);

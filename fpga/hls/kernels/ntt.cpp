@@ -23,6 +23,18 @@ void run_core(NttCore& core, hls::stream<beat>& in, hls::stream<beat>& out, unsi
     }
 }
 
+// One job: read, transform, write, side by side.
+void row(NttCore& core, const beat* source, beat* target, std::uint64_t from, std::uint64_t to,
+         unsigned log_n, bool inverse, word scale, word offset) {
+#pragma HLS DATAFLOW
+    hls::stream<beat> in, out;
+#pragma HLS STREAM variable = in depth = 64
+#pragma HLS STREAM variable = out depth = 64
+    read_row(source, from, log_n, in);
+    run_core(core, in, out, log_n, inverse, scale, offset);
+    write_row(out, target, to, log_n);
+}
+
 }  // namespace
 
 void ntt(OnChip& chip, const beat* source, beat* target, const Registers& registers) {
@@ -31,10 +43,6 @@ void ntt(OnChip& chip, const beat* source, beat* target, const Registers& regist
     const bool inverse = registers.flags & INVERSE;
     std::uint64_t loaded = NONE;
     for (unsigned i = 0; i < registers.job_count; i++) {
-#pragma HLS DATAFLOW
-        hls::stream<beat> in, out;
-#pragma HLS STREAM variable = in depth = 64
-#pragma HLS STREAM variable = out depth = 64
         const beat job = source[registers.jobs + i];
         const std::uint64_t table = item(job, NTT_JOB_TABLE);
         if (table != loaded) {
@@ -42,10 +50,8 @@ void ntt(OnChip& chip, const beat* source, beat* target, const Registers& regist
             load_table(chip.core, source, table, log_n, registers.table_log_n, inverse);
             loaded = table;
         }
-        read_row(source, item(job, NTT_JOB_SOURCE), log_n, in);
-        run_core(chip.core, in, out, log_n, inverse, lane(job, NTT_JOB_SCALE),
-                 lane(job, NTT_JOB_OFFSET));
-        write_row(out, target, item(job, NTT_JOB_TARGET), log_n);
+        row(chip.core, source, target, item(job, NTT_JOB_SOURCE), item(job, NTT_JOB_TARGET), log_n,
+            inverse, lane(job, NTT_JOB_SCALE), lane(job, NTT_JOB_OFFSET));
     }
 }
 

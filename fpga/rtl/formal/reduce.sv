@@ -5,8 +5,8 @@
 // From the first, next < B_(i+1): the rounds compose, next = (t + M q) / R with M < R after the last,
 // and for t < q 2^W with 2^W <= R that is below 2q (docs/notes/fpga.md, section 1). So
 // r = t / R mod q for all such q and all t < q 2^W.
-// The product m h is a sum of tiles on both sides: that tiles sum to the product is left to
-// simulation. Registers are wires here (wires.v): the proof is of what one value becomes.
+// The product m h is a sum of tiles on both sides: that these sum to m h is the distributive law with
+// one slice of m, which the test gives to z3 on its own, as for product.sv. Registers are wires here (wires.v): the proof is of what one value becomes.
 module prove_round #(
     parameter W = 50,
     parameter STEP = 17,

@@ -82,6 +82,12 @@ impl Csim {
         }))
     }
 
+    /// All words of the memory, whole beats.
+    #[cfg(rtl_built)]
+    pub(super) fn memory(&mut self) -> &mut [u64] {
+        &mut self.memory
+    }
+
     fn words(&self, at: u64, len: usize) -> std::ops::Range<usize> {
         let first = at as usize * BEAT_WORDS;
         first..first + len

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::layout::{BEAT_WORDS, Identity, Kernel, MIN_LOG_N};
 #[cfg(feature = "csim")]
-use crate::layout::{REGISTER_BYTES, register_named};
+use crate::layout::{CONTROL_DONE, CONTROL_START, REGISTER_BYTES, register_named};
 
 /// What a call can fail with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Names of the scalar arguments.
+    #[cfg(feature = "csim")]
+    pub(crate) const SCALARS: [&str; 5] = ["jobs", "job_count", "log_n", "table_log_n", "flags"];
+
     /// The scalar argument with this name.
     pub(crate) fn value(&self, name: &str) -> u64 {
         match name {
@@ -115,17 +119,13 @@ struct RegisterFile([u32; REGISTER_BYTES as usize / 4]);
 
 #[cfg(feature = "csim")]
 impl RegisterFile {
-    /// Bits of the control register.
-    const START: u64 = 1;
-    const DONE: u64 = 2;
-
     /// The registers that start a call.
     fn of(call: &Call) -> Self {
         let mut registers = Self::default();
-        for name in ["jobs", "job_count", "log_n", "table_log_n", "flags"] {
+        for name in Call::SCALARS {
             registers.set(name, call.value(name));
         }
-        registers.set("control", Self::START);
+        registers.set("control", CONTROL_START.into());
         registers
     }
 
@@ -140,13 +140,13 @@ impl RegisterFile {
     }
 
     fn is_done(&self) -> bool {
-        u64::from(self.0[register_named("control").offset as usize / 4]) & Self::DONE != 0
+        self.0[register_named("control").offset as usize / 4] & CONTROL_DONE != 0
     }
 }
 
 /// Asks until the answer is yes or the time is over.
 #[cfg(feature = "csim")]
-fn poll(limit: Duration, done: impl Fn() -> bool) -> Result<(), Fault> {
+fn poll(limit: Duration, mut done: impl FnMut() -> bool) -> Result<(), Fault> {
     let begun = Instant::now();
     while !done() {
         if begun.elapsed() > limit {

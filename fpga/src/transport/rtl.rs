@@ -1,28 +1,24 @@
-//! The simulated SystemVerilog core: transforms run there, everything else as in `csim`.
+//! The simulated SystemVerilog core as a card: transforms run there, everything else as in `csim`.
 //!
-//! The core has streams in and out and no memory interface; the reader and writer of the kernel
-//! `ntt` are the host code below.
+//! `rtl/sim.cpp` models what a host sees of the kernel `ntt`: registers, and a memory that its
+//! reader and writer reach. This side writes registers, lets the clock tick, and asks the control
+//! register whether the call is done.
 
 use std::{ffi::c_void, ptr::NonNull, time::Duration};
 
-use ringloom_ntt::arith::Modulus;
-
 use super::{Call, Fault, Transport, csim::Csim, poll};
-use crate::layout::{BEAT_WORDS, INVERSE, Kernel, NTT_JOB, TABLE, Words, field};
+use crate::layout::{
+    BEAT_WORDS, CONTROL_DONE, CONTROL_IDLE, CONTROL_START, Kernel, Words, register_named,
+};
 
-/// A core with the memory and the other kernels of [`Csim`].
+/// The kernel `ntt` around a core, with the memory and the other kernels of [`Csim`].
 pub(crate) struct Rtl {
     csim: Csim,
     functions: Functions,
-    core: NonNull<c_void>,
-    words: Words,
-    /// Whether the last call was one of transforms, and whether they came to their end.
-    ended: Option<bool>,
-    /// Beat, degree and direction of the twiddles that the core holds.
-    loaded: Option<(u64, u32, bool)>,
+    kernel: NonNull<c_void>,
+    /// Whether the last call is one of transforms.
+    transforms: bool,
     cycles: u64,
-    /// Seed of random stalls on both streams; 0 for none.
-    stalls: u32,
 }
 
 // SAFETY: the model is memory of this object alone (it has a context of its own), and the
@@ -32,77 +28,75 @@ unsafe impl Send for Rtl {}
 /// The entry points that `rtl/sim.cpp` defines.
 #[derive(Clone, Copy)]
 struct Functions {
-    new: unsafe extern "C" fn() -> *mut c_void,
+    new: unsafe extern "C" fn(u32) -> *mut c_void,
     delete: unsafe extern "C" fn(*mut c_void),
-    run: unsafe extern "C" fn(*mut c_void, u32, u32, u32, u64, *const u64, *mut u64, u32) -> u32,
+    read: unsafe extern "C" fn(*mut c_void, u32) -> u32,
+    write: unsafe extern "C" fn(*mut c_void, u32, u32),
+    advance: unsafe extern "C" fn(*mut c_void, u64, *mut u64, u64),
 }
 
 macro_rules! functions {
-    ($new:ident, $delete:ident, $run:ident) => {{
+    ($new:ident, $delete:ident, $read:ident, $write:ident, $advance:ident) => {{
         unsafe extern "C" {
-            fn $new() -> *mut c_void;
-            fn $delete(core: *mut c_void);
-            fn $run(
-                core: *mut c_void,
-                op: u32,
-                inverse: u32,
-                log_n: u32,
-                q: u64,
-                words: *const u64,
-                out: *mut u64,
-                seed: u32,
-            ) -> u32;
+            fn $new(seed: u32) -> *mut c_void;
+            fn $delete(kernel: *mut c_void);
+            fn $read(kernel: *mut c_void, offset: u32) -> u32;
+            fn $write(kernel: *mut c_void, offset: u32, value: u32);
+            fn $advance(kernel: *mut c_void, clocks: u64, memory: *mut u64, beats: u64);
         }
         Functions {
             new: $new,
             delete: $delete,
-            run: $run,
+            read: $read,
+            write: $write,
+            advance: $advance,
         }
     }};
 }
 
-/// Operations of the core.
-const TWIDDLES: u32 = 0;
-const LOAD: u32 = 1;
-const RUN: u32 = 2;
-const STORE: u32 = 3;
-
 impl Rtl {
-    /// `None` for a configuration that was not built.
-    pub(crate) fn new(
-        words: Words,
-        butterflies: usize,
-        stalls: u32,
-    ) -> Option<Result<Self, Fault>> {
+    /// With a seed other than 0 the memory holds back beats at random. `None` for a configuration
+    /// that was not built.
+    pub(crate) fn new(words: Words, butterflies: usize, seed: u32) -> Option<Result<Self, Fault>> {
         let functions = match (words, butterflies) {
             (Words::WIDE, 4) => functions!(
                 ringloom_rtl_p4_new,
                 ringloom_rtl_p4_delete,
-                ringloom_rtl_p4_run
+                ringloom_rtl_p4_read,
+                ringloom_rtl_p4_write,
+                ringloom_rtl_p4_advance
             ),
             (Words::WIDE, 8) => functions!(
                 ringloom_rtl_p8_new,
                 ringloom_rtl_p8_delete,
-                ringloom_rtl_p8_run
+                ringloom_rtl_p8_read,
+                ringloom_rtl_p8_write,
+                ringloom_rtl_p8_advance
             ),
             (Words::WIDE, 16) => functions!(
                 ringloom_rtl_p16_new,
                 ringloom_rtl_p16_delete,
-                ringloom_rtl_p16_run
+                ringloom_rtl_p16_read,
+                ringloom_rtl_p16_write,
+                ringloom_rtl_p16_advance
             ),
             (Words::WIDE, 32) => functions!(
                 ringloom_rtl_p32_new,
                 ringloom_rtl_p32_delete,
-                ringloom_rtl_p32_run
+                ringloom_rtl_p32_read,
+                ringloom_rtl_p32_write,
+                ringloom_rtl_p32_advance
             ),
             (Words::NARROW, 8) => functions!(
                 ringloom_rtl_w32p8_new,
                 ringloom_rtl_w32p8_delete,
-                ringloom_rtl_w32p8_run
+                ringloom_rtl_w32p8_read,
+                ringloom_rtl_w32p8_write,
+                ringloom_rtl_w32p8_advance
             ),
             _ => return None,
         };
-        Some(Self::with(functions, words, butterflies, stalls))
+        Some(Self::with(functions, words, butterflies, seed))
     }
 
     /// A core with 16 butterflies that does not wait for its pipeline between stages.
@@ -111,7 +105,9 @@ impl Rtl {
         let functions = functions!(
             ringloom_rtl_faulty_new,
             ringloom_rtl_faulty_delete,
-            ringloom_rtl_faulty_run
+            ringloom_rtl_faulty_read,
+            ringloom_rtl_faulty_write,
+            ringloom_rtl_faulty_advance
         );
         Self::with(functions, Words::WIDE, 16, 0)
     }
@@ -120,102 +116,65 @@ impl Rtl {
         functions: Functions,
         words: Words,
         butterflies: usize,
-        stalls: u32,
+        seed: u32,
     ) -> Result<Self, Fault> {
         let csim = Csim::new(words, butterflies).expect("csim is built for every number of rtl")?;
-        // SAFETY: takes nothing, returns memory that only `functions` look into.
-        let core = unsafe { (functions.new)() };
+        // SAFETY: returns memory that only `functions` look into.
+        let kernel = unsafe { (functions.new)(seed) };
         Ok(Self {
             csim,
             functions,
-            core: NonNull::new(core).ok_or(Fault::Memory)?,
-            words,
-            ended: None,
-            loaded: None,
+            kernel: NonNull::new(kernel).ok_or(Fault::Memory)?,
+            transforms: false,
             cycles: 0,
-            stalls,
         })
     }
 
-    /// One operation on `2^log_n` words, in place; `None` when the core does not end.
-    fn operate(
-        &mut self,
-        op: u32,
-        inverse: bool,
-        log_n: u32,
-        q: u64,
-        words: &mut [u64],
-    ) -> Option<u32> {
-        assert_eq!(words.len(), 1 << log_n);
-        // SAFETY: the core is live and not in use (`&mut self`); it reads and writes `2^log_n`
-        // words at the pointers, whose length is checked above.
-        let answer = unsafe {
-            (self.functions.run)(
-                self.core.as_ptr(),
-                op,
-                inverse.into(),
-                log_n,
-                q,
-                words.as_ptr(),
-                words.as_mut_ptr(),
-                self.stalls,
-            )
-        };
-        (answer != 0).then_some(answer)
+    /// The register at a byte offset; 0 where there is none.
+    pub(crate) fn read_register(&mut self, offset: u32) -> u32 {
+        // SAFETY: the kernel is live and not in use (`&mut self`); it checks the offset.
+        unsafe { (self.functions.read)(self.kernel.as_ptr(), offset) }
     }
 
-    /// All jobs of a call of the kernel `ntt`; whether the core has ended them.
-    fn transform(&mut self, call: &Call) -> Result<bool, Fault> {
-        let log_n = call.log_n;
-        let inverse = call.flags & INVERSE != 0;
-        let mut row = vec![0; 1 << log_n];
-        for i in 0..call.job_count {
-            let mut job = [0; BEAT_WORDS];
-            self.csim.read(call.jobs + u64::from(i), &mut job)?;
-            let job = |name| job[field(&NTT_JOB, name)];
-            let table = job("table");
-            let mut header = [0; BEAT_WORDS];
-            self.csim.read(table, &mut header)?;
-            let q = header[field(&TABLE, "q")];
-            if self.loaded != Some((table, log_n, inverse)) {
-                let rows = (1u64 << call.table_log_n) / BEAT_WORDS as u64;
-                let first = table + 1 + if inverse { rows } else { 0 };
-                self.csim.read(first, &mut row)?;
-                if self
-                    .operate(TWIDDLES, inverse, log_n, q, &mut row)
-                    .is_none()
-                {
-                    return Ok(false);
-                }
-                self.loaded = Some((table, log_n, inverse));
-            }
-            self.csim.read(job("source"), &mut row)?;
-            for op in [LOAD, RUN, STORE] {
-                let Some(count) = self.operate(op, inverse, log_n, q, &mut row) else {
-                    return Ok(false);
-                };
-                if op == RUN {
-                    self.cycles += u64::from(count);
-                }
-            }
-            if job("scale") != 0 {
-                // The writer's factor is in Montgomery form.
-                let m = Modulus::new(q).expect("tables are made of checked moduli");
-                let factor = m.mul(job("scale"), m.inv(m.reduce(1 << self.words.log_r())));
-                for word in &mut row {
-                    *word = m.add(m.mul(*word, factor), job("offset"));
-                }
-            }
-            self.csim.write(job("target"), &row)?;
+    /// Writes the register at a byte offset; one that is not there, or is only for reading, stays.
+    pub(crate) fn write_register(&mut self, offset: u32, value: u32) {
+        // SAFETY: the kernel is live and not in use (`&mut self`); it checks the offset.
+        unsafe { (self.functions.write)(self.kernel.as_ptr(), offset, value) }
+    }
+
+    /// A register by its name, both words of a wide one.
+    pub(crate) fn read_named(&mut self, name: &str) -> u64 {
+        let register = register_named(name);
+        let low = u64::from(self.read_register(register.offset));
+        match register.bits {
+            64 => low | u64::from(self.read_register(register.offset + 4)) << 32,
+            _ => low,
         }
-        Ok(true)
+    }
+
+    /// Writes a register by its name, both words of a wide one.
+    pub(crate) fn write_named(&mut self, name: &str, value: u64) {
+        let register = register_named(name);
+        self.write_register(register.offset, value as u32);
+        if register.bits == 64 {
+            self.write_register(register.offset + 4, (value >> 32) as u32);
+        }
+    }
+
+    /// Lets the clock tick, until the kernel is idle or so many times.
+    pub(crate) fn advance(&mut self, clocks: u64) {
+        let memory = self.csim.memory();
+        let (words, beats) = (memory.as_mut_ptr(), (memory.len() / BEAT_WORDS) as u64);
+        // SAFETY: the kernel is live and not in use (`&mut self`); it reads and writes whole beats
+        // below `beats` only, all of which `memory` has.
+        unsafe { (self.functions.advance)(self.kernel.as_ptr(), clocks, words, beats) }
     }
 }
 
 impl Drop for Rtl {
     fn drop(&mut self) {
-        // SAFETY: `core` came from `new` of the same functions and is not used again.
-        unsafe { (self.functions.delete)(self.core.as_ptr()) }
+        // SAFETY: `kernel` came from `new` of the same functions and is not used again.
+        unsafe { (self.functions.delete)(self.kernel.as_ptr()) }
     }
 }
 
@@ -233,23 +192,39 @@ impl Transport for Rtl {
     }
 
     fn start(&mut self, call: &Call) -> Result<(), Fault> {
-        self.ended = None;
-        // A call without jobs says what the kernel is that the core stands for.
-        if call.kernel != Kernel::Ntt || call.job_count == 0 {
+        self.transforms = call.kernel == Kernel::Ntt;
+        if !self.transforms {
             return self.csim.start(call);
         }
-        self.ended = Some(self.transform(call)?);
+        if self.read_named("control") & u64::from(CONTROL_IDLE) == 0 {
+            return Err(Fault::Driver("the kernel is not idle".into()));
+        }
+        for name in Call::SCALARS {
+            self.write_named(name, call.value(name));
+        }
+        // The memory of the model begins at address 0.
+        self.write_named("source", 0);
+        self.write_named("target", 0);
+        self.write_named("control", CONTROL_START.into());
         Ok(())
     }
 
     fn wait(&mut self, limit: Duration) -> Result<(), Fault> {
-        match self.ended {
-            Some(ended) => poll(limit, || ended),
-            None => self.csim.wait(limit),
+        if !self.transforms {
+            return self.csim.wait(limit);
         }
+        poll(limit, || {
+            self.advance(CLOCKS);
+            self.read_named("control") & u64::from(CONTROL_DONE) != 0
+        })?;
+        self.cycles += self.read_named("cycles");
+        Ok(())
     }
 
     fn cycles(&self) -> u64 {
         self.cycles
     }
 }
+
+/// Clocks between two questions to the control register.
+const CLOCKS: u64 = 1 << 12;

@@ -95,10 +95,19 @@ pub trait RingBackend: Send + Sync {
     /// Failures of earlier commands.
     fn wait(&self) -> Result<()>;
 
-    /// Counters since the ring was opened, for devices that run commands elsewhere.
-    fn host_fallbacks(&self) -> u64 {
-        0
+    /// What only the device can count, since the ring was opened.
+    fn counts(&self) -> DeviceCounts {
+        DeviceCounts::default()
     }
+}
+
+/// What a device counts itself, see [`Stats`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceCounts {
+    /// Commands that it ran elsewhere, by [name](Cmd::name).
+    pub host_fallbacks: BTreeMap<&'static str, u64>,
+    /// Clock cycles of its hardware; 0 where nothing counts them.
+    pub cycles: u64,
 }
 
 /// What a ring has done since it was opened.
@@ -112,6 +121,11 @@ pub struct Stats {
     pub bytes_d2h: u64,
     /// Commands that ran elsewhere, on words that were fetched and sent back.
     pub host_fallback_cmds: u64,
+    /// The same by [name of the command](Cmd::name).
+    pub host_fallbacks: BTreeMap<&'static str, u64>,
+    /// Clock cycles that the device's hardware, or what simulates it, has counted for the ring; 0
+    /// where nothing counts them.
+    pub device_cycles: u64,
 }
 
 impl fmt::Display for Stats {
@@ -120,6 +134,10 @@ impl fmt::Display for Stats {
             write!(f, "{} x {count}, ", kind.name())?;
         }
         write!(f, "{} B in, {} B out", self.bytes_h2d, self.bytes_d2h)?;
-        write!(f, ", {} on the host instead", self.host_fallback_cmds)
+        write!(f, ", {} on the host instead", self.host_fallback_cmds)?;
+        if self.device_cycles > 0 {
+            write!(f, ", {} cycles", self.device_cycles)?;
+        }
+        Ok(())
     }
 }

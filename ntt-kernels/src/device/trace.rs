@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
-use super::{Capabilities, Device, RingBackend};
+use super::{Capabilities, Device, DeviceCounts, RingBackend};
 use crate::{
     error::Result,
     poly::{
@@ -218,8 +218,8 @@ impl RingBackend for TraceRing {
         self.inner.wait()
     }
 
-    fn host_fallbacks(&self) -> u64 {
-        self.inner.host_fallbacks()
+    fn counts(&self) -> DeviceCounts {
+        self.inner.counts()
     }
 }
 

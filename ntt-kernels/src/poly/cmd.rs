@@ -425,7 +425,28 @@ impl CmdKind {
     }
 }
 
+impl ElementwiseOp {
+    /// The name used in messages and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Sub => "sub",
+            Self::Neg => "neg",
+            Self::Mul => "mul",
+            Self::MulAcc => "mul_acc",
+        }
+    }
+}
+
 impl Cmd {
+    /// The name of the operation of an elementwise command, of the kind for all others.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Elementwise { op, .. } => op.name(),
+            other => other.kind().name(),
+        }
+    }
+
     /// The kind.
     pub const fn kind(&self) -> CmdKind {
         match self {

@@ -38,7 +38,7 @@ struct Counters {
     commands: BTreeMap<CmdKind, u64>,
     bytes_h2d: u64,
     bytes_d2h: u64,
-    host_fallbacks: u64,
+    host_fallbacks: BTreeMap<&'static str, u64>,
 }
 
 impl Ring {
@@ -329,7 +329,7 @@ impl Ring {
         backend.upload(dst, &result)?;
         self.count(|c| {
             c.bytes_h2d += dst.shape().bytes();
-            c.host_fallbacks += 1;
+            *c.host_fallbacks.entry(cmd.name()).or_default() += 1;
         });
         Ok(())
     }
@@ -349,11 +349,18 @@ impl Ring {
             .counters
             .lock()
             .expect("no code panics while it holds the counters");
+        let counted = self.0.backend.counts();
+        let mut host_fallbacks = counted.host_fallbacks;
+        for (&name, count) in &counters.host_fallbacks {
+            *host_fallbacks.entry(name).or_default() += count;
+        }
         Stats {
             commands: counters.commands.clone(),
             bytes_h2d: counters.bytes_h2d,
             bytes_d2h: counters.bytes_d2h,
-            host_fallback_cmds: counters.host_fallbacks + self.0.backend.host_fallbacks(),
+            host_fallback_cmds: host_fallbacks.values().sum(),
+            host_fallbacks,
+            device_cycles: counted.cycles,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Ring,
-    device::{Capabilities, Device, RingBackend},
+    device::{Capabilities, Device, DeviceCounts, RingBackend},
     error::{Error, Result},
     poly::{BufClass, Cmd, CmdKind, Domain, Form, RawBuf, RingSpec, Role, Shape, View, ViewMut},
 };
@@ -153,8 +153,8 @@ impl RingBackend for DualRing {
         self.guard(|| self.each(Ring::wait))
     }
 
-    fn host_fallbacks(&self) -> u64 {
-        self.candidate.backend().host_fallbacks()
+    fn counts(&self) -> DeviceCounts {
+        self.candidate.backend().counts()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -33,6 +33,8 @@ pub struct Report {
     pub time: Duration,
     /// What went wrong, in order.
     pub failures: Vec<Failure>,
+    /// Commands that ran elsewhere than on the device, by [name](crate::poly::Cmd::name).
+    pub host_fallbacks: BTreeMap<&'static str, u64>,
 }
 
 /// One program that did not give the words of the reference device.
@@ -86,6 +88,7 @@ pub(super) fn run(devices: &[&dyn Device], rings: Result<Vec<TestRing>>) -> Vec<
         checks: 0,
         time: Duration::ZERO,
         failures: Vec::new(),
+        host_fallbacks: BTreeMap::new(),
     };
     let mut reports: Vec<Report> = devices.iter().map(report).collect();
     let rings = match rings {
@@ -117,6 +120,7 @@ pub(super) fn run(devices: &[&dyn Device], rings: Result<Vec<TestRing>>) -> Vec<
             }
         }
         check_ring(ring, &reference, &mut candidates);
+        candidates.into_iter().for_each(Candidate::close);
     }
     reports
 }
@@ -249,6 +253,15 @@ impl<'a> Candidate<'a> {
                 report,
             }),
             Err(error) => Err((report, error)),
+        }
+    }
+
+    /// Adds what the rings have counted.
+    fn close(self) {
+        for ring in [self.ring, self.lowered] {
+            for (name, count) in ring.stats().host_fallbacks {
+                *self.report.host_fallbacks.entry(name).or_default() += count;
+            }
         }
     }
 
