@@ -290,6 +290,149 @@ fn noise_is_as_predicted() {
     }
 }
 
+/// Lines of all slots in two and three levels: the order of reversed bits in between, which products from the
+/// other side do not notice, and the order of entries in slots again.
+#[test]
+fn long_lines_in_several_levels() {
+    let params = Params::insecure_toy_ring(7, 5).unwrap();
+    let scale = CoeffScale::PowerOfTwo(38);
+    let cases = [
+        ((2, 16), 2),
+        ((3, 32), 3),
+        ((1, 48), 2),
+        ((2, 16), 4),
+        ((64, 1), 3),
+    ];
+    let plans = |shape: (usize, usize), levels: usize| {
+        let form = if shape.1 == 1 { Columns } else { Rows };
+        let packing = SlotsToCoeffsPlan::packing(&params, shape, form).unwrap();
+        let down = SlotsToCoeffsPlan::with_levels(&params, &packing, 7, scale, levels).unwrap();
+        let up = CoeffsToSlotsPlan::with_levels(
+            &params,
+            form,
+            (shape, scale),
+            down.level_out(),
+            levels.min(3),
+        );
+        (down, up.unwrap())
+    };
+    let keys = cases
+        .iter()
+        .fold(KeyRequest::new(), |all, &(shape, levels)| {
+            let (down, up) = plans(shape, levels);
+            all.union(&down.key_request()).union(&up.key_request())
+        });
+    let p = Party::new(&params, &keys, 3);
+    for (seed, (shape, levels)) in cases.into_iter().enumerate() {
+        let (down, up) = plans(shape, levels);
+        assert_eq!(down.level_out(), 7 - levels);
+        let v = values(shape.0 * shape.1, seed as u64);
+        let x = EncryptedArray::encrypt(&p.encryptor, down.source().clone(), &v, 7).unwrap();
+        let down = SlotsToCoeffs::new(&p.session, down).unwrap();
+        let y = down.apply(&p.evaluator, &x).unwrap();
+        assert_eq!(y.level(), 7 - levels);
+        let length = shape.1.max(shape.0 * usize::from(shape.1 == 1));
+        let mut want = vec![0.0; v.len()];
+        for (at, v) in v.iter().enumerate() {
+            let (line, entry) = (at / length, at % length);
+            let coefficient = down.plan().coefficient(entry);
+            assert_eq!(coefficient, up.coefficient(entry));
+            want[line * length + coefficient] = *v;
+        }
+        let error = distance(&y.decrypt(&p.decryptor()).unwrap(), &want);
+        assert!(error < 1e-7, "{shape:?} in {levels}: {error}");
+        let up = CoeffsToSlots::new(&p.session, up).unwrap();
+        let z = up.apply(&p.evaluator, &y).unwrap();
+        assert_eq!(
+            (z.packing(), z.level()),
+            (x.packing(), up.plan().level_out())
+        );
+        let error = distance(&z.decrypt(&p.decryptor()).unwrap(), &v);
+        assert!(error < 1e-7, "{shape:?} in {levels}: {error}");
+    }
+    let short = SlotsToCoeffsPlan::packing(&params, (2, 17), Rows).unwrap();
+    let bad = SlotsToCoeffsPlan::with_levels(&params, &short, 7, scale, 2);
+    assert!(matches!(bad, Err(Error::Shape { .. })), "{bad:?}");
+    for levels in [0, 5] {
+        let bad = CoeffsToSlotsPlan::with_levels(&params, Rows, ((2, 16), scale), 7, levels);
+        assert!(matches!(bad, Err(Error::InvalidParams { .. })), "{bad:?}");
+    }
+    let bad = CoeffsToSlotsPlan::with_levels(&params, Rows, ((2, 16), scale), 2, 3);
+    assert!(matches!(bad, Err(Error::LevelExhausted { .. })), "{bad:?}");
+}
+
+/// Counts and noise of three levels; what they save at a size in use.
+#[test]
+fn several_levels_are_counted_and_predicted() {
+    let params = Params::insecure_new(&ParamsLiteral {
+        log_n: 8,
+        chain: [vec![vec![Bits(50)]], vec![vec![Bits(40)]; 3]].concat(),
+        special: vec![Bits(50)],
+        log_scale: 40,
+        limbs_per_digit: 1,
+    })
+    .unwrap();
+    let device = Trace::new(open_device("cpu", None).unwrap()).lowered();
+    let session = Session::new(&params, &device).unwrap();
+    let secret = SecretKey::generate(&session).unwrap();
+    let rms = |v: &[f64]| (v.iter().map(|v| v * v).sum::<f64>() / v.len() as f64).sqrt();
+    let fresh = (10.5f64 + 1.0 / 12.0).sqrt();
+    let scale = CoeffScale::PowerOfTwo(40);
+    for (shape, conjugations) in [((4, 128), 0), ((3, 256), 3)] {
+        let up = CoeffsToSlotsPlan::with_levels(&params, Rows, (shape, scale), 3, 3).unwrap();
+        let down = SlotsToCoeffsPlan::with_levels(&params, up.target(), 3, scale, 3).unwrap();
+        let request = up.key_request().union(&down.key_request());
+        let keys = secret.evaluation_keys(&request).unwrap();
+        let evaluator = Evaluator::load(&session, &keys).unwrap();
+        let v = values(shape.0 * shape.1, 7);
+        let mut permuted = v.clone();
+        for at in 0..v.len() {
+            let line = at / shape.1 * shape.1;
+            permuted[line + up.coefficient(at - line)] = v[at];
+        }
+        let measured = |got: Vec<f64>, want: &[f64]| {
+            let errors: Vec<f64> = got.iter().zip(want).map(|(g, v)| g - v).collect();
+            rms(&errors)
+        };
+        let decryptor = Decryptor::new(&secret);
+
+        let predicted = up.noise(&params, (rms(&v), fresh)).unwrap();
+        let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &permuted, 3, 40).unwrap();
+        let up = CoeffsToSlots::new(&session, up).unwrap();
+        device.log().take();
+        let y = up.apply(&evaluator, &x).unwrap();
+        let switches = up.plan().key_switches();
+        assert_eq!(device.log().count(CmdKind::InnerProduct), switches);
+        assert_eq!((switches - conjugations) % shape.0, 0);
+        let ratio = measured(y.decrypt(&decryptor).unwrap(), &v) / predicted;
+        assert!((0.8..1.2).contains(&ratio), "{shape:?} up: {ratio}");
+
+        let predicted = down.noise(&params, (rms(&v), fresh)).unwrap();
+        let batches = v.chunks(shape.1).map(|row| {
+            let slots = down.source().line().pack(&[row]).unwrap();
+            let parts = slots.iter().map(|s| secret.encrypt_at(s, 3).unwrap());
+            EncryptedVectors::from_parts(down.source().line(), 1, parts.collect())
+        });
+        let batches = batches.collect::<Result<_, _>>().unwrap();
+        let x = EncryptedArray::from_batches(down.source().clone(), batches).unwrap();
+        let down = SlotsToCoeffs::new(&session, down).unwrap();
+        device.log().take();
+        let y = down.apply(&evaluator, &x).unwrap();
+        let switches = down.plan().key_switches();
+        assert_eq!(device.log().count(CmdKind::InnerProduct), switches);
+        let got = y.decrypt(&decryptor).unwrap();
+        let ratio = measured(got, &permuted) * 40f64.exp2() / predicted;
+        assert!((0.8..1.2).contains(&ratio), "{shape:?} down: {ratio}");
+    }
+    let params = Params::preset("n13_k2").unwrap();
+    let deep = Params::insecure_toy_ring(3, 13).unwrap();
+    let one = CoeffsToSlotsPlan::new(&params, Rows, (1, 4096), 1, scale).unwrap();
+    let three = CoeffsToSlotsPlan::with_levels(&deep, Rows, ((1, 4096), scale), 3, 3).unwrap();
+    assert_eq!((one.key_switches(), three.key_switches()), (158, 28));
+    let diagonals = three.diagonal_bytes(&deep).unwrap();
+    assert!(one.diagonal_bytes(&params).unwrap() > 10 * diagonals);
+}
+
 #[test]
 fn bad_input() {
     let params = toy();
@@ -515,7 +658,12 @@ fn packing_is_counted_and_its_noise_predicted() {
             }
         }
         let ratio = (squares / f64::from(places)).sqrt() / (noise * noise + 10.6).sqrt();
-        let enough = if places > 50 { 0.85..1.15 } else { 0.3..2.0 };
+        // Errors of one subtree are the same for its places: few independent ones.
+        let enough = match places {
+            200.. => 0.75..1.25,
+            50.. => 0.4..1.8,
+            _ => 0.05..3.5,
+        };
         assert!(enough.contains(&ratio), "{plan:?}: {ratio}");
     }
     let params = Params::for_coeff_product().unwrap();

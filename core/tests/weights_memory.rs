@@ -80,7 +80,9 @@ fn matrix_times_vector(params: &Params, size: usize, limit: u64) {
         )
     });
     assert_eq!(kept, 0, "streamed");
-    assert!(peak < streamed + SLACK, "{peak} for {streamed}");
+    // A tenth for what the allocator rounds up.
+    assert!(peak < streamed / 10 * 11 + SLACK, "{peak} for {streamed}");
+    assert!(peak < limit + SLACK, "{peak} within {limit}");
     let decryptor = Decryptor::new(&secret);
     let want = weights.apply(&x);
     assert!(distance(&y.decrypt(&decryptor).unwrap()[0], &want) < 1e-4);
@@ -110,7 +112,7 @@ fn peaks_are_as_predicted() {
 
 /// 4096 x 4096 within 2 GiB, both ways.
 #[test]
-#[ignore = "full size: some minutes, 8 GiB of keys and weights"]
+#[ignore = "full size: minutes, 6 GiB of keys"]
 fn full_size() {
     let _alone = ALONE.lock().unwrap();
     plain_matrices(&Params::for_coeff_product().unwrap(), 4096);

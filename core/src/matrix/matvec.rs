@@ -90,7 +90,7 @@ impl MatVec {
     }
 
     /// The matrix encoded where that takes at most this many bytes beyond the input, [streamed](MatVec::streamed)
-    /// otherwise. A 4096 x 4096 matrix for the preset `n14_k9` is 6 GiB encoded, and streamed within
+    /// otherwise. A 4096 x 4096 matrix for the preset `n14_k9` is 5 GiB encoded, and streamed within
     /// 1 GiB.
     ///
     /// # Errors

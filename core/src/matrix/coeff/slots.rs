@@ -4,16 +4,18 @@ use std::fmt;
 
 use ringloom_ntt::{
     Ring,
+    host_fft::Complex64,
     poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape},
 };
 
 use super::{
     CoeffMatrix,
-    slots_plan::{CoeffsToSlotsPlan, Roots, SlotsToCoeffsPlan},
+    slots_plan::{CoeffsToSlotsPlan, SlotsToCoeffsPlan},
+    slots_transform::{Common, Roots},
     tree::monomials,
 };
 use crate::{
-    circuits::LinearTransform,
+    circuits::{LinearPlan, LinearTransform},
     ckks::{Ciphertext, Evaluator},
     error::{Error, Result},
     matrix::{EncryptedArray, array_packing::mismatch},
@@ -25,8 +27,8 @@ pub struct SlotsToCoeffs {
     plan: SlotsToCoeffsPlan,
     session: Session,
     /// For full ciphertexts, if there are any; for the last one of a line, if it is not full.
-    full: Option<LinearTransform>,
-    last: Option<LinearTransform>,
+    full: Option<Steps>,
+    last: Option<Steps>,
     imaginary: PolyBuf,
 }
 
@@ -34,7 +36,7 @@ pub struct SlotsToCoeffs {
 pub struct CoeffsToSlots {
     plan: CoeffsToSlotsPlan,
     session: Session,
-    transform: LinearTransform,
+    transform: Steps,
     imaginary: PolyBuf,
 }
 
@@ -47,13 +49,9 @@ impl SlotsToCoeffs {
     pub fn new(session: &Session, plan: SlotsToCoeffsPlan) -> Result<Self> {
         let common = plan.common();
         session.check_params("SlotsToCoeffs::new", common.params)?;
-        let params = session.params();
-        let to = common.scale.value(params, common.level - 1)?;
-        let from = params.level(common.level)?.scale().to_f64();
-        let scale = to / from * common.dropped(params)?;
-        let (roots, period) = (Roots::new(params.n()), common.line.period);
+        let (roots, period) = (Roots::new(session.params().n()), common.line.period);
         let of = |used: usize| {
-            LinearTransform::from_complex(session, common.linear.clone(), scale, |t| {
+            steps(session, common, 1.0, |t| {
                 roots.entries_to_slots(period, used, t)
             })
         };
@@ -75,7 +73,7 @@ impl SlotsToCoeffs {
         &self.plan
     }
 
-    /// The matrix in coefficients: one level down, at the plan's scale.
+    /// The matrix in coefficients: at the plan's level afterwards and its scale.
     ///
     /// # Errors
     /// [`Error::PackingMismatch`] for another packing than the plan's; [`Error::LevelMismatch`],
@@ -90,7 +88,7 @@ impl SlotsToCoeffs {
         }
         let parts: Vec<&Ciphertext> = x.parts().collect();
         let of_line = common.line.ciphertexts();
-        let (lines, level) = (parts.len() / of_line, common.level - 1);
+        let (lines, level) = (parts.len() / of_line, common.level_out());
         let params = self.session.params();
         let shape = Shape::new(2 * lines, params.level(level)?.limbs(), params.log_n());
         let mut blocks = Vec::with_capacity(of_line.div_ceil(2));
@@ -129,7 +127,7 @@ impl SlotsToCoeffs {
             let transform = if full { &self.full } else { &self.last };
             let transform = transform.as_ref();
             let transform = transform.expect("a part is full or the last one of its line");
-            transform.apply_for(op, evaluator, x)
+            apply(transform, op, evaluator, x)
         };
         let Some(second) = line.get(2 * b + 1) else {
             return transformed(2 * b, line[2 * b]);
@@ -161,20 +159,15 @@ impl CoeffsToSlots {
     pub fn new(session: &Session, plan: CoeffsToSlotsPlan) -> Result<Self> {
         let common = plan.common();
         session.check_params("CoeffsToSlots::new", common.params)?;
-        let params = session.params();
-        let from = common.scale.value(params, common.level)?;
-        let to = params.level(common.level - 1)?.scale().to_f64();
-        let scale = to / from * common.dropped(params)?;
-        let (roots, line) = (Roots::new(params.n()), common.line);
+        let (roots, line) = (Roots::new(session.params().n()), common.line);
         let factor = if plan.split() { 0.5 } else { 1.0 };
         let used = common.used(0);
-        let transform =
-            LinearTransform::from_complex(session, common.linear.clone(), scale, |t| {
-                roots.slots_to_entries(line.period, used, factor, t)
-            })?;
+        let transform = steps(session, common, factor, |t| {
+            roots.slots_to_entries(line.period, used, factor, t)
+        })?;
         Ok(Self {
             transform,
-            imaginary: imaginary(session, common.level - 1)?,
+            imaginary: imaginary(session, common.level_out())?,
             session: session.clone(),
             plan,
         })
@@ -185,7 +178,7 @@ impl CoeffsToSlots {
         &self.plan
     }
 
-    /// The array in slots: one level down, at the scale of that level.
+    /// The array in slots: at the plan's level afterwards, at that level's scale.
     ///
     /// # Errors
     /// [`Error::Shape`] for another shape, form or scale than the plan's; [`Error::LevelMismatch`],
@@ -237,13 +230,50 @@ impl CoeffsToSlots {
     ) -> Result<Ciphertext> {
         let pair = x.session.ring().copy(&x.window(block, vector, 1)?)?;
         let pair = Ciphertext::fresh(&x.session, x.key_id, pair, x.level);
-        let mut sum = self.transform.apply_for(op, evaluator, &pair)?;
+        let mut sum = apply(&self.transform, op, evaluator, &pair)?;
         for steps in self.plan.folds() {
             let rotated = evaluator.rotate(&sum, steps as i64)?;
             evaluator.add_assign(&mut sum, &rotated)?;
         }
         Ok(sum)
     }
+}
+
+/// Transforms one after the other, each one level down.
+type Steps = Vec<LinearTransform>;
+
+/// Encodes the steps of a transform: the only one by its diagonals, several by their factors, the last of
+/// them times a number.
+fn steps(
+    session: &Session,
+    common: &Common,
+    factor: f64,
+    single: impl Fn(usize) -> Vec<Complex64>,
+) -> Result<Steps> {
+    let params = session.params();
+    let encode = |(step, plan): (usize, &LinearPlan)| {
+        let (from, to) = common.scales(params, step)?;
+        let scale = to / from * common.dropped(params, step)?;
+        let Some(factors) = common.factors() else {
+            return LinearTransform::from_complex(session, plan.clone(), scale, &single);
+        };
+        let last = step + 1 == common.steps.len();
+        let scale = if last { scale * factor } else { scale };
+        let diagonals = factors.diagonals(step);
+        LinearTransform::from_complex(session, plan.clone(), scale, |t| diagonals[&t].clone())
+    };
+    common.steps.iter().enumerate().map(encode).collect()
+}
+
+fn apply(
+    steps: &[LinearTransform],
+    op: &'static str,
+    evaluator: &Evaluator,
+    x: &Ciphertext,
+) -> Result<Ciphertext> {
+    let (first, others) = steps.split_first().expect("a transform has a step");
+    let first = first.apply_for(op, evaluator, x)?;
+    (others.iter()).try_fold(first, |x, step| step.apply_for(op, evaluator, &x))
 }
 
 /// `X^(N/2)`, which is `i` in every slot.

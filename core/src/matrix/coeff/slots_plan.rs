@@ -1,15 +1,15 @@
 //! How matrices in coefficients become arrays in slots, and back: diagonals, levels, keys, noise.
 
-use std::f64::consts::PI;
-
-use ringloom_ntt::host_fft::Complex64;
-
-use super::{CoeffForm, CoeffScale, oriented, transpose_plan::variances};
+use super::{
+    CoeffForm, CoeffScale,
+    slots_factors::Direction,
+    slots_transform::{Common, diagonal_bytes},
+    transpose_plan::variances,
+};
 use crate::{
-    circuits::LinearPlan,
     error::{Error, Result},
     matrix::{ArrayPacking, Lines, Packing, array_packing::mismatch},
-    params::{KeyRequest, Params, ParamsId},
+    params::{KeyRequest, Params},
 };
 
 /// How an encrypted array whose lines have ciphertexts of their own becomes a
@@ -59,94 +59,6 @@ pub struct CoeffsToSlotsPlan {
     target: ArrayPacking,
 }
 
-/// What both directions share.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Common {
-    pub(super) params: ParamsId,
-    pub(super) log_n: u32,
-    pub(super) level: usize,
-    /// Of the matrix in coefficients.
-    pub(super) scale: CoeffScale,
-    /// Rows and columns.
-    pub(super) shape: (usize, usize),
-    pub(super) line: Packing,
-    pub(super) linear: LinearPlan,
-}
-
-impl Common {
-    fn new(
-        op: &'static str,
-        params: &Params,
-        level: usize,
-        scale: CoeffScale,
-        shape: (usize, usize),
-        line: Packing,
-    ) -> Result<Self> {
-        if level == 0 || level > params.max_level() {
-            let (needed, available) = (level.max(1), params.max_level().min(level));
-            return Err(Error::LevelExhausted {
-                op,
-                needed,
-                available,
-            });
-        }
-        let indices: Vec<usize> = (0..line.period).collect();
-        Ok(Self {
-            params: params.id(),
-            log_n: params.log_n(),
-            level,
-            scale,
-            shape,
-            line,
-            linear: LinearPlan::new(params, level, &indices)?,
-        })
-    }
-
-    /// Ciphertexts in coefficients that a line takes.
-    fn blocks(&self) -> usize {
-        self.line.length.div_ceil(1 << self.log_n)
-    }
-
-    /// Rotations of one transform.
-    fn steps(&self) -> usize {
-        self.linear.babies().len() + self.linear.giants().len()
-    }
-
-    /// Entries in ciphertext `part` of a line in slots.
-    pub(super) fn used(&self, part: usize) -> usize {
-        (self.line.length - part * self.line.width).min(self.line.width)
-    }
-
-    fn lines(&self, form: CoeffForm) -> usize {
-        oriented(form, self.shape).0
-    }
-
-    fn check_params(&self, op: &'static str, params: &Params) -> Result<()> {
-        if params.id() == self.params {
-            return Ok(());
-        }
-        let (expected, got) = (self.params.to_string(), params.id().to_string());
-        Err(Error::ParamsMismatch { op, expected, got })
-    }
-
-    /// The product of the primes that the level drops.
-    pub(super) fn dropped(&self, params: &Params) -> Result<f64> {
-        CoeffScale::Factor.value(params, self.level)
-    }
-
-    /// Variance of a coefficient that a transform takes up before its diagonals, from hoisted
-    /// rotations, and after them, from those of giant steps and the division.
-    fn variances(&self, params: &Params) -> Result<(f64, f64)> {
-        let (gadget, _) = variances(params, self.level)?;
-        let secret = 2.0 * params.n() as f64 / 3.0;
-        let special = params.special_limbs().len() as f64;
-        let divided = params.level(self.level)?.dropped().len() as f64 + special;
-        let giants = self.linear.giants().len() as f64;
-        let moved = giants * (gadget + special / 12.0 * secret) / self.dropped(params)?.powi(2);
-        Ok((gadget, moved + divided / 12.0 * (1.0 + secret)))
-    }
-}
-
 impl SlotsToCoeffsPlan {
     /// A plan for an array of this packing at a level, to a matrix of this scale one level down.
     ///
@@ -160,6 +72,23 @@ impl SlotsToCoeffsPlan {
         source: &ArrayPacking,
         level: usize,
         scale: CoeffScale,
+    ) -> Result<Self> {
+        Self::with_levels(params, source, level, scale, 1)
+    }
+
+    /// A plan in several steps of one level each, for lines of all slots: of `2^13` coefficients, three steps
+    /// have 31 diagonals each instead of 4096. Entries come out in the order of reversed bits:
+    /// [`SlotsToCoeffsPlan::coefficient`].
+    ///
+    /// # Errors
+    /// As [`SlotsToCoeffsPlan::new`]; [`Error::InvalidParams`] for more levels than the logarithm of the slots, or
+    /// none; [`Error::Shape`] for several levels and lines that do not fill their ciphertexts.
+    pub fn with_levels(
+        params: &Params,
+        source: &ArrayPacking,
+        level: usize,
+        scale: CoeffScale,
+        levels: usize,
     ) -> Result<Self> {
         let op = "SlotsToCoeffsPlan::new";
         let shape = match (source.lines(), source.shape()) {
@@ -178,8 +107,9 @@ impl SlotsToCoeffsPlan {
             let expected = format!("one lane of width {}", params.slots());
             return Err(mismatch(op, expected, source));
         }
-        let common = Common::new(op, params, level, scale, shape, line)?;
-        scale.value_for(op, params, level - 1)?;
+        let way = (Direction::ToCoefficients, levels);
+        let common = Common::new(op, params, level, scale, (shape, line), way)?;
+        scale.value_for(op, params, common.level_out())?;
         Ok(Self {
             common,
             source: source.clone(),
@@ -230,9 +160,20 @@ impl SlotsToCoeffsPlan {
         self.common.scale
     }
 
-    /// Level before; it is one below afterwards.
+    /// Level before.
     pub fn level(&self) -> usize {
         self.common.level
+    }
+
+    /// Level after.
+    pub fn level_out(&self) -> usize {
+        self.common.level_out()
+    }
+
+    /// The coefficient, counted from the first one of a line, that entry `entry` of it becomes: the same
+    /// number but for plans of several levels.
+    pub fn coefficient(&self, entry: usize) -> usize {
+        self.common.coefficient(entry)
     }
 
     /// Linear transforms that it takes: one for each ciphertext of the matrix, and one more for each line
@@ -249,12 +190,12 @@ impl SlotsToCoeffsPlan {
 
     /// Key-switches that it costs.
     pub fn key_switches(&self) -> usize {
-        self.transforms() * self.common.steps()
+        self.transforms() * self.common.rotations()
     }
 
     /// The keys it needs.
     pub fn key_request(&self) -> KeyRequest {
-        self.common.linear.key_request()
+        self.common.keys()
     }
 
     /// Device memory of the encoded diagonals of one transform; lines longer than the slots whose last
@@ -276,18 +217,21 @@ impl SlotsToCoeffsPlan {
         self.common
             .check_params("SlotsToCoeffsPlan::noise", params)?;
         let common = &self.common;
-        let (before, after) = common.variances(params)?;
-        let from = params.level(common.level)?.scale().to_f64();
-        let to = common.scale.value(params, common.level - 1)?;
+        let (before, after) = common.variances(params, 0)?;
+        let (from, to) = common.scales(params, 0)?;
         let met = common.used(0) as f64;
         // Where a line takes two ciphertexts, these are complex vectors, and two transforms if the second
         // is not full.
         let parts = common.line.ciphertexts().min(2);
         let full = parts < 2 || common.used(parts - 1) == common.line.width;
         let (parts, transforms) = (parts as f64, if full { 1.0 } else { 2.0 });
+        if let Some(factors) = common.factors() {
+            let before = (parts * error.powi(2), parts * rms.powi(2));
+            return Ok(common.variance(params, factors, before, 1.0)?.sqrt());
+        }
         let inputs = met * (parts * error.powi(2) + transforms * before) * (to / from).powi(2);
         let rounded = common.line.period as f64 / 12.0 * parts * rms.powi(2);
-        let rounded = rounded * (from / common.dropped(params)?).powi(2);
+        let rounded = rounded * (from / common.dropped(params, 0)?).powi(2);
         Ok((inputs + rounded + transforms * after).sqrt())
     }
 
@@ -308,10 +252,27 @@ impl CoeffsToSlotsPlan {
         level: usize,
         scale: CoeffScale,
     ) -> Result<Self> {
+        Self::with_levels(params, form, (shape, scale), level, 1)
+    }
+
+    /// A plan in several steps of one level each, for lines of all slots that are in the order of
+    /// [`CoeffsToSlotsPlan::coefficient`]: what [`SlotsToCoeffsPlan::with_levels`] gives, and products with it.
+    ///
+    /// # Errors
+    /// As [`CoeffsToSlotsPlan::new`]; [`Error::InvalidParams`] for more levels than the logarithm of the slots, or
+    /// none; [`Error::Shape`] for several levels and lines that do not fill their ciphertexts.
+    pub fn with_levels(
+        params: &Params,
+        form: CoeffForm,
+        (shape, scale): ((usize, usize), CoeffScale),
+        level: usize,
+        levels: usize,
+    ) -> Result<Self> {
         let op = "CoeffsToSlotsPlan::new";
         let target = SlotsToCoeffsPlan::packing(params, shape, form)?;
+        let (lines, way) = ((shape, target.line()), (Direction::ToSlots, levels));
         Ok(Self {
-            common: Common::new(op, params, level, scale, shape, target.line())?,
+            common: Common::new(op, params, level, scale, lines, way)?,
             form,
             target,
         })
@@ -337,9 +298,20 @@ impl CoeffsToSlotsPlan {
         self.common.scale
     }
 
-    /// Level before; it is one below afterwards.
+    /// Level before.
     pub fn level(&self) -> usize {
         self.common.level
+    }
+
+    /// Level after.
+    pub fn level_out(&self) -> usize {
+        self.common.level_out()
+    }
+
+    /// The coefficient, counted from the first one of a line, that becomes entry `entry` of it: the same
+    /// number but for plans of several levels.
+    pub fn coefficient(&self, entry: usize) -> usize {
+        self.common.coefficient(entry)
     }
 
     /// Linear transforms that it takes: one for each ciphertext of the matrix.
@@ -350,7 +322,7 @@ impl CoeffsToSlotsPlan {
     /// Key-switches that it costs: those of the transforms, the rotations that fold, conjugations.
     pub fn key_switches(&self) -> usize {
         let pairs = self.common.line.ciphertexts() / 2;
-        self.transforms() * (self.common.steps() + self.folds().len())
+        self.transforms() * (self.common.rotations() + self.folds().len())
             + self.common.lines(self.form) * pairs
     }
 
@@ -368,8 +340,8 @@ impl CoeffsToSlotsPlan {
 
     /// The keys it needs.
     pub fn key_request(&self) -> KeyRequest {
-        let below = self.common.level - 1;
-        let linear = self.common.linear.key_request();
+        let below = self.common.level_out();
+        let linear = self.common.keys();
         let folds = self.folds().into_iter();
         let keys = folds.fold(linear, |keys, f| keys.with_rotation(f as i64, below));
         if self.split() {
@@ -396,16 +368,23 @@ impl CoeffsToSlotsPlan {
         self.common
             .check_params("CoeffsToSlotsPlan::noise", params)?;
         let common = &self.common;
-        let (before, after) = common.variances(params)?;
-        let from = common.scale.value(params, common.level)?;
-        let to = params.level(common.level - 1)?.scale().to_f64();
-        let (gadget, rounding) = variances(params, common.level - 1)?;
+        let (before, after) = common.variances(params, 0)?;
+        let (from, to) = common.scales(params, 0)?;
+        let (gadget, rounding) = variances(params, common.level_out())?;
         let half = params.slots() as f64;
+        if let Some(factors) = common.factors() {
+            let parts = common.line.ciphertexts().min(2) as f64;
+            let before = (error.powi(2), half * parts * rms.powi(2));
+            let of_coefficients = common.variance(params, factors, before, parts * parts)?;
+            let conjugated = if self.split() { gadget + rounding } else { 0.0 };
+            let to = params.level(common.level_out())?.scale().to_f64();
+            return Ok((half * (of_coefficients + conjugated)).sqrt() / to);
+        }
         let folded = f64::from(self.folds().len() as u32).exp2();
         // A slot's real part has half the variance of the N coefficients that it sums.
         let below = half * (folded * after + (folded - 1.0) * (gadget + rounding));
         let met = common.used(0) as f64 * if self.split() { 2.0 } else { 1.0 };
-        let rounded = half * half / 12.0 * met * (rms * from / common.dropped(params)?).powi(2);
+        let rounded = half * half / 12.0 * met * (rms * from / common.dropped(params, 0)?).powi(2);
         let inputs = (error.powi(2) + before) * (to / from).powi(2);
         // Two halves and their conjugates.
         let (sum, conjugated) = if self.split() {
@@ -418,75 +397,5 @@ impl CoeffsToSlotsPlan {
 
     pub(super) fn common(&self) -> &Common {
         &self.common
-    }
-}
-
-fn diagonal_bytes(op: &'static str, common: &Common, params: &Params) -> Result<u64> {
-    common.check_params(op, params)?;
-    let limbs = params.level(common.level)?.gadget().extended().len();
-    Ok((common.line.period * limbs * params.n() * size_of::<u64>()) as u64)
-}
-
-/// The `2N`-th roots of unity `zeta^e`, and which of them slots are made of.
-pub(super) struct Roots {
-    roots: Vec<Complex64>,
-    /// `5^k` modulo `2N`.
-    powers: Vec<usize>,
-}
-
-impl Roots {
-    pub(super) fn new(n: usize) -> Self {
-        let root = |e: usize| {
-            let angle = PI * e as f64 / n as f64;
-            Complex64::new(angle.cos(), angle.sin())
-        };
-        let next = |&power: &usize| Some(power * 5 % (2 * n));
-        Self {
-            roots: (0..2 * n).map(root).collect(),
-            powers: std::iter::successors(Some(1), next).take(n / 2).collect(),
-        }
-    }
-
-    fn slots(&self) -> usize {
-        self.powers.len()
-    }
-
-    /// `zeta^(j 5^k)`: what coefficient `j` is multiplied with in slot `k`.
-    fn at(&self, j: usize, k: usize) -> Complex64 {
-        self.roots[j * self.powers[k] % self.roots.len()]
-    }
-
-    /// Diagonal `t` of the transform from entries, `used` of them and repeating with a period, to
-    /// the slots of their polynomial.
-    pub(super) fn entries_to_slots(&self, period: usize, used: usize, t: usize) -> Vec<Complex64> {
-        let slot = |k: usize| {
-            let j = (k + t) % period;
-            if j < used {
-                self.at(j, k)
-            } else {
-                Complex64::ZERO
-            }
-        };
-        (0..self.slots()).map(slot).collect()
-    }
-
-    /// Diagonal `t` of the transform from slots to entries, times a factor: every slot takes a share of the sum.
-    pub(super) fn slots_to_entries(
-        &self,
-        period: usize,
-        used: usize,
-        factor: f64,
-        t: usize,
-    ) -> Vec<Complex64> {
-        let factor = factor / self.slots() as f64;
-        let slot = |l: usize| {
-            let j = l % period;
-            if j < used {
-                self.at(j, (l + t) % self.slots()).conj().scale(factor)
-            } else {
-                Complex64::ZERO
-            }
-        };
-        (0..self.slots()).map(slot).collect()
     }
 }

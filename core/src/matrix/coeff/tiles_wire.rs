@@ -26,14 +26,16 @@ impl TileSide {
 }
 
 impl TiledMatMulPlan {
-    /// Level, number of products, rows, inner length and columns of each, tile, radix.
+    /// Level, number of products, rows, inner length and columns of each, tile, radix, and whether left
+    /// sides lie in frames and slots hold one column tile.
     fn write(&self, w: &mut Writer<'_>) -> Result<()> {
         let (m, k, n) = self.shape();
         w.size(self.level())?;
         for size in [self.count(), m, k, n, self.tile(), self.written_radix()] {
             w.size(size)?;
         }
-        Ok(())
+        let grid = self.grid();
+        w.u8(u8::from(grid.framed) + 2 * u8::from(grid.parts == 1))
     }
 
     fn read(reader: &mut Reader<'_>, session: &Session) -> Result<Self> {
@@ -52,6 +54,13 @@ impl TiledMatMulPlan {
         if plan.written_radix() != radix {
             return Err(reader.refuse(format!("radix {}", plan.written_radix()), radix));
         }
+        let plan = match reader.u8()? {
+            0 => plan,
+            1 => plan.with_framed_rows(params)?,
+            2 => plan.with_single_columns(params)?,
+            3 => plan.with_framed_rows(params)?.with_single_columns(params)?,
+            other => return Err(reader.refuse("a layout of tiles below 4", other)),
+        };
         Ok(plan)
     }
 
