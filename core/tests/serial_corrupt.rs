@@ -246,7 +246,7 @@ fn matrices_are_checked() {
         expect_serialization(of(name, 10, &long(7)), "shape: (7, ");
         expect_serialization(of(name, 26, &long(3)), "level: 3");
     }
-    // Level, count, rows, inner length, columns, tile, radix, side, scale.
+    // Level, count, rows, inner length, columns, tile, radix, layout, side, scale.
     let tiles = |field: usize, new: &[u8]| of("matrix_tiles.rlc", 34 + 8 * field, new);
     assert!(matches!(tiles(1, &long(0)), Err(Error::Shape { .. })));
     assert!(matches!(
@@ -254,12 +254,21 @@ fn matrices_are_checked() {
         Err(Error::InvalidParams { .. })
     ));
     expect_serialization(tiles(6, &long(4)), "radix 2");
-    expect_serialization(tiles(7, &[3]), "a left side, a right side or a product");
+    expect_serialization(tiles(7, &[4]), "a layout of tiles below 4");
+    expect_serialization(
+        tiles(7, &[0, 3]),
+        "a left side, a right side or a product",
+    );
+    // One tile fits every layout, and stays in the one that it says.
+    for layout in 1..4 {
+        let again = tiles(7, &[layout]).unwrap();
+        assert_eq!(again[BODY + 34 + 8 * 7], layout);
+    }
     // As many groups as never were in memory: refused at the first that is missing.
     expect_serialization(tiles(1, &long(1 << 24)), "in the body");
     expect_serialization(tiles(3, &long(1 << 24)), "in the body");
     let turned = reader(&world, "matrix_turned_tiles.rlc").bytes;
-    let scale = BODY + 34 + 8 * 7 + 1;
+    let scale = BODY + 34 + 8 * 7 + 2;
     assert_eq!(
         turned[scale - 1..scale + 4],
         [0; 5],
