@@ -255,10 +255,7 @@ fn matrices_are_checked() {
     ));
     expect_serialization(tiles(6, &long(4)), "radix 2");
     expect_serialization(tiles(7, &[4]), "a layout of tiles below 4");
-    expect_serialization(
-        tiles(7, &[0, 3]),
-        "a left side, a right side or a product",
-    );
+    expect_serialization(tiles(7, &[0, 3]), "a left side, a right side or a product");
     // One tile fits every layout, and stays in the one that it says.
     for layout in 1..4 {
         let again = tiles(7, &[layout]).unwrap();
