@@ -32,7 +32,7 @@ const OPS: [Op; 23] = [
     Op { name: "ckks/mul_relin_rescale", params: CKKS, build: ckks::mul_relin_rescale },
     Op { name: "ckks/rotate", params: CKKS, build: ckks::rotate },
     Op { name: "ckks/rotate_hoisted8", params: CKKS, build: ckks::rotate_hoisted8 },
-    Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9", "1024x1024"], build: matrix::plain_matvec },
+    Op { name: "matrix/plain_matvec", params: &["256x256", "256x256_n14_k9", "1024x1024", "1024x1024_n14_k9"], build: matrix::plain_matvec },
     Op { name: "matrix/cp_mm", params: &["64"], build: arrays::cp_mm },
     Op { name: "matrix/cc_mm", params: &["64", "1024", "1024_rows", "4096", "4096_s40"], build: cc_mm },
     Op { name: "matrix/cc_mm_batch", params: &["256x32"], build: products::cc_mm_batch },
