@@ -28,7 +28,7 @@ WORDS = {50: {"W": 50, "STEP": 17, "ROUNDS": 3}, 32: {"W": 32, "STEP": 16, "ROUN
 DRIFT = 0.10
 SEED = 1  # of place and route
 # Whole cores, by butterflies and width of words.
-CORES = tuple((p, bits) for p in (4, 8, 16) for bits in (50, 32))
+CORES = tuple((p, bits) for p in (4, 8, 16, 32) for bits in (50, 32))
 Row = dict[str, Any]
 Tables = dict[str, Any]
 KINDS = {
