@@ -22,8 +22,9 @@ use crate::{
     },
 };
 
-/// Most words of lifted digits that a worker holds at a time in a gadget product: with the rest
-/// of the work, a usual second-level cache.
+/// Most words of lifted digits that a worker holds at a time in a gadget product. More than a small
+/// second-level cache: another group reads, reduces and writes both sums again, which takes longer
+/// than words from the third.
 const DIGIT_WORDS: usize = 10 << 14;
 
 /// Words between the lifted digits. Rows at a distance of a power of two would all fall into the

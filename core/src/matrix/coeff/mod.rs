@@ -63,8 +63,9 @@ pub(in crate::matrix) use transpose_plan::{Tree, variances};
 pub use wire::CoeffMatrixInfo;
 
 use crate::{
+    ckks::Evaluator,
     error::{Error, Result},
-    params::{LevelSpec, Params},
+    params::{LevelSpec, Params, ParamsId},
     rlwe::KeyId,
     session::Session,
 };
@@ -337,6 +338,29 @@ impl CoeffMatrix {
             blocks.push(dst);
         }
         Ok(self.with(blocks, self.shape, self.level))
+    }
+
+    /// Whether it is a matrix that a plan for these parameters, this shape, form and level was made for,
+    /// under the evaluator's keys.
+    fn check_for(
+        &self,
+        op: &'static str,
+        evaluator: &Evaluator,
+        params: ParamsId,
+        (shape, form, level): ((usize, usize), CoeffForm, usize),
+    ) -> Result<()> {
+        self.session.check_params(op, params)?;
+        evaluator.session().check_params(op, params)?;
+        if self.shape != shape || self.form != form {
+            let ((rows, columns), form) = (shape, form.name());
+            let (expected, got) = (format!("{rows} x {columns} in {form}"), self.describe());
+            return Err(Error::Shape { op, expected, got });
+        }
+        if self.level != level {
+            let (expected, got) = (level, self.level);
+            return Err(Error::LevelMismatch { op, expected, got });
+        }
+        self.check_key(op, evaluator.keys().key_id())
     }
 
     fn check_key(&self, op: &'static str, key_id: KeyId) -> Result<()> {

@@ -10,7 +10,7 @@ use ringloom_ntt::{
 use super::{CoeffForm, CoeffMatrix, ring_pack_plan::RingPackPlan, tree::monomials};
 use crate::{
     ckks::Evaluator,
-    error::{Error, Result},
+    error::Result,
     rlwe::{KeyKind, Switched},
     session::Session,
 };
@@ -61,18 +61,8 @@ impl RingPack {
     /// [`RingPackPlan::key_request`]; device failures, memory among them.
     pub fn apply(&self, evaluator: &Evaluator, x: &CoeffMatrix) -> Result<CoeffMatrix> {
         let (op, plan) = ("RingPack::apply", &self.plan);
-        x.session.check_params(op, plan.params())?;
-        evaluator.session().check_params(op, plan.params())?;
-        if x.shape != plan.shape() || x.form != plan.form() {
-            let ((rows, columns), form) = (plan.shape(), plan.form().name());
-            let (expected, got) = (format!("{rows} x {columns} in {form}"), x.describe());
-            return Err(Error::Shape { op, expected, got });
-        }
-        if x.level != plan.level() {
-            let (expected, got) = (plan.level(), x.level);
-            return Err(Error::LevelMismatch { op, expected, got });
-        }
-        x.check_key(op, evaluator.keys().key_id())?;
+        let made_for = (plan.shape(), plan.form(), plan.level());
+        x.check_for(op, evaluator, plan.params(), made_for)?;
         let run = Run {
             of: self,
             op,

@@ -12,11 +12,7 @@ use super::{
     transpose_plan::{Step, TransposePlan},
     tree::{PreparedTree, monomials},
 };
-use crate::{
-    ckks::Evaluator,
-    error::{Error, Result},
-    session::Session,
-};
+use crate::{ckks::Evaluator, error::Result, session::Session};
 
 /// A [`TransposePlan`] with its monomials on a device.
 pub struct Transpose {
@@ -97,18 +93,8 @@ impl Transpose {
 
     fn check(&self, op: &'static str, evaluator: &Evaluator, x: &CoeffMatrix) -> Result<()> {
         let plan = &self.plan;
-        x.session.check_params(op, plan.params())?;
-        evaluator.session().check_params(op, plan.params())?;
-        if x.shape != plan.shape() || x.form != plan.form() {
-            let ((rows, columns), form) = (plan.shape(), plan.form().name());
-            let (expected, got) = (format!("{rows} x {columns} in {form}"), x.describe());
-            return Err(Error::Shape { op, expected, got });
-        }
-        if x.level != plan.level() {
-            let (expected, got) = (plan.level(), x.level);
-            return Err(Error::LevelMismatch { op, expected, got });
-        }
-        x.check_key(op, evaluator.keys().key_id())
+        let made_for = (plan.shape(), plan.form(), plan.level());
+        x.check_for(op, evaluator, plan.params(), made_for)
     }
 
     /// The columns of `d` rows over polynomials in `X^d`, as the tree takes them.
