@@ -26,8 +26,9 @@ fmt: $(STAMP) ## format Rust and Python in place
 	rustfmt --edition 2024 benches/peers/tfhe-rs/src/main.rs
 	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches fpga
 
-lint: $(STAMP) ## formatting, clippy, import rules, licences; changes nothing
+lint: $(STAMP) ## formatting, clippy, import rules, licences, links of the documentation; changes nothing
 	@$(ALONE) scripts/lint.sh
+	@$(MAKE) doc
 
 test-fast: $(STAMP) ## unit and property tests of the three library crates
 	cargo test --locked -p ringloom-ntt -p ringloom-fpga -p ringloom --lib --features ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/csim
@@ -38,10 +39,9 @@ test: $(STAMP) ## everything that CI runs; Rust and the rest side by side, for e
 lint-and-rust-test: lint
 	@$(MAKE) rust-test
 
-rust-test: $(STAMP) ## Rust's tests, examples and documentation
+rust-test: $(STAMP) ## Rust's tests and examples
 	RINGLOOM_NEED_OPENCL=1 $(ALONE) cargo test --locked $(RUST)
 	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
-	@$(MAKE) doc
 
 rest-test: $(STAMP) ## Python, packages, fuzzing
 	@$(MAKE) py-test

@@ -26,7 +26,7 @@ impl Transpose {
     /// Prepares the monomials of a plan: `radix` of all limbs and twice as many for each step.
     ///
     /// # Errors
-    /// [`Error::ParamsMismatch`]; device failures.
+    /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch); device failures.
     pub fn new(session: &Session, plan: TransposePlan) -> Result<Self> {
         session.check_params("Transpose::new", plan.params())?;
         let (ring, params) = (session.ring(), session.params());
@@ -50,8 +50,11 @@ impl Transpose {
     /// The same matrix in the other form: same shape, level and scale.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another shape or form than the plan's; [`Error::LevelMismatch`],
-    /// [`Error::ParamsMismatch`], [`Error::KeyMismatch`]; [`Error::KeyMissing`] for a key of
+    /// [`Error::Shape`](crate::Error::Shape) for another shape or form than the plan's;
+    /// [`Error::LevelMismatch`](crate::Error::LevelMismatch),
+    /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch),
+    /// [`Error::KeyMismatch`](crate::Error::KeyMismatch);
+    /// [`Error::KeyMissing`](crate::Error::KeyMissing) for a key of
     /// [`TransposePlan::key_request`]; device failures, memory among them.
     pub fn apply(&self, evaluator: &Evaluator, x: &CoeffMatrix) -> Result<CoeffMatrix> {
         let (op, plan) = ("Transpose::apply", &self.plan);
