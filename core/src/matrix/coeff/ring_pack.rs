@@ -32,7 +32,7 @@ impl RingPack {
     /// Prepares the monomials of a plan: one for every depth of the tree.
     ///
     /// # Errors
-    /// [`Error::ParamsMismatch`]; device failures.
+    /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch); device failures.
     pub fn new(session: &Session, plan: RingPackPlan) -> Result<Self> {
         session.check_params("RingPack::new", plan.params())?;
         let (ring, params) = (session.ring(), session.params());
@@ -56,8 +56,11 @@ impl RingPack {
     /// The wanted entries in one vector of the other form: same level and scale.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another shape or form than the plan's; [`Error::LevelMismatch`],
-    /// [`Error::ParamsMismatch`], [`Error::KeyMismatch`]; [`Error::KeyMissing`] for a key of
+    /// [`Error::Shape`](crate::Error::Shape) for another shape or form than the plan's;
+    /// [`Error::LevelMismatch`](crate::Error::LevelMismatch),
+    /// [`Error::ParamsMismatch`](crate::Error::ParamsMismatch),
+    /// [`Error::KeyMismatch`](crate::Error::KeyMismatch);
+    /// [`Error::KeyMissing`](crate::Error::KeyMissing) for a key of
     /// [`RingPackPlan::key_request`]; device failures, memory among them.
     pub fn apply(&self, evaluator: &Evaluator, x: &CoeffMatrix) -> Result<CoeffMatrix> {
         let (op, plan) = ("RingPack::apply", &self.plan);
