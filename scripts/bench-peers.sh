@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Python peers into .venv-peers, each into an environment of its own (no Python runs
-# both), builds tfhe-rs's, and runs ours and theirs interleaved. A missing peer is named, never counted.
+# both), builds those in Rust, and runs ours and theirs interleaved. A missing peer is named, never counted.
 #   scripts/bench-peers.sh [id patterns and options of `ringloom-bench run`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,6 +44,18 @@ install tenseal tenseal==0.3.18 \
 RUSTFLAGS="-C target-cpu=native" cargo install --quiet --locked --force --no-track \
     --path benches/peers/tfhe-rs --root .venv-peers/tfhe-rs --target-dir target/peers \
     || echo "bench-peers: tfhe-rs: its program does not build: not run here"
+
+# tfhe-ntt without vector instructions: a copy with its code for x86 configured out.
+scalar=target/peers/tfhe-ntt
+manifest=$(cargo metadata --locked --format-version 1 --all-features \
+    | .venv/bin/python -c 'import json, sys; print(*(p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["name"] == "tfhe-ntt"))')
+rm -rf "$scalar"
+mkdir -p "$scalar"
+cp -r "$(dirname "$manifest")"/{Cargo.toml,src} "$scalar"
+sed -i 's/any(target_arch = "x86", target_arch = "x86_64")/any()/' "$scalar"/src/*.rs "$scalar"/src/*/*.rs
+cargo install --quiet --locked --force --no-track \
+    --path benches/peers/tfhe-ntt-scalar --root .venv-peers/tfhe-ntt-scalar --target-dir target/peers \
+    || echo "bench-peers: tfhe-ntt-scalar: its program does not build: not run here"
 
 if [ $# -eq 0 ]; then
     set -- 'ring/*' 'ckks/*' 'matrix/*' 'tfhe/*' 'model/digits_quantised/*' --json out/peers.json

@@ -83,8 +83,8 @@ pub struct ProcessPeer {
 }
 
 impl ProcessPeer {
-    /// Names of the peers: Python wheels, and tfhe-rs, which is built from `benches/peers/tfhe-rs`.
-    pub const NAMES: [&str; 4] = ["openfhe", "tenseal", "numpy", "tfhe-rs"];
+    /// Names of the peers: Python wheels, and those with a manifest of their own in `benches/peers`.
+    pub const NAMES: [&str; 5] = ["openfhe", "tenseal", "numpy", "tfhe-rs", "tfhe-ntt-scalar"];
 
     /// Starts a peer from its own environment, `<folder>/<name>`, or from the folder itself.
     ///
@@ -108,10 +108,10 @@ impl ProcessPeer {
     /// What starts a peer: its program, or its script with its interpreter.
     fn command(name: &str, folder: &Path) -> Result<Command> {
         let own = folder.join(name);
-        let program = if name == "tfhe-rs" {
-            "tfhe-rs-peer"
-        } else {
-            "python"
+        let program = match name {
+            "tfhe-rs" => "tfhe-rs-peer",
+            "tfhe-ntt-scalar" => "tfhe-ntt-scalar-peer",
+            _ => "python",
         };
         let found = [&own, folder].map(|f| f.join("bin").join(program));
         let found = found.into_iter().find(|p| p.exists()).ok_or_else(|| {
@@ -153,6 +153,7 @@ impl ProcessPeer {
                 },
                 // No encrypted weights: its integers have no products of that kind.
                 "tfhe-rs" => id.starts_with("tfhe/") || op == "model/digits_quantised",
+                "tfhe-ntt-scalar" => id.starts_with("ring/"),
                 _ => false,
             }
         };

@@ -69,7 +69,9 @@ impl Peers {
                 found.missing.push((name, reason.into()));
             }
         }
-        for name in ProcessPeer::NAMES {
+        // Scalar code stands beside scalar code.
+        let stands = |name: &&str| *name != "tfhe-ntt-scalar" || options.device == "cpu-scalar";
+        for name in ProcessPeer::NAMES.into_iter().filter(stands) {
             found.ids.extend(ProcessPeer::ids(name));
             match ProcessPeer::start(name, folder, options.threads) {
                 Ok(peer) => found.processes.push(peer),

@@ -1,73 +1,19 @@
-//! The protocol of `benches/src/worker.rs` for tfhe-rs: JSON objects, one per line, one process for
-//! all ids.
+//! tfhe-rs as a peer of the bench suite.
 
+#[path = "../../rust/case.rs"]
 mod case;
 mod digits;
 mod look_up;
 mod party;
+#[path = "../../rust/protocol.rs"]
+mod protocol;
 
-use std::{
-    error, fs,
-    io::{self, BufRead, Write},
-};
-
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use case::{Case, Sampler};
-
-type Result<T> = std::result::Result<T, Box<dyn error::Error>>;
-
-#[derive(Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
-enum Request {
-    Hello,
-    Prepare {
-        id: String,
-        threads: usize,
-        smoke: bool,
-    },
-    Sample,
-    Finish,
-}
+use case::Case;
+use protocol::Result;
 
 fn main() -> Result<()> {
-    let mut output = io::stdout().lock();
-    let mut state = None;
-    for line in io::stdin().lock().lines() {
-        let answer = answer(&line?, &mut state);
-        let answer = answer.unwrap_or_else(|e| json!({ "error": e.to_string() }));
-        writeln!(output, "{answer}")?;
-        output.flush()?;
-    }
-    Ok(())
-}
-
-fn answer(line: &str, state: &mut Option<(Box<dyn Case>, Sampler)>) -> Result<Value> {
-    match serde_json::from_str(line)? {
-        Request::Hello => Ok(json!({ "version": version() })),
-        Request::Prepare { id, threads, smoke } => {
-            // Keys are large.
-            *state = None;
-            let mut case = prepare(&id, threads)?;
-            let sampler = Sampler::new(&mut *case, smoke);
-            let answer = json!({ "facts": case.facts(), "calls": sampler.calls });
-            *state = Some((case, sampler));
-            Ok(answer)
-        }
-        Request::Sample => {
-            let (case, sampler) = state.as_mut().ok_or("nothing is prepared")?;
-            let (ns, cpu_ns) = sampler.sample(&mut **case);
-            Ok(json!({ "ns": ns, "cpu_ns": cpu_ns }))
-        }
-        Request::Finish => {
-            let (case, _) = state.as_mut().ok_or("nothing is prepared")?;
-            let error = case.error()?;
-            Ok(json!({
-                "max_error": error, "verified": error == 0.0, "peak_bytes": peak_bytes(),
-            }))
-        }
-    }
+    let version = protocol::version(include_str!("../Cargo.lock"), "tfhe");
+    protocol::serve(version, prepare)
 }
 
 fn prepare(id: &str, threads: usize) -> Result<Box<dyn Case>> {
@@ -79,19 +25,4 @@ fn prepare(id: &str, threads: usize) -> Result<Box<dyn Case>> {
         "model/digits_quantised/one_own_tables" => digits::with_own_tables(),
         _ => Err(format!("tfhe_rs_peer has no {id}").into()),
     }
-}
-
-/// The version that was locked.
-fn version() -> &'static str {
-    let lock = include_str!("../Cargo.lock");
-    let entry = lock.split("name = \"tfhe\"\nversion = \"").nth(1);
-    entry.and_then(|e| e.split('"').next()).unwrap_or("unknown")
-}
-
-/// High-water mark of this process so far, where the system tells: it serves several ids.
-fn peak_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
