@@ -4,7 +4,7 @@ mod common;
 
 use common::{Party, distance, values};
 use ringloom::{
-    Decryptor, Error, Params, Session,
+    Error, Params, Session,
     matrix::{EncryptedMatVec, EncryptedVectors, MatVecPlan, Packing, Weights},
     model::{
         Activation, AvgPool2d, CompileOptions, Conv2d, EncryptedProgram, ImageShape, Layer, Linear,
