@@ -1,4 +1,4 @@
-//! A benchmark and how samples are taken, as `benches/src/case.rs` does.
+//! A benchmark and how samples are taken, as `benches/src/case.rs` does. A module of each peer's program.
 
 use std::time::Instant;
 
@@ -17,40 +17,6 @@ pub trait Case {
 
     /// Largest distance of the latest output from what was computed in the clear.
     fn error(&mut self) -> Result<f64>;
-}
-
-/// A case from closures.
-pub struct Timed<C, T, D> {
-    facts: Value,
-    call: C,
-    output: Option<T>,
-    distance: D,
-}
-
-impl<T: 'static, C: FnMut() -> T + 'static, D: Fn(&T) -> f64 + 'static> Timed<C, T, D> {
-    pub fn boxed(facts: Value, call: C, distance: D) -> Box<dyn Case> {
-        Box::new(Self {
-            facts,
-            call,
-            output: None,
-            distance,
-        })
-    }
-}
-
-impl<T, C: FnMut() -> T, D: Fn(&T) -> f64> Case for Timed<C, T, D> {
-    fn facts(&self) -> &Value {
-        &self.facts
-    }
-
-    fn call(&mut self) {
-        self.output = Some((self.call)());
-    }
-
-    fn error(&mut self) -> Result<f64> {
-        let output = self.output.as_ref().ok_or("no call so far")?;
-        Ok((self.distance)(output))
-    }
 }
 
 /// Calls per sample, and whether one goes before the clock starts.

@@ -23,12 +23,7 @@ use tfhe::{
     shortint::{Ciphertext, ServerKey, ciphertext::Degree, server_key::LookupTableOwned},
 };
 
-use crate::{
-    Result,
-    case::{Case, Timed},
-    look_up::classic,
-    party::Party,
-};
+use crate::{Result, case::Case, look_up::classic, party::Party, timed::Timed};
 
 /// `benches/data/digits_quantised.json`.
 #[derive(Deserialize)]

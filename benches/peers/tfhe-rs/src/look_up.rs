@@ -15,11 +15,7 @@ use tfhe::{
     },
 };
 
-use crate::{
-    Result,
-    case::{Case, Timed},
-    party::Party,
-};
+use crate::{Result, case::Case, party::Party, timed::Timed};
 
 const BATCH: usize = 256;
 

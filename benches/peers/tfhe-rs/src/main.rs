@@ -7,6 +7,7 @@ mod look_up;
 mod party;
 #[path = "../../rust/protocol.rs"]
 mod protocol;
+mod timed;
 
 use case::Case;
 use protocol::Result;
