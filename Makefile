@@ -23,7 +23,7 @@ $(STAMP): scripts/setup.sh bindings-py/pyproject.toml bindings-py/constraints.tx
 
 fmt: $(STAMP) ## format Rust and Python in place
 	cargo fmt --all
-	rustfmt --edition 2024 benches/peers/*/src/main.rs
+	rustfmt --edition 2024 benches/peers/*/src/main.rs benches/peers/*/examples/*.rs
 	$(PY) -m ruff format --config bindings-py/pyproject.toml bindings-py examples/python scripts ntt-kernels/tests/data benches fpga
 
 lint: $(STAMP) ## formatting, clippy, import rules, licences, links of the documentation; changes nothing

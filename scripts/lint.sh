@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
 # In no workspace.
-rustfmt --check --edition 2024 benches/peers/*/src/main.rs
+rustfmt --check --edition 2024 benches/peers/*/src/main.rs benches/peers/*/examples/*.rs
 # Named features, never --all-features: a device that is absent here would not build.
 RINGLOOM_CHECK_ONLY=1 cargo clippy --locked --workspace --all-targets --features ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl -- -D warnings
 python=.venv/bin/python

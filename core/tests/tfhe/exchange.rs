@@ -17,7 +17,7 @@ use ringloom::{
         TfheSession,
         exchange::{
             ExportKey, ImportKey, SeededExportKey, SeededImportKey, TfheRsBatch, TfheRsSecret,
-            TfheRsSet,
+            TfheRsSet, TfheRsType,
         },
     },
 };
@@ -370,4 +370,154 @@ fn a_live_process_of_tfhe_rs_encrypts_and_decrypts() {
     fs::write(folder.join("results.bin"), words.collect::<Vec<_>>()).unwrap();
     assert_eq!(tfhe_rs(&script, "decrypt", &folder), clear(&values));
     eprintln!("tfhe-rs decrypts {:?} of {values:?}", clear(&values));
+}
+
+fn serialized(name: &str) -> Vec<u8> {
+    let folder = [env!("CARGO_MANIFEST_DIR"), "tests/data/tfhe_rs/serialized"];
+    fs::read(folder.iter().collect::<PathBuf>().join(name)).unwrap()
+}
+
+/// What tfhe-rs's `safe_serialize` wrote, through a look-up, and written as its reader takes it.
+#[test]
+fn serialized_ciphertexts_of_tfhe_rs() {
+    let theirs = TfheRsSecret::from_client_key(KEY, &serialized("client_key.bin")).unwrap();
+    let set = theirs.set().clone();
+    assert_eq!(set, TfheRsSet::named(SET).unwrap());
+    let read = |name| TfheRsBatch::from_serialized(&set, KEY, &serialized(name)).unwrap();
+    let (kind, number) = read("fheuint8.bin");
+    assert_eq!((kind, number.len()), (TfheRsType::Uint, 4));
+    assert_eq!((number.degree(), number.noise_level()), (3, 1));
+    assert_eq!(integers(&theirs.decrypt(&number).unwrap()), [228]);
+    let (kind, bit) = read("fhebool.bin");
+    assert_eq!((kind, bit.degree()), (TfheRsType::Bool, 1));
+    assert_eq!(theirs.decrypt(&bit).unwrap(), [1]);
+
+    // The same bytes, but for the older version and the empty metadata that came after it.
+    for (name, batch, kind) in [
+        ("fheuint8.bin", &number, TfheRsType::Uint),
+        ("fhebool.bin", &bit, TfheRsType::Bool),
+    ] {
+        let (written, mut bytes) = (batch.to_serialized(kind).unwrap(), serialized(name));
+        bytes.truncate(bytes.len() - 12);
+        bytes[26 + 8 + kind.name().len()] = 1;
+        assert!(written == bytes, "{name}");
+        let (again, same) = TfheRsBatch::from_serialized(&set, KEY, &written).unwrap();
+        assert!(again == kind && same.ciphertexts().eq(batch.ciphertexts()));
+    }
+    let one = bit.to_serialized(TfheRsType::Shortint).unwrap();
+    let (kind, block) = TfheRsBatch::from_serialized(&set, KEY, &one).unwrap();
+    assert!(kind == TfheRsType::Shortint && block.ciphertexts().eq(bit.ciphertexts()));
+
+    let params = TfheParams::insecure_toy(&super::TOY_FOUR).unwrap();
+    assert_eq!(TfheRsSet::for_params(&params).unwrap(), set);
+    let party = super::Party::new(&params, 6);
+    let import = party.secret.import_key(&theirs).unwrap();
+    let import = ImportKey::load(&party.session, &import).unwrap();
+    let export = ExportKey::load(&party.secret.export_key(&theirs).unwrap());
+    let small = import
+        .import(&TfheRsBatch::concat(&[&number, &bit]).unwrap())
+        .unwrap();
+    let table = LookUpTable::new(&party.session, 0..=3, |v| 3 - v).unwrap();
+    let out = party.keys.bootstrap(&small, &table).unwrap();
+    let parts: Vec<_> = export.export(&out).unwrap().chunks(4).collect();
+    let bytes = parts[0].to_serialized(TfheRsType::Int).unwrap();
+    let (kind, inverted) = TfheRsBatch::from_serialized(&set, KEY, &bytes).unwrap();
+    assert_eq!(kind, TfheRsType::Int);
+    assert_eq!(
+        integers(&theirs.decrypt(&inverted).unwrap()),
+        [!228u8 as u64]
+    );
+    assert_eq!(theirs.decrypt(&parts[1]).unwrap(), [2]);
+
+    // What integers of tfhe-rs do not hold.
+    assert!(matches!(
+        parts[0].to_serialized(TfheRsType::Bool),
+        Err(Error::Shape { .. })
+    ));
+    let wide = TfheRsBatch::new(&set, KEY, (4, 1), vec![0; 2049]).unwrap();
+    let refused = wide.to_serialized(TfheRsType::Uint);
+    assert!(matches!(refused, Err(Error::MessageRange { .. })));
+    let loud = TfheRsBatch::new(&set, KEY, (1, 2), vec![0; 2049]).unwrap();
+    let refused = loud.to_serialized(TfheRsType::Bool).unwrap_err();
+    assert!(
+        refused.to_string().contains("look the values up"),
+        "{refused}"
+    );
+    assert!(loud.to_serialized(TfheRsType::Shortint).is_ok());
+    assert!(TfheRsBatch::concat(&[]).is_err());
+    for (name, kind) in [
+        ("FheUint8", TfheRsType::Uint),
+        ("shortint::Ciphertext", TfheRsType::Shortint),
+    ] {
+        assert_eq!(TfheRsType::named(name).unwrap(), kind);
+    }
+    assert!(TfheRsType::named("CompressedFheUint").is_err());
+}
+
+#[test]
+fn damaged_bytes_of_tfhe_rs_are_refused() {
+    let set = TfheRsSet::named(SET).unwrap();
+    let (key, bit) = (serialized("client_key.bin"), serialized("fhebool.bin"));
+    let secret = |bytes: &[u8]| TfheRsSecret::from_client_key(KEY, bytes).map(|_| ());
+    let batch = |bytes: &[u8]| TfheRsBatch::from_serialized(&set, KEY, bytes).map(|_| ());
+    let refused = |error: Error| {
+        let text = error.to_string();
+        assert!(text.contains("expected") && text.contains("got"), "{text}");
+        text
+    };
+    assert!(refused(batch(&key).unwrap_err()).contains("FheUint"));
+    assert!(refused(secret(&bit).unwrap_err()).contains("ClientKey"));
+    // Every length, in the ciphertext all of it and in the key what is read of it.
+    for length in (0..bit.len()).filter(|l| *l < 120 || *l % 97 == 0 || *l > bit.len() - 130) {
+        assert!(
+            matches!(batch(&bit[..length]), Err(Error::Serialization { .. })),
+            "{length}"
+        );
+    }
+    for length in (0..24_050).filter(|l| *l < 120 || *l % 97 == 0 || *l > 23_840) {
+        assert!(
+            matches!(secret(&key[..length]), Err(Error::Serialization { .. })),
+            "{length}"
+        );
+    }
+    let mut longer = bit.clone();
+    longer.push(0);
+    assert!(refused(batch(&longer).unwrap_err()).contains("1 more bytes"));
+    // Any byte that is no word of a ciphertext, a degree or a noise level says what is meant.
+    let words = 77 + 8..77 + 8 + 8 * 2049;
+    let free = words.end + 28..words.end + 28 + 24;
+    for at in (0..bit.len()).filter(|at| !words.contains(at) && !free.contains(at)) {
+        let mut wrong = bit.clone();
+        wrong[at] ^= 0x40;
+        assert!(batch(&wrong).is_err(), "{at}");
+    }
+    // The first bytes behind the words: degree, noise level, moduli, order.
+    let wrong = |at: usize, byte: u8| {
+        let mut wrong = bit.clone();
+        wrong[words.end + at] = byte;
+        refused(batch(&wrong).unwrap_err())
+    };
+    assert!(wrong(28 + 4, 16).contains("degree"));
+    assert!(wrong(40 + 4, 6).contains("look the ciphertexts up"));
+    assert!(wrong(52 + 4, 2).contains("2 values of a message"));
+    assert!(wrong(76 + 4, 1).contains("key-switch modulo 2^32"));
+    assert!(wrong(76 + 12, 1).contains("look-up first"));
+    let small = TfheRsSet::named("V1_8_PARAM_MESSAGE_1_CARRY_1_KS_PBS_TUNIFORM_2M128").unwrap();
+    let other = TfheRsBatch::from_serialized(&small, KEY, &bit);
+    assert!(matches!(other, Err(Error::ParamsMismatch { .. })));
+    // A set of another dimension, one with several key bits per step, Gaussian noise.
+    let parameters = 23_851;
+    for (at, byte, error) in [
+        (12 + 4, 0x95, "TUNIFORM"),
+        (4, 1, "key bits"),
+        (52, 0, "Gaussian"),
+    ] {
+        let mut wrong = key.clone();
+        wrong[parameters + at] = byte;
+        let text = refused(secret(&wrong).unwrap_err());
+        assert!(text.contains(error), "{at}: {text}");
+    }
+    let mut wide = key.clone();
+    wide[99 + 8 * 5] = 7;
+    assert!(matches!(secret(&wide), Err(Error::InvalidParams { .. })));
 }

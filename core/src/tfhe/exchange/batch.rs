@@ -110,6 +110,22 @@ impl TfheRsBatch {
         self.words.chunks_exact(self.set.dimension() + 1)
     }
 
+    /// Appends the ciphertexts of a batch of the same set and key.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.degree = self.degree.max(other.degree);
+        self.noise_level = self.noise_level.max(other.noise_level);
+        self.words.extend_from_slice(&other.words);
+    }
+
+    /// Batches of so many words each.
+    pub(super) fn words_in_chunks(&self, count: usize) -> impl Iterator<Item = Self> {
+        self.words.chunks(count).map(|words| Self {
+            set: self.set.clone(),
+            words: words.to_vec(),
+            ..*self
+        })
+    }
+
     pub(super) fn check_key(&self, op: &'static str, expected: KeyId) -> Result<()> {
         if self.key_id == expected {
             return Ok(());

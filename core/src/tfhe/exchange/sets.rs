@@ -170,6 +170,26 @@ impl TfheRsSet {
         }
     }
 
+    /// The set whose values lie where those of our parameters do: as many bits of message and carry
+    /// as messages have.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParams`] where there is none.
+    pub fn for_params(params: &TfheParams) -> Result<Self> {
+        let bits = params.message_bits();
+        let values = |row: &&Row| row.literal.message_modulus * row.literal.carry_modulus;
+        match TABLE.iter().find(|row| values(row) == 1 << bits) {
+            Some(row) => Self::of(row),
+            None => Err(Error::InvalidParams {
+                op: "TfheRsSet::for_params",
+                what: "no exchange with tfhe-rs in this message space",
+                expected: "parameters of 2 or 4 bits".into(),
+                got: format!("{params}, {bits} bits"),
+                remedy: "use 4 bits for tfhe-rs's 2 + 2 bits of message and carry",
+            }),
+        }
+    }
+
     fn of(row: &Row) -> Result<Self> {
         let digits = row.export_digits;
         Self::build(row.name, &row.literal, row.log2_failure, digits)
