@@ -25,6 +25,7 @@ use crate::{
     int_network::IntNetwork,
     params::hex,
     progress::Progress,
+    tfhe_rs::{TfheRsExportKey, TfheRsImportKey, TfheRsSecret},
     wire::{self, Frame},
 };
 
@@ -479,6 +480,17 @@ impl IntClient {
     /// Makes the key that a server needs for `lut8`.
     fn packing_key(&self, py: Python<'_>) -> Result<IntPackingKey> {
         Ok(py.detach(|| IntPackingKey::closed(self.secret.packing_key()?.to_bytes()?))?)
+    }
+
+    /// Makes the key with which a server takes ciphertexts of tfhe-rs under the other secret. Who
+    /// learns one of the two secrets then learns both.
+    fn import_key(&self, py: Python<'_>, theirs: &TfheRsSecret) -> Result<TfheRsImportKey> {
+        Ok(py.detach(|| TfheRsImportKey::closed(self.secret.import_key(&theirs.0)?.to_bytes()?))?)
+    }
+
+    /// Makes the key with which a server gives ciphertexts to tfhe-rs, under the other secret.
+    fn export_key(&self, py: Python<'_>, theirs: &TfheRsSecret) -> Result<TfheRsExportKey> {
+        Ok(py.detach(|| TfheRsExportKey::closed(self.secret.export_key(&theirs.0)?.to_bytes()?))?)
     }
 
     /// Encrypts the weights and biases of a network, for a server that may not see them.

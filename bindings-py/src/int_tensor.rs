@@ -23,7 +23,7 @@ use crate::{
 #[pyclass(module = "ringloom", frozen)]
 pub struct IntSession {
     pub keys: Arc<TfheKeys>,
-    packing: Option<Arc<PackingKey>>,
+    pub packing: Option<Arc<PackingKey>>,
 }
 
 /// Encrypted integers, a vector or the rows of a matrix, on a server's device.

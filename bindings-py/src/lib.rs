@@ -15,6 +15,7 @@
 //! | `shared_mask` | matrices whose rows share their mask |
 //! | `int_client`, `int_tensor`, `int_functions` | encrypted integers: keys and ciphertexts, look-ups |
 //! | `int_network` | networks of them |
+//! | `tfhe_rs` | exchange of ciphertexts with tfhe-rs |
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
@@ -47,6 +48,7 @@ mod progress;
 mod session;
 mod shared_mask;
 mod tensor;
+mod tfhe_rs;
 mod weights;
 mod wire;
 
@@ -81,6 +83,7 @@ mod _native {
         session::Session,
         shared_mask::{SharedMaskCiphertext, SharedMaskKeys, SharedMaskTensor, SharedMaskWeights},
         tensor::{Tensor, align_levels},
+        tfhe_rs::{TfheRsExchange, TfheRsExportKey, TfheRsImportKey, TfheRsSecret},
         weights::Weights,
     };
 }

@@ -10,6 +10,7 @@ A client holds the secret key; a server computes on what it cannot read.
 | server | `Session`, `Tensor`, `Weights`, `ModelServer` |
 | exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor` |
 | their networks | `IntLinear`, `IntNetwork`, `EncryptedIntNetwork`, `IntModel` |
+| ciphertexts of tfhe-rs | `TfheRsSecret`, `TfheRsImportKey`, `TfheRsExportKey`, `TfheRsExchange` |
 | their functions | `lut`, `luts`, `relu`; of 8 bits `lut8`, `add8` |
 | the model's owner | `Sequential` and its layers, `from_sklearn`, `Program` |
 """
@@ -67,6 +68,10 @@ from ringloom._native import (
     StepInfo,
     StepReport,
     Tensor,
+    TfheRsExchange,
+    TfheRsExportKey,
+    TfheRsImportKey,
+    TfheRsSecret,
     TransposePlan,
     Weights,
     add8,
@@ -136,6 +141,10 @@ __all__ = [
     "StepInfo",
     "StepReport",
     "Tensor",
+    "TfheRsExchange",
+    "TfheRsExportKey",
+    "TfheRsImportKey",
+    "TfheRsSecret",
     "TransposePlan",
     "Weights",
     "add8",
