@@ -51,7 +51,7 @@ rest-test: $(STAMP) ## Python, packages, fuzzing
 test-long: $(STAMP) ## full-size and ignored tests; by hand
 	cargo test --locked $(RUST) -- --include-ignored
 
-test-tfhe: $(STAMP) ## exchange of ciphertexts with a live process of tfhe-rs (needs node); by hand
+test-tfhe: py ## exchange of ciphertexts with a live process of tfhe-rs (needs node); by hand
 	@scripts/test-tfhe.sh
 
 SECONDS_EACH ?= 60

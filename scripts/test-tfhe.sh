@@ -12,5 +12,6 @@ mkdir -p "$folder"
 [ -e "$folder/package.json" ] || echo '{ "private": true }' >"$folder/package.json"
 [ -e "$folder/node_modules/node-tfhe" ] \
     || npm install --prefix "$folder" --no-audit --no-fund --silent "node-tfhe@$version"
-RINGLOOM_TFHE_RS="$PWD/benches/peers/tfhe_rs_node.cjs" \
-    cargo test --locked -p ringloom --features tfhe-rs --test tfhe -- --ignored --nocapture live_process_of_tfhe_rs
+export RINGLOOM_TFHE_RS="$PWD/benches/peers/tfhe_rs_node.cjs"
+cargo test --locked -p ringloom --features tfhe-rs --test tfhe -- --ignored --nocapture live_process_of_tfhe_rs
+.venv/bin/python -m pytest bindings-py/tests/test_tfhe_rs.py -c bindings-py/pyproject.toml -k live

@@ -4,7 +4,8 @@
 //   node tfhe_rs_node.cjs make FOLDER       a new client key, four FheUint8 and their words
 //   node tfhe_rs_node.cjs decrypt FOLDER    FOLDER/results.bin as FheUint8, decrypted by tfhe-rs
 //   node tfhe_rs_node.cjs vectors FILE      what the committed test vectors are made of
-//   node tfhe_rs_node.cjs serialized FOLDER a client key, an FheUint8 and an FheBool, serialised
+//   node tfhe_rs_node.cjs serialised FOLDER a client key, an FheUint8 and an FheBool, serialised
+//   node tfhe_rs_node.cjs open FOLDER       FOLDER/result.bin, a serialised FheUint8, decrypted
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
@@ -92,13 +93,17 @@ if (command === "make") {
     const made = make();
     const bits = Buffer.from(Array.from({ length: DIMENSION }, (_, i) => made.secret[8 * i]));
     fs.writeFileSync(target, Buffer.concat([bits, made.words]));
-} else if (command === "serialized") {
+} else if (command === "serialised") {
     const key = tfhe.TfheClientKey.generate(tfhe.TfheConfigBuilder.default().build());
     const write = (name, object) =>
         fs.writeFileSync(path.join(target, name), Buffer.from(object.safe_serialize(LIMIT)));
     write("client_key.bin", key);
     write("fheuint8.bin", tfhe.FheUint8.encrypt_with_client_key(VALUES[0], key));
     write("fhebool.bin", tfhe.FheBool.encrypt_with_client_key(true, key));
+} else if (command === "open") {
+    const read = (name) => fs.readFileSync(path.join(target, name));
+    const key = tfhe.TfheClientKey.safe_deserialize(read("client_key.bin"), LIMIT);
+    console.log(tfhe.FheUint8.safe_deserialize(read("result.bin"), LIMIT).decrypt(key));
 } else {
-    fail("expected make FOLDER, decrypt FOLDER, vectors FILE or serialized FOLDER");
+    fail("expected make FOLDER, decrypt FOLDER, vectors FILE, serialised FOLDER or open FOLDER");
 }

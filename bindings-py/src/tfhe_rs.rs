@@ -117,7 +117,7 @@ impl TfheRsSecret {
     /// significant first.
     fn decrypt<'py>(&self, py: Python<'py>, data: &[u8]) -> Result<Bound<'py, PyArray1<u64>>> {
         let (set, id) = (self.0.set(), *self.0.id().as_bytes());
-        let (_, batch) = TfheRsBatch::from_serialized(set, id, data)?;
+        let (_, batch) = TfheRsBatch::from_serialised(set, id, data)?;
         Ok(self.0.decrypt(&batch)?.into_pyarray(py))
     }
 
@@ -208,7 +208,7 @@ impl TfheRsExchange {
         let mut parts = Vec::with_capacity(all.len());
         for data in &all {
             let bytes = data.cast::<PyBytes>().map_err(PyErr::from)?.as_bytes();
-            parts.push(TfheRsBatch::from_serialized(&self.set, id, bytes)?);
+            parts.push(TfheRsBatch::from_serialised(&self.set, id, bytes)?);
         }
         let kinds = parts.iter().map(|(kind, batch)| (*kind, batch.len()));
         let Some((kind, blocks)) = kinds.clone().next() else {
@@ -269,7 +269,7 @@ impl TfheRsExchange {
             let batch = export.export(batch)?;
             batch
                 .chunks(width)
-                .map(|part| part.to_serialized(kind))
+                .map(|part| part.to_serialised(kind))
                 .collect()
         };
         let objects = py.detach(|| of(&x.batch))?;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 import ringloom as rl
 
-DATA = Path(__file__).parents[2] / "core/tests/data/tfhe_rs/serialized"
+DATA = Path(__file__).parents[2] / "core/tests/data/tfhe_rs/serialised"
 SET = "V1_7_PARAM_MESSAGE_2_CARRY_2_KS_PBS_TUNIFORM_2M128"
 NUMBER = np.array([0, 1, 2, 3])  # the blocks of 228
 WEIGHTS = np.array([[1, 1, 0, 0], [0, 1, 0, -1], [1, 0, 1, 0], [0, 0, -1, 1]])
@@ -62,6 +64,25 @@ def test_integers_there_and_back(
     np.testing.assert_array_equal(theirs.decrypt(signed), want)
 
 
+@pytest.mark.skipif("RINGLOOM_TFHE_RS" not in os.environ, reason="needs tfhe-rs: make test-tfhe")
+def test_a_live_process_decrypts(
+    client: rl.IntClient, session: rl.IntSession, tmp_path: Path
+) -> None:
+    def tfhe_rs(command: str) -> str:
+        line = ["node", os.environ["RINGLOOM_TFHE_RS"], command, str(tmp_path)]
+        return subprocess.run(line, check=True, capture_output=True, text=True).stdout
+
+    tfhe_rs("serialised")
+    theirs = rl.TfheRsSecret.from_client_key((tmp_path / "client_key.bin").read_bytes())
+    keys = client.import_key(theirs), client.export_key(theirs)
+    exchange = rl.TfheRsExchange(session, import_key=keys[0], export_key=keys[1])
+    x = exchange.load((tmp_path / "fheuint8.bin").read_bytes())
+    y = rl.lut(WEIGHTS @ x, lambda v: v % 4)
+    (tmp_path / "result.bin").write_bytes(exchange.export(y)[0])
+    want = sum(int(v) << (2 * i) for i, v in enumerate(WEIGHTS @ NUMBER % 4))
+    assert int(tfhe_rs("open")) == want
+
+
 def test_single_blocks(theirs: rl.TfheRsSecret, exchange: rl.TfheRsExchange) -> None:
     bit = read("fhebool.bin")
     np.testing.assert_array_equal(theirs.decrypt(bit), [1])
@@ -105,7 +126,7 @@ def test_bad_input(
 ) -> None:
     number, bit = read("fheuint8.bin"), read("fhebool.bin")
     for wrong in (number[:-1], number[:40], b"", bit + b"\0", read("client_key.bin")):
-        with pytest.raises(rl.errors.SerializationError, match="tfhe-rs 1.4 to 1.8"):
+        with pytest.raises(rl.errors.SerializationError, match=r"tfhe-rs 1\.4 to 1\.8"):
             exchange.load(wrong)
     later = bytearray(bit)
     later[57] = 9

@@ -372,18 +372,18 @@ fn a_live_process_of_tfhe_rs_encrypts_and_decrypts() {
     eprintln!("tfhe-rs decrypts {:?} of {values:?}", clear(&values));
 }
 
-fn serialized(name: &str) -> Vec<u8> {
-    let folder = [env!("CARGO_MANIFEST_DIR"), "tests/data/tfhe_rs/serialized"];
+fn serialised(name: &str) -> Vec<u8> {
+    let folder = [env!("CARGO_MANIFEST_DIR"), "tests/data/tfhe_rs/serialised"];
     fs::read(folder.iter().collect::<PathBuf>().join(name)).unwrap()
 }
 
 /// What tfhe-rs's `safe_serialize` wrote, through a look-up, and written as its reader takes it.
 #[test]
-fn serialized_ciphertexts_of_tfhe_rs() {
-    let theirs = TfheRsSecret::from_client_key(KEY, &serialized("client_key.bin")).unwrap();
+fn serialised_ciphertexts_of_tfhe_rs() {
+    let theirs = TfheRsSecret::from_client_key(KEY, &serialised("client_key.bin")).unwrap();
     let set = theirs.set().clone();
     assert_eq!(set, TfheRsSet::named(SET).unwrap());
-    let read = |name| TfheRsBatch::from_serialized(&set, KEY, &serialized(name)).unwrap();
+    let read = |name| TfheRsBatch::from_serialised(&set, KEY, &serialised(name)).unwrap();
     let (kind, number) = read("fheuint8.bin");
     assert_eq!((kind, number.len()), (TfheRsType::Uint, 4));
     assert_eq!((number.degree(), number.noise_level()), (3, 1));
@@ -397,15 +397,15 @@ fn serialized_ciphertexts_of_tfhe_rs() {
         ("fheuint8.bin", &number, TfheRsType::Uint),
         ("fhebool.bin", &bit, TfheRsType::Bool),
     ] {
-        let (written, mut bytes) = (batch.to_serialized(kind).unwrap(), serialized(name));
+        let (written, mut bytes) = (batch.to_serialised(kind).unwrap(), serialised(name));
         bytes.truncate(bytes.len() - 12);
         bytes[26 + 8 + kind.name().len()] = 1;
         assert!(written == bytes, "{name}");
-        let (again, same) = TfheRsBatch::from_serialized(&set, KEY, &written).unwrap();
+        let (again, same) = TfheRsBatch::from_serialised(&set, KEY, &written).unwrap();
         assert!(again == kind && same.ciphertexts().eq(batch.ciphertexts()));
     }
-    let one = bit.to_serialized(TfheRsType::Shortint).unwrap();
-    let (kind, block) = TfheRsBatch::from_serialized(&set, KEY, &one).unwrap();
+    let one = bit.to_serialised(TfheRsType::Shortint).unwrap();
+    let (kind, block) = TfheRsBatch::from_serialised(&set, KEY, &one).unwrap();
     assert!(kind == TfheRsType::Shortint && block.ciphertexts().eq(bit.ciphertexts()));
 
     let params = TfheParams::insecure_toy(&super::TOY_FOUR).unwrap();
@@ -420,8 +420,8 @@ fn serialized_ciphertexts_of_tfhe_rs() {
     let table = LookUpTable::new(&party.session, 0..=3, |v| 3 - v).unwrap();
     let out = party.keys.bootstrap(&small, &table).unwrap();
     let parts: Vec<_> = export.export(&out).unwrap().chunks(4).collect();
-    let bytes = parts[0].to_serialized(TfheRsType::Int).unwrap();
-    let (kind, inverted) = TfheRsBatch::from_serialized(&set, KEY, &bytes).unwrap();
+    let bytes = parts[0].to_serialised(TfheRsType::Int).unwrap();
+    let (kind, inverted) = TfheRsBatch::from_serialised(&set, KEY, &bytes).unwrap();
     assert_eq!(kind, TfheRsType::Int);
     assert_eq!(
         integers(&theirs.decrypt(&inverted).unwrap()),
@@ -431,19 +431,19 @@ fn serialized_ciphertexts_of_tfhe_rs() {
 
     // What integers of tfhe-rs do not hold.
     assert!(matches!(
-        parts[0].to_serialized(TfheRsType::Bool),
+        parts[0].to_serialised(TfheRsType::Bool),
         Err(Error::Shape { .. })
     ));
     let wide = TfheRsBatch::new(&set, KEY, (4, 1), vec![0; 2049]).unwrap();
-    let refused = wide.to_serialized(TfheRsType::Uint);
+    let refused = wide.to_serialised(TfheRsType::Uint);
     assert!(matches!(refused, Err(Error::MessageRange { .. })));
     let loud = TfheRsBatch::new(&set, KEY, (1, 2), vec![0; 2049]).unwrap();
-    let refused = loud.to_serialized(TfheRsType::Bool).unwrap_err();
+    let refused = loud.to_serialised(TfheRsType::Bool).unwrap_err();
     assert!(
         refused.to_string().contains("look the values up"),
         "{refused}"
     );
-    assert!(loud.to_serialized(TfheRsType::Shortint).is_ok());
+    assert!(loud.to_serialised(TfheRsType::Shortint).is_ok());
     assert!(TfheRsBatch::concat(&[]).is_err());
     for (name, kind) in [
         ("FheUint8", TfheRsType::Uint),
@@ -457,9 +457,9 @@ fn serialized_ciphertexts_of_tfhe_rs() {
 #[test]
 fn damaged_bytes_of_tfhe_rs_are_refused() {
     let set = TfheRsSet::named(SET).unwrap();
-    let (key, bit) = (serialized("client_key.bin"), serialized("fhebool.bin"));
+    let (key, bit) = (serialised("client_key.bin"), serialised("fhebool.bin"));
     let secret = |bytes: &[u8]| TfheRsSecret::from_client_key(KEY, bytes).map(|_| ());
-    let batch = |bytes: &[u8]| TfheRsBatch::from_serialized(&set, KEY, bytes).map(|_| ());
+    let batch = |bytes: &[u8]| TfheRsBatch::from_serialised(&set, KEY, bytes).map(|_| ());
     let refused = |error: Error| {
         let text = error.to_string();
         assert!(text.contains("expected") && text.contains("got"), "{text}");
@@ -503,7 +503,7 @@ fn damaged_bytes_of_tfhe_rs_are_refused() {
     assert!(wrong(76 + 4, 1).contains("key-switch modulo 2^32"));
     assert!(wrong(76 + 12, 1).contains("look-up first"));
     let small = TfheRsSet::named("V1_8_PARAM_MESSAGE_1_CARRY_1_KS_PBS_TUNIFORM_2M128").unwrap();
-    let other = TfheRsBatch::from_serialized(&small, KEY, &bit);
+    let other = TfheRsBatch::from_serialised(&small, KEY, &bit);
     assert!(matches!(other, Err(Error::ParamsMismatch { .. })));
     // A set of another dimension, one with several key bits per step, Gaussian noise.
     let parameters = 23_851;

@@ -102,7 +102,7 @@ struct Server {
 impl Server {
     /// The blocks of a ciphertext of tfhe-rs.
     fn load(&self, bytes: &[u8]) -> ringloom::Result<(TfheRsType, TfheRsBatch)> {
-        TfheRsBatch::from_serialized(&self.set, ID, bytes)
+        TfheRsBatch::from_serialised(&self.set, ID, bytes)
     }
 
     /// Imports them with a function of each.
@@ -121,7 +121,7 @@ impl Server {
         let batch = self.export.export(batch)?;
         batch
             .chunks(count)
-            .map(|part| part.to_serialized(kind))
+            .map(|part| part.to_serialised(kind))
             .collect()
     }
 

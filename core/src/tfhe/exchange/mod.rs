@@ -14,9 +14,9 @@
 //! A client that owns both secrets makes an import key and an export key and gives them to the
 //! server beside the keys of both libraries. An import gives [`SmallLweBatch`], the input of
 //! [`TfheKeys::bootstrap`]; an export takes the [`LweBatch`] that look-ups and sums of them give.
-//! Programs that use tfhe-rs give serialised ciphertexts ([`TfheRsBatch::from_serialized`]) and
+//! Programs that use tfhe-rs give serialised ciphertexts ([`TfheRsBatch::from_serialised`]) and
 //! client keys ([`TfheRsSecret::from_client_key`]) and get serialised ciphertexts
-//! ([`TfheRsBatch::to_serialized`]); `benches/peers/tfhe-rs/examples` shows both sides.
+//! ([`TfheRsBatch::to_serialised`]); `benches/peers/tfhe-rs/examples` shows both sides.
 //! Both keys have files, read for the parameters and the set of tfhe-rs that they are to serve.
 //! Both secrets then protect each other's ciphertexts: whoever has one reads all.
 //!
@@ -30,8 +30,8 @@ mod import;
 mod masks;
 mod noise;
 mod secret;
-mod serialized;
-mod serialized_source;
+mod serialised;
+mod serialised_source;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -42,5 +42,5 @@ pub use export::{ExportKey, SeededExportKey};
 pub use import::{ImportKey, SeededImportKey};
 pub use noise::TfheRsNoise;
 pub use secret::TfheRsSecret;
-pub use serialized::TfheRsType;
+pub use serialised::TfheRsType;
 pub use sets::{TfheRsLiteral, TfheRsSet};

@@ -4,7 +4,7 @@
 use super::{
     batch::TfheRsBatch,
     secret::TfheRsSecret,
-    serialized_source::{Source, refuse},
+    serialised_source::{Source, refuse},
     sets::{TfheRsLiteral, TfheRsSet},
 };
 use crate::error::{Error, Result};
@@ -77,12 +77,12 @@ impl TfheRsBatch {
     /// [`Error::ParamsMismatch`] for ciphertexts of another set, as far as they tell: moduli,
     /// dimension, order of key-switch and look-up; as [`TfheRsBatch::new`] for their degree and
     /// noise.
-    pub fn from_serialized(
+    pub fn from_serialised(
         set: &TfheRsSet,
         key: [u8; 32],
         bytes: &[u8],
     ) -> Result<(TfheRsType, Self)> {
-        let op = "TfheRsBatch::from_serialized";
+        let op = "TfheRsBatch::from_serialised";
         let mut source = Source::new(op, bytes);
         let names = TfheRsType::ALL.map(TfheRsType::name);
         let name = header(&mut source, &names)?;
@@ -126,8 +126,8 @@ impl TfheRsBatch {
     /// # Errors
     /// [`Error::Shape`] for more than one block where the type has one; [`Error::MessageRange`] or
     /// [`Error::InvalidParams`] for carries or noise that integers of tfhe-rs do not have.
-    pub fn to_serialized(&self, kind: TfheRsType) -> Result<Vec<u8>> {
-        let op = "TfheRsBatch::to_serialized";
+    pub fn to_serialised(&self, kind: TfheRsType) -> Result<Vec<u8>> {
+        let op = "TfheRsBatch::to_serialised";
         if self.len() != 1 && !kind.is_integer() {
             return Err(Error::Shape {
                 op,
