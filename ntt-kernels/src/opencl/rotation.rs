@@ -306,3 +306,106 @@ pub(super) fn only_limb(view: &View) -> u32 {
     let limb = view.limbs().iter().next();
     limb.expect("the ring has checked that there is one limb") as u32
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::print_stderr)] // says why nothing was tested
+
+    use crate::{
+        CpuDevice, Ring,
+        arith::primes_below,
+        device::Device,
+        error::Error,
+        opencl::{OpenClDevice, Transforms},
+        poly::{
+            Cmd, DigitPlan, Domain, LimbSet, LweSwitchKey, RingSpec, Role, RotationPlan, Shape,
+            lwe_width,
+        },
+        testing::Input,
+    };
+
+    const LOG_N: u32 = 6;
+    const STEPS: usize = 4;
+
+    /// A key-switch, exponents and a rotation of `count` ciphertexts; the accumulators.
+    fn look_up(device: &dyn Device, group: usize, count: usize) -> Vec<u64> {
+        let q = primes_below(50, 2 << LOG_N, 1).unwrap();
+        let ring = Ring::new(device, &RingSpec::new(LOG_N, &q).unwrap()).unwrap();
+        let digits = DigitPlan::new(16, 2).unwrap();
+        let plan = RotationPlan::new(STEPS * group, 1, digits, digits).unwrap();
+        let plan = plan.grouped(group).unwrap();
+        let (source, target) = (1 << LOG_N, plan.dimension());
+        let shape = |polys| Shape::new(polys, LimbSet::single(0), LOG_N);
+        let buffer = |polys, domain, seed| {
+            let words = Input::Random(seed).words(ring.spec(), shape(polys));
+            ring.upload(shape(polys), domain, &words).unwrap()
+        };
+        let switch = DigitPlan::new(4, 4).unwrap();
+        let words = (0..source * 4 * (target + 1)).map(|i| (i as u32).wrapping_mul(0x9e37_79b9));
+        let words: Vec<u32> = words.collect();
+        let switch = LweSwitchKey::new((source, target), switch, words).unwrap();
+        let key = buffer(plan.key_polys(), Domain::Eval, 1);
+        let key = ring.prepare(&key, Role::Diagonal).unwrap();
+        let table = buffer(2, Domain::Coeff, 2);
+        let input = buffer(lwe_width(source, LOG_N) * count, Domain::Coeff, 3);
+        let alloc = |polys| ring.alloc(shape(polys), Domain::Coeff).unwrap();
+        let mut small = alloc(lwe_width(target, LOG_N) * count);
+        let mut exponents = alloc(lwe_width(plan.exponents(), LOG_N) * count);
+        let mut acc = alloc(2 * count);
+        let before = ring.stats();
+        for _ in 0..2 {
+            ring.submit(Cmd::LweKeySwitch {
+                dst: small.view_mut(),
+                src: input.view(),
+                key: switch.clone(),
+            })
+            .unwrap();
+            ring.submit(Cmd::LweGroupSwitch {
+                dst: exponents.view_mut(),
+                src: small.view(),
+                plan,
+            })
+            .unwrap();
+            ring.submit(Cmd::BlindRotate {
+                acc: acc.view_mut(),
+                table: table.view(),
+                lwe: exponents.view(),
+                key: key.view(),
+                plan,
+            })
+            .unwrap();
+        }
+        let after = ring.stats();
+        assert_eq!(
+            (after.bytes_h2d, after.bytes_d2h, after.host_fallback_cmds),
+            (before.bytes_h2d, before.bytes_d2h, 0)
+        );
+        ring.download(&acc).unwrap()
+    }
+
+    /// Two look-ups of a batch: three launches before each rotation, whatever the batch; residues
+    /// are the CPU's. More ciphertexts than a work item switches together.
+    #[test]
+    fn a_rotation_of_a_batch_is_four_launches_for_each_step() {
+        let cpu = CpuDevice::builder().threads(1).build().unwrap();
+        for transforms in [Transforms::Rows, Transforms::Tiled] {
+            let builder = OpenClDevice::builder().transforms(transforms);
+            let device = match builder.without_optimisation().build() {
+                Ok(device) => device,
+                Err(error @ Error::Unavailable { .. }) => {
+                    return eprintln!("not tested here: {error}");
+                }
+                Err(error) => panic!("{error}"),
+            };
+            for (group, count) in [(1, 1), (1, 11), (2, 11)] {
+                let start = device.launches();
+                let got = look_up(&device, group, count);
+                // The key is copied once.
+                let launches = device.launches() - start - 1;
+                let around = if group == 1 { 2 } else { 1 };
+                assert_eq!(launches, 2 * (3 + around + 4 * STEPS as u64));
+                assert!(got == look_up(&cpu, group, count), "{transforms:?} {group}");
+            }
+        }
+    }
+}
