@@ -20,6 +20,7 @@ mod measure;
 mod memory;
 mod products;
 mod programs;
+mod residency;
 mod ring;
 mod rotation;
 mod sys;

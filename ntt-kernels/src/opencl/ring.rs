@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{
@@ -10,12 +13,13 @@ use super::{
     memory::{Buffer, Pool, window},
     products::Digits,
     programs::Source,
+    residency::Tenants,
     sys::{Arg, Fault, Kernel, Memory, Queue, Words4},
     tables::{Constants, Latest, PlanTables, Rows},
     transform::End,
 };
 use crate::{
-    device::RingBackend,
+    device::{DeviceCounts, RingBackend},
     error::{Error, Result},
     poly::{
         BufClass, Cmd, CmdKind, IntMatrix, LimbSet, LweSwitchKey, RawBuf, RingSpec, Role, Shape,
@@ -32,12 +36,16 @@ pub(super) struct OpenClRing {
     pub(super) spec: RingSpec,
     pub(super) constants: Constants,
     pub(super) pool: Arc<Pool>,
+    /// Bytes that eviction has moved.
+    pub(super) evicted_h2d: AtomicU64,
+    pub(super) evicted_d2h: AtomicU64,
     state: Mutex<State>,
 }
 
 /// What a command needs exclusively.
 pub(super) struct State {
-    queue: Queue,
+    pub(super) queue: Queue,
+    pub(super) tenants: Tenants,
     kernels: HashMap<(Source, &'static str), Kernel>,
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
     pub(super) factors: HashMap<FactorsKey, Arc<Memory>>,
@@ -90,10 +98,13 @@ impl OpenClRing {
         let queue = queue.map_err(|fault| failed(&shared, "opening a ring", &fault))?;
         Ok(Self {
             pool: Arc::new(Pool::new(shared.clone())),
+            evicted_h2d: AtomicU64::new(0),
+            evicted_d2h: AtomicU64::new(0),
             spec: spec.clone(),
             constants,
             state: Mutex::new(State {
                 queue,
+                tenants: Tenants::default(),
                 kernels: HashMap::new(),
                 rows: HashMap::new(),
                 factors: HashMap::new(),
@@ -124,7 +135,7 @@ impl OpenClRing {
         (self.state.lock()).expect("no code panics while it holds the queue")
     }
 
-    fn fault(&self, op: &'static str, fault: &Fault) -> Error {
+    pub(super) fn fault(&self, op: &'static str, fault: &Fault) -> Error {
         if fault.is_memory() {
             let limit_bytes = self.shared.info.memory_bytes;
             return Error::OutOfMemory {
@@ -199,8 +210,8 @@ impl OpenClRing {
         kept(&mut state.powers, (limb, log_n), make)
     }
 
-    pub(super) fn scratch(&self, _state: &mut State, words: usize) -> Result<Buffer> {
-        Ok(self.pool.take(words)?.0)
+    pub(super) fn scratch(&self, state: &mut State, words: usize) -> Result<Buffer> {
+        Ok(self.take(state, words)?.0)
     }
 }
 
@@ -252,49 +263,43 @@ impl RingBackend for OpenClRing {
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
         let words = (shape.batch).saturating_mul(shape.limbs.len() << shape.log_n);
-        let (buffer, fresh) = self.pool.take(words)?;
-        if fresh {
-            // Not what another program has left there.
-            self.guard(|state| {
+        self.guard(|state| {
+            let (buffer, fresh) = self.take(state, words)?;
+            if fresh {
+                // Not what another program has left there.
                 let cleared = state.queue.clear(buffer.memory());
-                cleared.map_err(|fault| self.fault("RingBackend::alloc", &fault))
-            })?;
-        }
-        Ok(Arc::new(buffer))
+                cleared.map_err(|fault| self.fault("RingBackend::alloc", &fault))?;
+            }
+            Ok(self.settle(state, words, buffer))
+        })
     }
 
     fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()> {
-        let memory = Buffer::of(dst).memory();
-        self.guard(|state| {
-            runs(dst).into_iter().try_for_each(|(at, from, len)| {
-                let written = state.queue.write(memory, at, &host[from..][..len]);
-                written.map_err(|fault| self.fault("upload", &fault))
-            })
-        })
+        self.guard(|state| self.write_runs(state, dst, runs(dst), host))
     }
 
     fn download(&self, src: &View, host: &mut [u64]) -> Result<()> {
-        let memory = Buffer::of(src).memory();
-        self.guard(|state| {
-            runs(src).into_iter().try_for_each(|(at, to, len)| {
-                let read = state.queue.read(memory, at, &mut host[to..][..len]);
-                read.map_err(|fault| self.fault("download", &fault))
-            })
-        })
+        self.guard(|state| self.read_runs(state, src, runs(src), host))
     }
 
     fn prepare(&self, src: &View, _role: Role) -> Result<RawBuf> {
         self.guard(|state| {
-            let buffer = self.scratch(state, src.shape().words())?;
+            let (source, words) = (self.pin(state, src)?, src.shape().words());
+            let buffer = self.scratch(state, words)?;
             let rows = self.rows(state, src.batch(), src.limbs())?;
             let dst = Place::scratch(&buffer, src.limbs());
-            self.copy_rows(state, dst, Place::of(src), &rows, src.log_n())?;
-            Ok(Arc::new(buffer) as RawBuf)
+            let src_place = Place {
+                memory: source.memory(),
+                window: window(src),
+            };
+            self.copy_rows(state, dst, src_place, &rows, src.log_n())?;
+            Ok(self.settle(state, words, buffer))
         })
     }
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
         self.guard(|state| {
+            let cmd = &self.pinned(state, cmd)?;
             match cmd {
                 Cmd::Copy { dst, src } => {
                     let rows = self.rows(state, dst.batch(), dst.limbs())?;
@@ -395,6 +400,14 @@ impl RingBackend for OpenClRing {
                 .flush()
                 .map_err(|fault| self.fault("submit", &fault))
         })
+    }
+
+    fn counts(&self) -> DeviceCounts {
+        DeviceCounts {
+            bytes_h2d: self.evicted_h2d.load(Ordering::Relaxed),
+            bytes_d2h: self.evicted_d2h.load(Ordering::Relaxed),
+            ..DeviceCounts::default()
+        }
     }
 
     fn wait(&self) -> Result<()> {
