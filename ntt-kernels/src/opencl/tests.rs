@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Calibration, OpenClDevice, OpenClDeviceBuilder, Transforms};
 use crate::{
-    CpuDevice, Ring,
+    CpuDevice, Notice, Replayed, Replaying, Ring,
     arith::primes_below,
     device::{Device, RingBackend},
     error::Error,
@@ -558,6 +558,37 @@ fn a_lost_device_is_an_error_and_the_cpu_goes_on() {
     // A new ring starts afresh once the device answers again.
     device.lose(false);
     assert!(there_and_back(&device, &|| ()).unwrap() == words);
+}
+
+/// Who asks for it gets the value of a lost device from the CPU, replayed from the input.
+#[test]
+fn a_lost_device_is_replayed_on_the_cpu() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let notice = told.clone();
+    let notice: Notice =
+        Arc::new(move |replayed: &Replayed| notice.lock().unwrap().push(replayed.clone()));
+    let cpu = Arc::new(CpuDevice::builder().threads(1).build().unwrap());
+    let replaying = Replaying::new(Arc::new(device.clone()), cpu.clone(), notice);
+    let spec = RingSpec::new(6, &primes_below(50, 128, 2).unwrap()).unwrap();
+    let shape = Shape::new(2, spec.all_limbs(), 6);
+    let words = Input::Random(9).words(&spec, shape);
+    let run = |device: &dyn Device, lose: &dyn Fn()| {
+        let ring = Ring::new(device, &spec).unwrap();
+        let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+        ring.ntt(&mut buf).unwrap();
+        lose();
+        ring.download(&buf).unwrap()
+    };
+    let got = run(&replaying, &|| device.lose(true));
+    assert!(got == run(&*cpu, &|| ()));
+    let told = told.lock().unwrap();
+    assert_eq!(
+        (told.len(), told[0].steps, &*told[0].values),
+        (1, 2, &[shape][..])
+    );
 }
 
 #[test]

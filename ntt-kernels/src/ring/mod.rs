@@ -416,7 +416,6 @@ impl Ring {
     }
 
     /// The device's side, without checks and lowerings.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn backend(&self) -> &dyn RingBackend {
         &*self.0.backend
     }
