@@ -22,6 +22,8 @@ NTT = {
     "cpu": {"arith", "poly", "device"},
     "opencl": {"arith", "poly", "device"},
     "ring": {"arith", "poly", "device"},
+    # A device made of rings on two others.
+    "replay": {"arith", "poly", "device", "ring"},
     # Above the back ends: opens a device by name.
     "devices": {"arith", "poly", "device", "ring", "reference", "cpu", "opencl"},
     "testing": {"arith", "poly", "device", "ring", "reference", "cpu", "opencl", "devices"},

@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 kit=out/gpu-kit
 
 cargo build --locked --release -p ringloom-ntt --features ringloom-ntt/testing,ringloom-ntt/opencl \
-    --example opencl_kit --example opencl_timing
+    --example opencl_kit --example opencl_timing --example opencl_tfhe
 rm -rf "$kit"
 mkdir -p "$kit/bin" "$kit/lib"
-cp target/release/examples/opencl_kit target/release/examples/opencl_timing "$kit/bin/"
+cp target/release/examples/opencl_{kit,timing,tfhe} "$kit/bin/"
 strip "$kit"/bin/*
 
 loader=$(ldd "$kit/bin/opencl_kit" | awk '/ld-linux/ { print $1 }')

@@ -1,4 +1,4 @@
-//! Times transforms and key-switches on a device and checks their residues against the CPU.
+//! Times transforms, key-switches, hoisted rotations and a product with diagonals on a device and checks their residues against the CPU.
 //!
 //! `opencl_timing [DEVICE [LOG_N [LIMBS [DIGITS]]]]` writes one JSON object. Programs are built and
 //! tables uploaded before the clock starts.
@@ -10,7 +10,10 @@ use ringloom_ntt::{
     Error, Ring,
     arith::primes_below,
     open_device,
-    poly::{Cmd, Domain, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, SeedLayout, Shape},
+    poly::{
+        Cmd, Domain, ElementwiseOp, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, SeedLayout,
+        Shape,
+    },
 };
 
 fn main() -> Result<(), Error> {
@@ -63,6 +66,8 @@ fn main() -> Result<(), Error> {
         timed.mod_down()?;
         timed.rescale()
     })?;
+    let hoisted = time(&ring, |_| timed.hoisted())?;
+    let matvec = time(&ring, |_| timed.hoisted().and_then(|()| timed.diagonals()))?;
     println!("{{");
     println!(
         "  \"device\": \"{name}\", \"flavour\": \"{}\",",
@@ -86,7 +91,8 @@ fn main() -> Result<(), Error> {
     println!(
         "  \"gadget_product_us\": {gadget:.1}, \"mod_down_us\": {mod_down:.1}, \"key_switch_us\": {key_switch:.1},"
     );
-    println!("  \"rotate_us\": {rotate:.1}, \"multiply_relinearise_rescale_us\": {multiply:.1}");
+    println!("  \"rotate_us\": {rotate:.1}, \"multiply_relinearise_rescale_us\": {multiply:.1},");
+    println!("  \"hoisted_rotations_8_us\": {hoisted:.1}, \"matvec_8_diagonals_us\": {matvec:.1}");
     println!("}}");
     Ok(())
 }
@@ -122,6 +128,9 @@ fn fill(ring: &Ring, buf: &mut ringloom_ntt::poly::PolyBuf) -> Result<(), Error>
     })
 }
 
+/// Rotations of a hoisting, and diagonals of a product.
+const ROTATIONS: usize = 8;
+
 struct Work<'a> {
     ring: &'a Ring,
     chain: LimbSet,
@@ -132,6 +141,9 @@ struct Work<'a> {
     switched: ringloom_ntt::poly::PolyBuf,
     rescaled: ringloom_ntt::poly::PolyBuf,
     key: ringloom_ntt::poly::Prepared,
+    digits: ringloom_ntt::poly::PolyBuf,
+    rotations: ringloom_ntt::poly::PolyBuf,
+    diagonals: ringloom_ntt::poly::Prepared,
     gadget: Arc<GadgetPlan>,
     mod_down: Arc<ModDownPlan>,
     rescale: Arc<ModDownPlan>,
@@ -163,6 +175,9 @@ impl<'a> Work<'a> {
             switched: alloc(2, chain)?,
             rescaled: alloc(2, lower)?,
             key: ring.prepare(&alloc(2 * groups.len(), all)?, Role::Key)?,
+            digits: alloc(groups.len(), all)?,
+            rotations: alloc(2 * ROTATIONS, chain)?,
+            diagonals: ring.prepare(&alloc(ROTATIONS, chain)?, Role::Diagonal)?,
             gadget: Arc::new(GadgetPlan::new(spec, chain, extra, &groups)?),
             mod_down: Arc::new(ModDownPlan::new(spec, chain, extra)?),
             rescale: Arc::new(ModDownPlan::new(spec, lower, chain.difference(lower))?),
@@ -211,6 +226,52 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// One decomposition, and a rotation of its digits for each baby step.
+    fn hoisted(&mut self) -> Result<(), Error> {
+        self.ring.submit(Cmd::Decompose {
+            dst: self.digits.view_mut(),
+            src: self.pair.poly(1)?,
+            plan: self.gadget.clone(),
+        })?;
+        let mut galois = 1;
+        for k in 0..ROTATIONS {
+            self.ring.submit(Cmd::InnerProduct {
+                acc: self.acc.view_mut(),
+                digits: self.digits.view(),
+                key: self.key.view(),
+                accumulate: false,
+            })?;
+            self.mod_down()?;
+            self.ring.submit(Cmd::Elementwise {
+                op: ElementwiseOp::Add,
+                dst: self.switched.poly_mut(0)?,
+                a: None,
+                b: Some(self.pair.poly(0)?),
+            })?;
+            galois = galois * 5 % (2 << self.ring.spec().log_n());
+            self.ring.submit(Cmd::Automorphism {
+                dst: self.rotations.view_mut().polys(2 * k, 2, 1)?,
+                src: self.switched.view(),
+                galois,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The rotations times their diagonals, summed and rescaled.
+    fn diagonals(&mut self) -> Result<(), Error> {
+        let terms = (0..ROTATIONS).map(|k| {
+            let rotated = self.rotations.view().polys(2 * k, 2, 1)?;
+            Ok((rotated, self.diagonals.view().polys(k, 1, 1)?))
+        });
+        self.ring.submit(Cmd::DiagMulAcc {
+            acc: self.switched.view_mut(),
+            terms: terms.collect::<Result<_, Error>>()?,
+            accumulate: false,
+        })?;
+        self.rescale()
+    }
+
     /// Everything once, and all results.
     fn results(&mut self) -> Result<Vec<Vec<u64>>, Error> {
         self.automorphism()?;
@@ -219,15 +280,20 @@ impl<'a> Work<'a> {
         self.mod_down()?;
         self.rescale()?;
         debug_assert!(self.chain.len() > 1);
+        let alone = self.ring.download(&self.rescaled)?;
+        self.hoisted()?;
+        self.diagonals()?;
         [
             &self.rotated,
             &self.tensor,
             &self.acc,
             &self.switched,
             &self.rescaled,
+            &self.rotations,
         ]
         .map(|buf| self.ring.download(buf))
         .into_iter()
+        .chain([Ok(alone)])
         .collect()
     }
 }

@@ -11,6 +11,7 @@
 //! | [`cpu`] | the SIMD CPU device |
 //! | `opencl` (feature) | GPUs, found at run time |
 //! | `testing` (feature) | conformance suite and comparing device for authors of devices |
+//! | [`Replaying`] | a device with a substitute that takes over when it fails |
 //! | [`host_fft`] | the special FFT of encoding, on the host |
 //! | [`open_device`], [`device_names`], [`missing_devices`], [`transform_rate`] | devices by name, what is lacking, how fast they are |
 //!
@@ -28,6 +29,7 @@ pub mod host_fft;
 pub mod opencl;
 pub mod poly;
 pub mod reference;
+mod replay;
 mod ring;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -35,4 +37,5 @@ pub mod testing;
 pub use cpu::{CpuDevice, CpuDeviceBuilder, Isa};
 pub use devices::{device_names, missing_devices, open_device, transform_rate};
 pub use error::{Error, Result};
+pub use replay::{Notice, Replayed, Replaying};
 pub use ring::Ring;

@@ -36,10 +36,10 @@ if [ -z "${OCL_ICD_VENDORS-}" ] && ! ls /etc/OpenCL/vendors/*.icd >/dev/null 2>&
     export OCL_ICD_VENDORS="$here/vendors/"
 fi
 
-# log N, limbs, digits
+# Program, then log N, limbs, digits; or look-ups, steps
 case $size in
-full) cases="14,8,4 15,16,4 16,24,3" ;;
-small) cases="12,4,2" ;;
+full) cases="timing,14,8,4 timing,15,16,4 timing,16,24,3 tfhe,1,876 tfhe,256,876" ;;
+small) cases="timing,12,4,2 tfhe,3,8" ;;
 *)
     echo "run.sh: expected full or small, got $size; leave it out for full" >&2
     exit 1
@@ -54,8 +54,8 @@ status=0
     comma=
     for case in $cases; do
         printf '%s\n' "$comma"
-        # shellcheck disable=SC2046 # three words
-        if run opencl_timing "opencl${number:+:$number}" $(echo "$case" | tr ',' ' ') >timing.json 2>timing.err; then
+        # shellcheck disable=SC2046 # several words
+        if run "opencl_${case%%,*}" "opencl${number:+:$number}" $(echo "${case#*,}" | tr ',' ' ') >timing.json 2>timing.err; then
             cat timing.json
             tr ',' '\n' <timing.json | sed -n 's/^ *"\([a-z_]*\)": *\(.*\)$/\1 \2/p' |
                 while read -r name value; do printf '%-32s %s\n' "$name" "$value"; done >&2

@@ -5,6 +5,8 @@ mod bytes;
 mod exchange;
 mod extremes;
 mod networks;
+#[cfg(feature = "opencl")]
+mod opencl;
 
 use std::ops::ControlFlow;
 

@@ -108,6 +108,10 @@ pub struct DeviceCounts {
     pub host_fallbacks: BTreeMap<&'static str, u64>,
     /// Clock cycles of its hardware; 0 where nothing counts them.
     pub cycles: u64,
+    /// Bytes of buffers that came back to the device after they had left it for lack of memory.
+    pub bytes_h2d: u64,
+    /// Bytes of buffers that left the device for lack of memory.
+    pub bytes_d2h: u64,
 }
 
 /// What a ring has done since it was opened.
@@ -115,9 +119,9 @@ pub struct DeviceCounts {
 pub struct Stats {
     /// Commands by kind, as they reached the device (after lowering).
     pub commands: BTreeMap<CmdKind, u64>,
-    /// Bytes sent to the device.
+    /// Bytes sent to the device, also of buffers that had left it for lack of memory.
     pub bytes_h2d: u64,
-    /// Bytes fetched from the device.
+    /// Bytes fetched from the device, also of buffers that left it for lack of memory.
     pub bytes_d2h: u64,
     /// Commands that ran elsewhere, on words that were fetched and sent back.
     pub host_fallback_cmds: u64,

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use super::{
     memory::Buffer,
+    products::Digits,
     programs::Source,
-    ring::{Digits, OpenClRing, Place, State},
+    ring::{OpenClRing, Place, State},
     sys::Arg,
     tables::{Lift, PlanTables, Rows},
     transform::{End, Lifted},
@@ -33,7 +34,7 @@ impl OpenClRing {
     ) -> Result<()> {
         let (log_n, batch) = (dst.log_n(), src.batch());
         let tables = self.plan(state, plan, log_n, PlanTables::convert)?;
-        let ys = self.scratch(batch * plan.source().len() * dst.n())?;
+        let ys = self.scratch(state, batch * plan.source().len() * dst.n())?;
         let ys = Place::scratch(&ys, plan.source());
         self.source_words(state, (ys, Place::of(src)), batch, &tables.lift, log_n)?;
         self.lift(state, (Place::of(dst), ys), batch, &tables.lift, log_n)
@@ -49,13 +50,13 @@ impl OpenClRing {
         let (log_n, n, batch) = (dst.log_n(), dst.n(), dst.batch());
         let (keep, drop) = (plan.kept(), plan.dropped());
         let tables = self.plan(state, plan, log_n, PlanTables::mod_down)?;
-        let ys = self.scratch(batch * drop.len() * n)?;
+        let ys = self.scratch(state, batch * drop.len() * n)?;
         let ys = Place::scratch(&ys, drop);
         let rows = self.rows(state, batch, drop)?;
         let source = Place::of(src);
         let scale = End::Scale(&tables.lift.scalings);
         self.transform(state, (ys, source), &rows, log_n, scale)?;
-        let lifted = self.scratch(batch * keep.len() * n)?;
+        let lifted = self.scratch(state, batch * keep.len() * n)?;
         let lifted = Place::scratch(&lifted, keep);
         let rows = self.rows(state, batch, keep)?;
         let end = End::Subtract {
@@ -85,7 +86,7 @@ impl OpenClRing {
     ) -> Result<()> {
         let log_n = src.log_n();
         let tables = self.plan(state, plan, log_n, PlanTables::gadget)?;
-        let ys = self.scratch(plan.source().len() * src.n())?;
+        let ys = self.scratch(state, plan.source().len() * src.n())?;
         let ys = Place::scratch(&ys, plan.source());
         self.digit_words(state, (ys, src), plan, &tables)?;
         let (rows, own) = (tables.digits.as_ref()).expect("the tables are those of a gadget");
@@ -110,10 +111,10 @@ impl OpenClRing {
     ) -> Result<()> {
         let (count, log_n) = (plan.digits().len(), src.log_n());
         let tables = self.plan(state, plan, log_n, PlanTables::gadget)?;
-        let ys = self.scratch(plan.source().len() * src.n())?;
+        let ys = self.scratch(state, plan.source().len() * src.n())?;
         let ys = Place::scratch(&ys, plan.source());
         self.digit_words(state, (ys, src), plan, &tables)?;
-        let lifted: Buffer = self.scratch(count * plan.extended().len() * acc.n())?;
+        let lifted: Buffer = self.scratch(state, count * plan.extended().len() * acc.n())?;
         let lifted = Place::scratch(&lifted, plan.extended());
         let (rows, _) = (tables.digits.as_ref()).expect("the tables are those of a gadget");
         let owners = (tables.owners.as_ref()).expect("the tables are those of a gadget");

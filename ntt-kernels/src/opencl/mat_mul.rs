@@ -5,7 +5,7 @@ use super::{
     programs::Source,
     ring::{OpenClRing, State},
     sys::{Arg, Memory},
-    tables::table,
+    tables::{Latest, table},
 };
 use crate::{
     error::Result,
@@ -20,22 +20,6 @@ const SMALL: u64 = 1 << 26;
 
 /// The part of a device's memory that matrices of integers are kept in.
 const KEPT_PART: u64 = 16;
-
-/// Matrices of integers on the device, latest last.
-#[derive(Default)]
-pub(super) struct Matrices(Vec<(IntMatrix, Memory)>);
-
-impl Matrices {
-    /// Makes room for `bytes` within `most`, oldest first.
-    fn make_room(&mut self, bytes: u64, most: u64) {
-        let held = |kept: &[(IntMatrix, Memory)]| -> u64 {
-            kept.iter().map(|(_, memory)| memory.bytes() as u64).sum()
-        };
-        while !self.0.is_empty() && held(&self.0) + bytes > most {
-            self.0.remove(0);
-        }
-    }
-}
 
 impl OpenClRing {
     pub(super) fn mod_mat_mul(
@@ -84,14 +68,17 @@ impl OpenClRing {
     }
 
     /// The entries of a matrix in tiles of rows, column by column; the last tile is filled with zeros.
-    fn integers<'a>(&self, matrices: &'a mut Matrices, matrix: &IntMatrix) -> Result<&'a Memory> {
-        let found = matrices.0.iter().position(|(m, _)| m.is(matrix));
-        let entry = if let Some(at) = found {
-            matrices.0.remove(at)
-        } else {
-            let (rows, columns) = (matrix.rows(), matrix.columns());
-            let tiles = rows.div_ceil(TILE);
-            let mut entries = vec![0i64; tiles * TILE * columns];
+    fn integers<'a>(
+        &self,
+        matrices: &'a mut Latest<IntMatrix>,
+        matrix: &IntMatrix,
+    ) -> Result<&'a Memory> {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        let tiles = rows.div_ceil(TILE);
+        let words = tiles * TILE * columns;
+        let sizes = (8 * words as u64, self.shared.info.memory_bytes / KEPT_PART);
+        matrices.get(matrix, IntMatrix::is, sizes, || {
+            let mut entries = vec![0i64; words];
             for (tile, block) in entries.chunks_exact_mut(TILE * columns).enumerate() {
                 for r in 0..TILE.min(rows - tile * TILE) {
                     let row = matrix.row(tile * TILE + r);
@@ -100,18 +87,12 @@ impl OpenClRing {
                     }
                 }
             }
-            let most = self.shared.info.memory_bytes / KEPT_PART;
-            matrices.make_room(size_of_val(&entries[..]) as u64, most);
-            let memory = if matrix.bound() <= SMALL {
+            if matrix.bound() <= SMALL {
                 let small: Vec<i32> = entries.iter().map(|&entry| entry as i32).collect();
-                table(&self.shared, &small)?
+                table(&self.shared, &small)
             } else {
-                table(&self.shared, &entries)?
-            };
-            (matrix.clone(), memory)
-        };
-        matrices.0.push(entry);
-        let (_, memory) = matrices.0.last().expect("it was just pushed");
-        Ok(memory)
+                table(&self.shared, &entries)
+            }
+        })
     }
 }

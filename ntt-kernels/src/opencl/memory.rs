@@ -82,6 +82,13 @@ impl Pool {
         Ok((self.buffer(memory), true))
     }
 
+    /// Whether the device has room for `words` words when nothing else is there.
+    pub(super) fn could_hold(&self, words: usize) -> bool {
+        let info = &self.shared.info;
+        let most = info.buffer_bytes.min(info.memory_bytes);
+        size_class(words).is_some_and(|bytes| bytes as u64 <= most)
+    }
+
     fn buffer(self: &Arc<Self>, memory: Memory) -> Buffer {
         Buffer {
             memory: Some(memory),
@@ -107,7 +114,7 @@ impl Buffer {
         (self.memory.as_ref()).expect("memory leaves a buffer on drop only")
     }
 
-    /// The buffer behind a view.
+    /// The memory behind a view of a command whose buffers are all on the device.
     pub(super) fn of(view: &View) -> &Self {
         (view.raw().downcast_ref()).expect("the ring passes only buffers that this device made")
     }

@@ -14,14 +14,19 @@
 
 mod convert;
 mod device;
+mod lwe;
 mod mat_mul;
 mod measure;
 mod memory;
+mod products;
 mod programs;
+mod residency;
 mod ring;
+mod rotation;
 mod sys;
 mod tables;
 mod transform;
+mod words;
 
 #[cfg(test)]
 mod tests;

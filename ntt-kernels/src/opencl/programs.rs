@@ -43,6 +43,10 @@ pub(super) enum Source {
     MatMul { items: usize },
     /// Base conversion.
     Convert { items: usize },
+    /// Blind rotation and its parts.
+    Rotation { items: usize },
+    /// LWE ciphertexts.
+    Lwe { items: usize },
     /// Seed expansion.
     Seed { items: usize },
     /// Products to be timed.
@@ -91,6 +95,14 @@ impl Source {
             Self::Convert { items } => {
                 define("WG", &items);
                 &[include_str!("kernels/convert.cl")]
+            }
+            Self::Rotation { items } => {
+                define("WG", &items);
+                &[include_str!("kernels/rotation.cl")]
+            }
+            Self::Lwe { items } => {
+                define("WG", &items);
+                &[include_str!("kernels/lwe.cl")]
             }
             Self::Seed { items } => {
                 define("SEED_WG", &items);

@@ -2,24 +2,28 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{
     device::Shared,
-    mat_mul::Matrices,
-    memory::{Buffer, Pool, place, window},
+    memory::{Buffer, Pool, window},
+    products::Digits,
     programs::Source,
-    sys::{Arg, Fault, Kernel, Memory, Queue, Words4, Words8},
-    tables::{Constants, PlanTables, Rows, pair, table},
+    residency::Tenants,
+    sys::{Arg, Fault, Kernel, Memory, Queue, Words4},
+    tables::{Constants, Latest, PlanTables, Rows},
     transform::End,
 };
 use crate::{
-    device::RingBackend,
+    device::{DeviceCounts, RingBackend},
     error::{Error, Result},
     poly::{
-        BufClass, Cmd, CmdKind, Domain, ElementwiseOp, LimbSet, RawBuf, RingSpec, Role, SeedLayout,
-        Shape, View, ViewMut,
+        BufClass, Cmd, CmdKind, IntMatrix, LimbSet, LweSwitchKey, RawBuf, RingSpec, Role, Shape,
+        View, ViewMut,
     },
 };
 
@@ -32,17 +36,23 @@ pub(super) struct OpenClRing {
     pub(super) spec: RingSpec,
     pub(super) constants: Constants,
     pub(super) pool: Arc<Pool>,
+    /// Bytes that eviction has moved.
+    pub(super) evicted_h2d: AtomicU64,
+    pub(super) evicted_d2h: AtomicU64,
     state: Mutex<State>,
 }
 
 /// What a command needs exclusively.
 pub(super) struct State {
-    queue: Queue,
+    pub(super) queue: Queue,
+    pub(super) tenants: Tenants,
     kernels: HashMap<(Source, &'static str), Kernel>,
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
-    factors: HashMap<FactorsKey, Arc<Memory>>,
+    pub(super) factors: HashMap<FactorsKey, Arc<Memory>>,
     plans: HashMap<(usize, u32), Arc<PlanTables>>,
-    pub(super) matrices: Matrices,
+    pub(super) matrices: Latest<IntMatrix>,
+    pub(super) switch_keys: Latest<LweSwitchKey>,
+    powers: HashMap<(LimbSet, u32), Arc<Memory>>,
     failure: Option<Error>,
 }
 
@@ -88,15 +98,20 @@ impl OpenClRing {
         let queue = queue.map_err(|fault| failed(&shared, "opening a ring", &fault))?;
         Ok(Self {
             pool: Arc::new(Pool::new(shared.clone())),
+            evicted_h2d: AtomicU64::new(0),
+            evicted_d2h: AtomicU64::new(0),
             spec: spec.clone(),
             constants,
             state: Mutex::new(State {
                 queue,
+                tenants: Tenants::default(),
                 kernels: HashMap::new(),
                 rows: HashMap::new(),
                 factors: HashMap::new(),
                 plans: HashMap::new(),
-                matrices: Matrices::default(),
+                matrices: Latest::default(),
+                switch_keys: Latest::default(),
+                powers: HashMap::new(),
                 failure: None,
             }),
             shared,
@@ -120,7 +135,7 @@ impl OpenClRing {
         (self.state.lock()).expect("no code panics while it holds the queue")
     }
 
-    fn fault(&self, op: &'static str, fault: &Fault) -> Error {
+    pub(super) fn fault(&self, op: &'static str, fault: &Fault) -> Error {
         if fault.is_memory() {
             let limit_bytes = self.shared.info.memory_bytes;
             return Error::OutOfMemory {
@@ -185,233 +200,24 @@ impl OpenClRing {
         })
     }
 
-    pub(super) fn scratch(&self, words: usize) -> Result<Buffer> {
-        Ok(self.pool.take(words)?.0)
-    }
-
-    pub(super) fn copy_rows(
+    /// Powers of the root of one limb for a degree.
+    pub(super) fn powers(
         &self,
         state: &mut State,
-        dst: Place<'_>,
-        src: Place<'_>,
-        rows: &Rows,
-        log_n: u32,
-    ) -> Result<()> {
-        let (n, items) = (1 << log_n, self.items(1 << log_n));
-        let mut args = Vec::from(dst.args());
-        args.extend(src.args());
-        args.extend([Arg::Memory(&rows.list), Arg::Word(log_n)]);
-        let kernel = (Source::Words { items }, "copy");
-        self.launch(state, kernel, args, [n, rows.count, 1], items)
-    }
-
-    fn elementwise(
-        &self,
-        state: &mut State,
-        op: ElementwiseOp,
-        dst: &ViewMut,
-        a: Option<&View>,
-        b: Option<&View>,
-    ) -> Result<()> {
-        let kernel = match op {
-            ElementwiseOp::Add => "add",
-            ElementwiseOp::Sub => "subtract",
-            ElementwiseOp::Neg => "negate",
-            ElementwiseOp::Mul => "multiply",
-            ElementwiseOp::MulAcc => "multiply_accumulate",
-        };
-        let a = a.unwrap_or(dst);
-        let sources = [a, b.unwrap_or(a)];
-        self.word_by_word(state, kernel, dst, &sources, &[])
-    }
-
-    /// A command of words.cl with the usual arguments: windows, extra tables, rows, moduli.
-    fn word_by_word(
-        &self,
-        state: &mut State,
-        kernel: &'static str,
-        dst: &View,
-        sources: &[&View],
-        extra: &[&Memory],
-    ) -> Result<()> {
-        let (n, items) = (dst.n(), self.items(dst.n()));
-        let rows = self.rows(state, dst.batch(), dst.limbs())?;
-        let mut args = Vec::from(place(dst));
-        args.extend(sources.iter().flat_map(|src| place(src)));
-        args.extend(extra.iter().map(|memory| Arg::Memory(memory)));
-        args.extend([
-            Arg::Memory(&rows.list),
-            Arg::Memory(&self.constants.moduli),
-            Arg::Word(dst.log_n()),
-        ]);
-        let kernel = (Source::Words { items }, kernel);
-        self.launch(state, kernel, args, [n, rows.count, 1], items)
-    }
-
-    /// One residue per limb of `limbs`, as pairs by row of the modulus table.
-    fn factors(
-        &self,
-        state: &mut State,
-        limbs: LimbSet,
-        consts: &Arc<[u64]>,
-        scale: bool,
+        (limb, log_n): (LimbSet, u32),
+        make: impl FnOnce() -> Result<Memory>,
     ) -> Result<Arc<Memory>> {
-        kept(&mut state.factors, (limbs, scale, consts.clone()), || {
-            let mut words = vec![[0; 2]; self.spec.moduli().len()];
-            for (limb, &c) in limbs.iter().zip(&**consts) {
-                words[limb] = if scale {
-                    pair(self.spec.modulus(limb).shoup(c))
-                } else {
-                    [c, 0]
-                };
-            }
-            table(&self.shared, &words)
-        })
+        kept(&mut state.powers, (limb, log_n), make)
     }
 
-    fn automorphism(
-        &self,
-        state: &mut State,
-        dst: &ViewMut,
-        src: &View,
-        galois: u64,
-    ) -> Result<()> {
-        let (n, items) = (dst.n(), self.items(dst.n()));
-        let rows = self.rows(state, dst.batch(), dst.limbs())?;
-        let mut args = Vec::from(place(dst));
-        args.extend(place(src));
-        args.push(Arg::Memory(&rows.list));
-        let kernel = match dst.domain() {
-            Domain::Eval => {
-                args.push(Arg::Word(galois as u32));
-                "automorphism_eval"
-            }
-            Domain::Coeff => {
-                args.push(Arg::Memory(&self.constants.moduli));
-                args.push(Arg::Word(inverse_of(galois as u32)));
-                "automorphism_coeff"
-            }
-        };
-        args.push(Arg::Word(dst.log_n()));
-        let kernel = (Source::Words { items }, kernel);
-        self.launch(state, kernel, args, [n, rows.count, 1], items)
-    }
-
-    fn expand_seed(&self, state: &mut State, dst: &ViewMut, seed: &SeedLayout) -> Result<()> {
-        let blocks = dst.n() / 4;
-        let items = self.items(blocks);
-        let rows = self.rows(state, dst.batch(), dst.limbs())?;
-        let mut key = [0; 8];
-        for (word, bytes) in key.iter_mut().zip(seed.seed.as_chunks().0) {
-            *word = u32::from_le_bytes(*bytes);
-        }
-        let mut args = Vec::from(place(dst));
-        args.extend([
-            Arg::Words8(Words8(key)),
-            Arg::Word(seed.key_index),
-            Arg::Memory(&rows.list),
-            Arg::Memory(&self.constants.moduli),
-            Arg::Word(dst.log_n()),
-        ]);
-        let kernel = (Source::Seed { items }, "expand_seed");
-        self.launch(state, kernel, args, [blocks, rows.count, 1], items)
-    }
-
-    fn tensor(&self, state: &mut State, dst: &ViewMut, a: &View, b: &View) -> Result<()> {
-        let args = [dst, a, b].into_iter().flat_map(place).collect();
-        self.product(state, "tensor", dst, 1, args)
-    }
-
-    pub(super) fn inner_product(
-        &self,
-        state: &mut State,
-        acc: &ViewMut,
-        digits: Digits<'_>,
-        key: &View,
-    ) -> Result<()> {
-        let (own, owners) = self.own(digits);
-        let mut args = Vec::from(place(acc));
-        args.extend(digits.lifted.args());
-        args.extend(own.args());
-        args.push(Arg::Memory(owners));
-        args.extend(place(key));
-        args.extend([
-            Arg::Word(digits.count as u32),
-            Arg::Word(u32::from(digits.accumulate)),
-        ]);
-        self.product(state, "inner_product", acc, 1, args)
-    }
-
-    /// Where the words are that digits have of their own limbs, and which digit does. Where no
-    /// digit is its own, the place is not read.
-    pub(super) fn own<'a>(&'a self, digits: Digits<'a>) -> (Place<'a>, &'a Memory) {
-        (digits.own).unwrap_or((digits.lifted, &self.constants.nobody))
-    }
-
-    fn diag_mul_acc(
-        &self,
-        state: &mut State,
-        acc: &ViewMut,
-        terms: &[(View, View)],
-        accumulate: bool,
-    ) -> Result<()> {
-        for (group, terms) in terms.chunks(TERMS).enumerate() {
-            let mut args = Vec::from(place(acc));
-            // Places without a term repeat the last one, and are not read.
-            let last = &terms[terms.len() - 1];
-            for (rotated, diagonal) in (0..TERMS).map(|i| terms.get(i).unwrap_or(last)) {
-                args.extend(place(rotated));
-                args.extend(place(diagonal));
-            }
-            let accumulate = accumulate || group > 0;
-            args.extend([
-                Arg::Word(terms.len() as u32),
-                Arg::Word(u32::from(accumulate)),
-            ]);
-            self.product(state, "diag_mul_acc", acc, acc.batch(), args)?;
-        }
-        Ok(())
-    }
-
-    /// A command of products.cl on the limbs of `dst`; `args` come before rows and moduli.
-    fn product(
-        &self,
-        state: &mut State,
-        kernel: &'static str,
-        dst: &View,
-        batch: usize,
-        args: Vec<Arg<'_>>,
-    ) -> Result<()> {
-        let (n, items) = (dst.n(), self.items(dst.n()));
-        let rows = self.rows(state, batch, dst.limbs())?;
-        let mut args: Vec<Arg<'_>> = args; // with a shorter lifetime
-        args.extend([
-            Arg::Memory(&rows.list),
-            Arg::Memory(&self.constants.moduli),
-            Arg::Word(dst.log_n()),
-        ]);
-        let kernel = (Source::Products { items }, kernel);
-        self.launch(state, kernel, args, [n, rows.count, 1], items)
+    pub(super) fn scratch(&self, state: &mut State, words: usize) -> Result<Buffer> {
+        Ok(self.take(state, words)?.0)
     }
 }
-
-/// The digits of a gadget product.
-#[derive(Clone, Copy)]
-pub(super) struct Digits<'a> {
-    pub(super) lifted: Place<'a>,
-    pub(super) count: usize,
-    /// Whether the sums are added to what the destination holds.
-    pub(super) accumulate: bool,
-    /// Where the words are that a digit has of its own limbs, and for each limb which digit does.
-    pub(super) own: Option<(Place<'a>, &'a Memory)>,
-}
-
-/// Terms of one launch of `diag_mul_acc`.
-const TERMS: usize = 8;
 
 /// The kept value of `key`, made now if need be. Plans cycle through their keys, so where there is
 /// no room no choice of victims beats a fresh start.
-fn kept<K: std::hash::Hash + Eq, V>(
+pub(super) fn kept<K: std::hash::Hash + Eq, V>(
     map: &mut HashMap<K, Arc<V>>,
     key: K,
     make: impl FnOnce() -> Result<V>,
@@ -425,15 +231,6 @@ fn kept<K: std::hash::Hash + Eq, V>(
     }
     map.insert(key, made.clone());
     Ok(made)
-}
-
-/// The inverse of an odd number modulo `2^32`: each step doubles the number of right bits.
-fn inverse_of(odd: u32) -> u32 {
-    let mut inverse = odd; // three right bits
-    for _ in 0..4 {
-        inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));
-    }
-    inverse
 }
 
 fn failed(shared: &Shared, op: &'static str, fault: &Fault) -> Error {
@@ -461,59 +258,48 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        let lowered = [
-            CmdKind::BlindRotate,
-            CmdKind::GroupedRotate,
-            CmdKind::KeySwitch,
-        ];
-        !lowered.contains(&kind) && !kind.has_host_form()
+        kind != CmdKind::KeySwitch
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
         let words = (shape.batch).saturating_mul(shape.limbs.len() << shape.log_n);
-        let (buffer, fresh) = self.pool.take(words)?;
-        if fresh {
-            // Not what another program has left there.
-            self.guard(|state| {
+        self.guard(|state| {
+            let (buffer, fresh) = self.take(state, words)?;
+            if fresh {
+                // Not what another program has left there.
                 let cleared = state.queue.clear(buffer.memory());
-                cleared.map_err(|fault| self.fault("RingBackend::alloc", &fault))
-            })?;
-        }
-        Ok(Arc::new(buffer))
+                cleared.map_err(|fault| self.fault("RingBackend::alloc", &fault))?;
+            }
+            Ok(self.settle(state, words, buffer))
+        })
     }
 
     fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()> {
-        let memory = Buffer::of(dst).memory();
-        self.guard(|state| {
-            runs(dst).into_iter().try_for_each(|(at, from, len)| {
-                let written = state.queue.write(memory, at, &host[from..][..len]);
-                written.map_err(|fault| self.fault("upload", &fault))
-            })
-        })
+        self.guard(|state| self.write_runs(state, dst, runs(dst), host))
     }
 
     fn download(&self, src: &View, host: &mut [u64]) -> Result<()> {
-        let memory = Buffer::of(src).memory();
-        self.guard(|state| {
-            runs(src).into_iter().try_for_each(|(at, to, len)| {
-                let read = state.queue.read(memory, at, &mut host[to..][..len]);
-                read.map_err(|fault| self.fault("download", &fault))
-            })
-        })
+        self.guard(|state| self.read_runs(state, src, runs(src), host))
     }
 
     fn prepare(&self, src: &View, _role: Role) -> Result<RawBuf> {
-        let buffer = self.scratch(src.shape().words())?;
         self.guard(|state| {
+            let (source, words) = (self.pin(state, src)?, src.shape().words());
+            let buffer = self.scratch(state, words)?;
             let rows = self.rows(state, src.batch(), src.limbs())?;
             let dst = Place::scratch(&buffer, src.limbs());
-            self.copy_rows(state, dst, Place::of(src), &rows, src.log_n())
-        })?;
-        Ok(Arc::new(buffer))
+            let src_place = Place {
+                memory: source.memory(),
+                window: window(src),
+            };
+            self.copy_rows(state, dst, src_place, &rows, src.log_n())?;
+            Ok(self.settle(state, words, buffer))
+        })
     }
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
         self.guard(|state| {
+            let cmd = &self.pinned(state, cmd)?;
             match cmd {
                 Cmd::Copy { dst, src } => {
                     let rows = self.rows(state, dst.batch(), dst.limbs())?;
@@ -573,14 +359,32 @@ impl RingBackend for OpenClRing {
                     src,
                     lanes,
                 } => self.mod_mat_mul(state, dst, left, src, *lanes),
-                Cmd::BlindRotate { .. }
-                | Cmd::Monomial { .. }
-                | Cmd::Digit { .. }
-                | Cmd::LweModSwitch { .. }
-                | Cmd::LweGroupSwitch { .. }
-                | Cmd::LweKeySwitch { .. }
-                | Cmd::KeySwitch { .. } => {
-                    unreachable!("the ring lowers what is not supported, or runs it on the host")
+                Cmd::Monomial { dst, src, power } => self.monomial(state, dst, src, power),
+                Cmd::Digit {
+                    dst,
+                    src,
+                    plan,
+                    level,
+                } => self.digit(state, dst, src, *plan, *level),
+                Cmd::LweModSwitch {
+                    dst,
+                    src,
+                    dimension,
+                } => self.exponents(state, (dst, *dimension), (src, *dimension), 1),
+                Cmd::LweGroupSwitch { dst, src, plan } => {
+                    let (dst, src) = ((dst, plan.exponents()), (src, plan.dimension()));
+                    self.exponents(state, dst, src, plan.group())
+                }
+                Cmd::LweKeySwitch { dst, src, key } => self.lwe_key_switch(state, dst, src, key),
+                Cmd::BlindRotate {
+                    acc,
+                    table,
+                    lwe,
+                    key,
+                    plan,
+                } => self.blind_rotate(state, acc, (table, lwe, key), plan),
+                Cmd::KeySwitch { .. } => {
+                    unreachable!("the ring lowers what is not supported")
                 }
                 Cmd::GadgetProduct {
                     acc,
@@ -598,6 +402,14 @@ impl RingBackend for OpenClRing {
         })
     }
 
+    fn counts(&self) -> DeviceCounts {
+        DeviceCounts {
+            bytes_h2d: self.evicted_h2d.load(Ordering::Relaxed),
+            bytes_d2h: self.evicted_d2h.load(Ordering::Relaxed),
+            ..DeviceCounts::default()
+        }
+    }
+
     fn wait(&self) -> Result<()> {
         self.guard(|state| {
             state
@@ -605,17 +417,5 @@ impl RingBackend for OpenClRing {
                 .finish()
                 .map_err(|fault| self.fault("wait", &fault))
         })
-    }
-}
-
-#[cfg(test)]
-mod unit {
-    use super::*;
-
-    #[test]
-    fn inverses_of_odd_numbers() {
-        for odd in [1u32, 3, 5, 25, 0x1_ffff, u32::MAX] {
-            assert_eq!(odd.wrapping_mul(inverse_of(odd)), 1);
-        }
     }
 }

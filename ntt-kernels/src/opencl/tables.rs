@@ -24,6 +24,51 @@ pub(super) struct Constants {
     pub(super) nobody: Memory,
 }
 
+/// `psi^0` to `psi^(N-1)` as residues, where `psi` belongs to a ring of degree `2^log_n`.
+pub(super) fn root_powers(shared: &Shared, m: &Modulus, log_n: u32) -> Result<Memory> {
+    let psi = root_of_unity(m, log_n)?;
+    let powers = std::iter::successors(Some(1), |&power| Some(m.mul(power, psi)));
+    table(shared, &powers.take(1 << log_n).collect::<Vec<u64>>())
+}
+
+/// Large constants on the device, latest last.
+pub(super) struct Latest<K>(Vec<(K, Memory)>);
+
+impl<K> Default for Latest<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Clone> Latest<K> {
+    /// The constants of `key`, made now if need be: of `bytes` bytes, after the oldest have made room
+    /// within `most`.
+    pub(super) fn get(
+        &mut self,
+        key: &K,
+        same: impl Fn(&K, &K) -> bool,
+        (bytes, most): (u64, u64),
+        make: impl FnOnce() -> Result<Memory>,
+    ) -> Result<&Memory> {
+        let entry = match self.0.iter().position(|(kept, _)| same(kept, key)) {
+            Some(at) => self.0.remove(at),
+            None => {
+                while !self.0.is_empty() && self.held_bytes() + bytes > most {
+                    self.0.remove(0);
+                }
+                (key.clone(), make()?)
+            }
+        };
+        self.0.push(entry);
+        let (_, memory) = self.0.last().expect("it was just pushed");
+        Ok(memory)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.0.iter().map(|(_, memory)| memory.bytes() as u64).sum()
+    }
+}
+
 /// Degrees `2^0` to `2^17`.
 pub(super) const DEGREES: u32 = 18;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Calibration, OpenClDevice, OpenClDeviceBuilder, Transforms};
 use crate::{
-    CpuDevice, Ring,
+    CpuDevice, Notice, Replayed, Replaying, Ring,
     arith::primes_below,
     device::{Device, RingBackend},
     error::Error,
@@ -560,8 +560,39 @@ fn a_lost_device_is_an_error_and_the_cpu_goes_on() {
     assert!(there_and_back(&device, &|| ()).unwrap() == words);
 }
 
+/// Who asks for it gets the value of a lost device from the CPU, replayed from the input.
 #[test]
-fn a_limit_on_memory_is_kept_and_idle_memory_is_given_back() {
+fn a_lost_device_is_replayed_on_the_cpu() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let notice = told.clone();
+    let notice: Notice =
+        Arc::new(move |replayed: &Replayed| notice.lock().unwrap().push(replayed.clone()));
+    let cpu = Arc::new(CpuDevice::builder().threads(1).build().unwrap());
+    let replaying = Replaying::new(Arc::new(device.clone()), cpu.clone(), notice);
+    let spec = RingSpec::new(6, &primes_below(50, 128, 2).unwrap()).unwrap();
+    let shape = Shape::new(2, spec.all_limbs(), 6);
+    let words = Input::Random(9).words(&spec, shape);
+    let run = |device: &dyn Device, lose: &dyn Fn()| {
+        let ring = Ring::new(device, &spec).unwrap();
+        let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+        ring.ntt(&mut buf).unwrap();
+        lose();
+        ring.download(&buf).unwrap()
+    };
+    let got = run(&replaying, &|| device.lose(true));
+    assert!(got == run(&*cpu, &|| ()));
+    let told = told.lock().unwrap();
+    assert_eq!(
+        (told.len(), told[0].steps, &*told[0].values),
+        (1, 2, &[shape][..])
+    );
+}
+
+#[test]
+fn a_limit_on_memory_is_kept_and_what_is_idle_makes_room() {
     let limit = 1 << 20;
     let device = match OpenClDevice::builder().memory_limit(limit).build() {
         Ok(device) => device,
@@ -570,19 +601,43 @@ fn a_limit_on_memory_is_kept_and_idle_memory_is_given_back() {
     assert_eq!(device.capabilities().memory_bytes, Some(limit));
     let spec = RingSpec::new(10, &primes_below(50, 2048, 1).unwrap()).unwrap();
     let ring = Ring::new(&device, &spec).unwrap();
-    // Rows of 8 KiB: 24 fit with room for 104 more, not for 120. They are less than the quarter of the
-    // memory that a ring may keep idle, so the pool has them until they are in the way.
-    let alloc = |rows| ring.alloc(Shape::new(rows, LimbSet::single(0), 10), Domain::Coeff);
-    let held = alloc(24).unwrap();
+    // Rows of 8 KiB, 128 in all.
+    let shape = |rows| Shape::new(rows, LimbSet::single(0), 10);
+    let alloc = |rows| ring.alloc(shape(rows), Domain::Coeff);
+    let moved = || (ring.stats().bytes_h2d, ring.stats().bytes_d2h);
+    drop(alloc(24).unwrap());
+    drop(alloc(120).unwrap());
+    assert_eq!(moved(), (0, 0));
+    // 40 beside 96 do not fit: the older one leaves, comes back for a command, and the other leaves.
+    let words = Input::Random(1).words(&spec, shape(40));
+    let mut first = ring.upload(shape(40), Domain::Coeff, &words).unwrap();
+    let second = alloc(96).unwrap();
+    let (sent, size) = (40 << 13, |rows: u64| rows << 13);
+    assert_eq!(moved(), (sent, size(40)));
+    ring.ntt(&mut first).unwrap();
+    assert_eq!(moved(), (sent + size(40), size(40 + 96)));
+    ring.intt(&mut first).unwrap();
+    // Words on the host are read and written there.
+    assert_eq!(ring.download(&second).unwrap(), vec![0; 96 << 10]);
+    assert!(ring.download(&first).unwrap() == words);
+    assert_eq!(moved(), (sent + size(40), size(40 + 96 + 96 + 40)));
+    // Operands of one command make no room for one another, and the ring lives on.
+    let mut sum = alloc(60).unwrap();
+    let refused = ring.submit(Cmd::Copy {
+        dst: sum.view_mut(),
+        src: second.view().polys(0, 60, 1).unwrap(),
+    });
     let Err(Error::OutOfMemory {
         needed_bytes,
         limit_bytes,
         ..
-    }) = alloc(120)
+    }) = refused
     else {
         panic!("more than the limit")
     };
-    assert_eq!((needed_bytes, limit_bytes), (120 << 13, limit - (24 << 13)));
-    drop(held);
-    assert!(alloc(120).is_ok());
+    assert_eq!((needed_bytes, limit_bytes), (size(96), limit - size(60)));
+    assert!(matches!(alloc(129), Err(Error::OutOfMemory { .. })));
+    assert!(ring.download(&first).unwrap() == words);
+    drop(second);
+    ring.ntt(&mut first).unwrap();
 }

@@ -1,8 +1,9 @@
 //! Transforms as launches: which passes, in which order.
 
 use super::{
+    products::Digits,
     programs::Source,
-    ring::{Digits, OpenClRing, Place, State},
+    ring::{OpenClRing, Place, State},
     sys::{Arg, Memory},
     tables::{DEGREES, Lift, Rows},
 };

@@ -239,7 +239,6 @@ impl View {
     }
 
     /// The same window of another ring's buffer of the same shape.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn moved(&self, owner: &Owner, raw: RawBuf) -> Self {
         let (owner, mut view) = (owner.clone(), self.clone());
         (view.raw, view.owner) = (raw, owner);
@@ -352,7 +351,6 @@ impl ViewMut {
     }
 
     /// See [`View::moved`].
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn moved(&self, owner: &Owner, raw: RawBuf) -> Self {
         Self(self.0.moved(owner, raw))
     }

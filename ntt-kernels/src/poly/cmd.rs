@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-#[cfg(any(test, feature = "testing"))]
-use super::Owner;
 use super::{
-    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, KeySwitch, LweSwitchKey, ModDownPlan, RawBuf,
-    RotationPlan, View, ViewMut,
+    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, KeySwitch, LweSwitchKey, ModDownPlan, Owner,
+    RawBuf, RotationPlan, View, ViewMut,
 };
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
@@ -545,7 +543,6 @@ impl Cmd {
 
     /// The same command on buffers of another ring, so that the other ring accepts it.
     #[must_use]
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn moved(&self, owner: &Owner, mut f: impl FnMut(&RawBuf) -> RawBuf) -> Self {
         let mut cmd = self.clone();
         cmd.visit_views(&mut |view| *view = view.moved(owner, f(view.raw())));

@@ -356,8 +356,8 @@ impl Ring {
         }
         Stats {
             commands: counters.commands.clone(),
-            bytes_h2d: counters.bytes_h2d,
-            bytes_d2h: counters.bytes_d2h,
+            bytes_h2d: counters.bytes_h2d + counted.bytes_h2d,
+            bytes_d2h: counters.bytes_d2h + counted.bytes_d2h,
             host_fallback_cmds: host_fallbacks.values().sum(),
             host_fallbacks,
             device_cycles: counted.cycles,
@@ -416,7 +416,6 @@ impl Ring {
     }
 
     /// The device's side, without checks and lowerings.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn backend(&self) -> &dyn RingBackend {
         &*self.0.backend
     }

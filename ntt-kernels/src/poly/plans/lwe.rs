@@ -140,6 +140,13 @@ impl LweSwitchKey {
         })
     }
 
+    /// Whether both are the same shape and handle of words, for caches.
+    #[cfg(feature = "opencl")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.words, &other.words)
+            && (self.source, self.target, self.digits) == (other.source, other.target, other.digits)
+    }
+
     /// Dimension of the ciphertexts it takes.
     pub fn source(&self) -> usize {
         self.source

@@ -1,0 +1,200 @@
+//! Buffers that leave the device when its memory runs short, the least recently used first, and come
+//! back when a command needs them. Both ways count as transfers.
+
+use std::sync::{Arc, Mutex, MutexGuard, Weak, atomic::Ordering};
+
+use super::{
+    memory::Buffer,
+    ring::{OpenClRing, State},
+};
+use crate::{
+    error::{Error, Result},
+    poly::{Cmd, RawBuf, View},
+};
+
+/// A buffer of a ring, wherever its words are. All uses hold the ring's state, so its lock waits
+/// for nobody.
+pub(super) struct Tenant {
+    words: usize,
+    slot: Mutex<Slot>,
+}
+
+struct Slot {
+    home: Home,
+    /// When a command last needed it, in commands' uses.
+    used: u64,
+}
+
+enum Home {
+    /// Held elsewhere, too, while a command runs.
+    Device(Arc<Buffer>),
+    Host(Vec<u64>),
+}
+
+/// The buffers of a ring, and how often one was used.
+#[derive(Default)]
+pub(super) struct Tenants {
+    all: Vec<Weak<Tenant>>,
+    /// Length at which those that are gone are forgotten.
+    crowded: usize,
+    uses: u64,
+}
+
+impl Tenant {
+    fn of(raw: &RawBuf) -> &Self {
+        (raw.downcast_ref()).expect("the ring passes only buffers that this device made")
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        (self.slot.lock()).expect("no code panics while it holds a buffer")
+    }
+}
+
+impl OpenClRing {
+    /// A buffer of the ring in memory of the device.
+    pub(super) fn settle(&self, state: &mut State, words: usize, buffer: Buffer) -> RawBuf {
+        let tenants = &mut state.tenants;
+        tenants.uses += 1;
+        let tenant = Arc::new(Tenant {
+            words,
+            slot: Mutex::new(Slot {
+                home: Home::Device(Arc::new(buffer)),
+                used: tenants.uses,
+            }),
+        });
+        if tenants.all.len() >= tenants.crowded {
+            tenants.all.retain(|tenant| tenant.strong_count() > 0);
+            tenants.crowded = 2 * tenants.all.len() + 64;
+        }
+        tenants.all.push(Arc::downgrade(&tenant));
+        tenant
+    }
+
+    /// Memory for `words` words, and whether it is fresh; others leave the device where it is short.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] where that cannot help: more than the device has, or than what is left
+    /// beside the operands of the command that runs.
+    pub(super) fn take(&self, state: &mut State, words: usize) -> Result<(Buffer, bool)> {
+        loop {
+            let error = match self.pool.take(words) {
+                Err(error @ Error::OutOfMemory { .. }) => error,
+                other => return other,
+            };
+            if !self.pool.could_hold(words) || !self.evict(state)? {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Moves the least recently used buffer that no command works on to the host.
+    fn evict(&self, state: &mut State) -> Result<bool> {
+        let mut oldest: Option<(u64, Arc<Tenant>)> = None;
+        for tenant in state.tenants.all.iter().filter_map(Weak::upgrade) {
+            let slot = tenant.slot();
+            let idle = matches!(&slot.home, Home::Device(buffer) if Arc::strong_count(buffer) == 1);
+            let used = slot.used;
+            drop(slot);
+            if idle && oldest.as_ref().is_none_or(|(least, _)| used < *least) {
+                oldest = Some((used, tenant));
+            }
+        }
+        let Some((_, tenant)) = oldest else {
+            return Ok(false);
+        };
+        let mut slot = tenant.slot();
+        if let Home::Device(buffer) = &slot.home {
+            let mut words = vec![0; tenant.words];
+            let read = state.queue.read(buffer.memory(), 0, &mut words);
+            read.map_err(|fault| self.fault("eviction", &fault))?;
+            slot.home = Home::Host(words);
+            let bytes = 8 * tenant.words as u64;
+            self.evicted_d2h.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Ok(true)
+    }
+
+    /// The memory of a buffer, brought back to the device if need be. It stays there while it is held.
+    fn resident(&self, state: &mut State, raw: &RawBuf) -> Result<Arc<Buffer>> {
+        let tenant = Tenant::of(raw);
+        state.tenants.uses += 1;
+        {
+            let mut slot = tenant.slot();
+            slot.used = state.tenants.uses;
+            if let Home::Device(buffer) = &slot.home {
+                return Ok(buffer.clone());
+            }
+        }
+        let (buffer, _) = self.take(state, tenant.words)?;
+        let buffer = Arc::new(buffer);
+        let mut slot = tenant.slot();
+        if let Home::Host(words) = &slot.home {
+            let written = state.queue.write(buffer.memory(), 0, words);
+            written.map_err(|fault| self.fault("return of an evicted buffer", &fault))?;
+            let bytes = 8 * tenant.words as u64;
+            self.evicted_h2d.fetch_add(bytes, Ordering::Relaxed);
+        }
+        slot.home = Home::Device(buffer.clone());
+        Ok(buffer)
+    }
+
+    /// The memory behind a view.
+    pub(super) fn pin(&self, state: &mut State, view: &View) -> Result<Arc<Buffer>> {
+        self.resident(state, view.raw())
+    }
+
+    /// The command on the memory of its buffers, all of it on the device while the result lives.
+    pub(super) fn pinned(&self, state: &mut State, cmd: &Cmd) -> Result<Cmd> {
+        let mut failure = None;
+        let pinned = cmd.map_buffers(|raw| match self.resident(state, raw) {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                failure = Some(error);
+                raw.clone()
+            }
+        });
+        failure.map_or(Ok(pinned), Err)
+    }
+
+    /// Copies host words to runs of a buffer: position there, position here, length.
+    pub(super) fn write_runs(
+        &self,
+        state: &mut State,
+        view: &View,
+        runs: Vec<(usize, usize, usize)>,
+        host: &[u64],
+    ) -> Result<()> {
+        let mut slot = Tenant::of(view.raw()).slot();
+        for (at, from, len) in runs {
+            match &mut slot.home {
+                Home::Device(buffer) => {
+                    let written = (state.queue).write(buffer.memory(), at, &host[from..][..len]);
+                    written.map_err(|fault| self.fault("upload", &fault))?;
+                }
+                Home::Host(words) => words[at..][..len].copy_from_slice(&host[from..][..len]),
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies runs of a buffer to host words.
+    pub(super) fn read_runs(
+        &self,
+        state: &mut State,
+        view: &View,
+        runs: Vec<(usize, usize, usize)>,
+        host: &mut [u64],
+    ) -> Result<()> {
+        let slot = Tenant::of(view.raw()).slot();
+        for (at, to, len) in runs {
+            match &slot.home {
+                Home::Device(buffer) => {
+                    let read = (state.queue).read(buffer.memory(), at, &mut host[to..][..len]);
+                    read.map_err(|fault| self.fault("download", &fault))?;
+                }
+                Home::Host(words) => host[to..][..len].copy_from_slice(&words[at..][..len]),
+            }
+        }
+        Ok(())
+    }
+}
