@@ -110,7 +110,7 @@ impl Index {
 
     /// The key again.
     pub fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let item = |(range, dropped): (&Range<usize>, &bool)| {
+        let item = |(range, dropped): (&Range<usize>, &bool)| -> PyResult<Bound<'py, PyAny>> {
             if *dropped {
                 return Ok(range.start.into_pyobject(py)?.into_any());
             }
