@@ -18,9 +18,8 @@ use crate::{
     encryptor::{Encryptor, check_program},
     errors::{Failure, Result},
     keys::{EvaluationKeys, PublicKey},
-    matrix::{Wanted, default_log_scale, refuse_both},
-    matrix_ciphertext::{MatrixCiphertext, sizes},
-    matrix_packing::MatrixPacking,
+    matrix_ciphertext::MatrixCiphertext,
+    matrix_encryption::{Wanted, default_log_scale, encrypt_packed},
     params::{KeyRequest, MatVecPlan, Params},
     program::PublicProgram,
     progress::Progress,
@@ -240,8 +239,10 @@ impl Client {
     /// With `factor=True` for a product of two encrypted matrices, which keeps the scale of the other
     /// one: by columns for the left side, by rows for the right side.
     ///
-    /// `packing` says it all for a plan that was chosen by cost, `explain(..).left` or `.right`; then the
-    /// noise is that of the public key.
+    /// `packing` says it all for a plan that was chosen by cost, `explain(..).left` or `.right`. For a 1-D
+    /// or 2-D array in slots, of any size, it is an `ArrayPacking`, or the name of its lines: `rows`,
+    /// `columns`, `diagonals`, `replicated`; then `level` may be given. With a packing the noise is that of
+    /// the public key.
     #[pyo3(signature = (x, *, form=None, level=None, log_scale=None, factor=false, packing=None))]
     #[allow(clippy::too_many_arguments)] // keywords in Python
     fn encrypt_matrix(
@@ -252,12 +253,13 @@ impl Client {
         level: Option<usize>,
         log_scale: Option<u32>,
         factor: bool,
-        packing: Option<&MatrixPacking>,
+        packing: Option<&Bound<'_, PyAny>>,
     ) -> Result<MatrixCiphertext> {
         let op = "Client.encrypt_matrix";
         if let Some(packing) = packing {
-            refuse_both(op, form, level, log_scale, factor)?;
-            return packing.encrypt(py, op, self.encryptor.inner(), x);
+            let encryptor = self.encryptor.inner();
+            let (of, rest) = ((x, packing), (log_scale, factor));
+            return encrypt_packed(py, op, encryptor, of, (form, level), rest);
         }
         let form = form.unwrap_or("rows");
         let (shape, values) = reals(op, x)?.into_matrix(op)?;
@@ -278,7 +280,7 @@ impl Client {
         })?)
     }
 
-    /// Decrypts a matrix that a server exported.
+    /// Decrypts a matrix or array that a server exported.
     fn decrypt_matrix<'py>(
         &self,
         py: Python<'py>,
@@ -287,7 +289,7 @@ impl Client {
         let (shape, values) = py.detach(|| {
             let matrix = ciphertext.open(&self.session)?;
             let values = Zeroizing::new(matrix.decrypt(&Decryptor::new(&self.secret))?);
-            ringloom::Result::Ok((sizes(matrix.count(), matrix.shape()), values))
+            ringloom::Result::Ok((matrix.sizes(), values))
         })?;
         Ok(array(py, &shape, &values))
     }

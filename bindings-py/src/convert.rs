@@ -211,7 +211,7 @@ pub fn reduce<'py>(
     Ok((restore, (class.to_owned(), data, secure)))
 }
 
-/// A function, the name of a class, and its arguments.
+/// A function, the name of a class or function, and its arguments.
 pub type ReducedCall<'py> = (
     Bound<'py, PyAny>,
     (&'static str, Bound<'py, PyTuple>, Bound<'py, PyDict>),
@@ -224,8 +224,43 @@ pub fn reduce_layer<'py, const OPTIONS: usize>(
     arguments: Bound<'py, PyTuple>,
     options: [(&'static str, Bound<'py, PyAny>); OPTIONS],
 ) -> PyResult<ReducedCall<'py>> {
-    let layer = py.import("ringloom._pickle")?.getattr("layer")?;
-    Ok((layer, (class, arguments, options.into_py_dict(py)?)))
+    reduce_call(py, class, arguments, options.into_py_dict(py)?)
+}
+
+/// What `pickle` needs to make an object again that a class or function of the package makes.
+pub fn reduce_call<'py>(
+    py: Python<'py>,
+    name: &'static str,
+    arguments: Bound<'py, PyTuple>,
+    options: Bound<'py, PyDict>,
+) -> PyResult<ReducedCall<'py>> {
+    let call = py.import("ringloom._pickle")?.getattr("call")?;
+    Ok((call, (name, arguments, options)))
+}
+
+/// A function, an object with the name of its method, and the method's arguments.
+pub type ReducedMethod<'py, T> = (
+    Bound<'py, PyAny>,
+    (T, &'static str, Bound<'py, PyTuple>, Bound<'py, PyDict>),
+);
+
+/// What `pickle` needs to make an object again that a method made.
+pub fn reduce_method<'py, T>(
+    py: Python<'py>,
+    owner: T,
+    name: &'static str,
+    arguments: Bound<'py, PyTuple>,
+    options: Bound<'py, PyDict>,
+) -> PyResult<ReducedMethod<'py, T>> {
+    let method = py.import("ringloom._pickle")?.getattr("method")?;
+    Ok((method, (owner, name, arguments, options)))
+}
+
+/// The refusal to pickle what holds a session.
+pub fn holds_session(class: &str, what: &str, instead: &str) -> Failure {
+    Failure::type_error(format!(
+        "{class}: holds its session, expected something that may be pickled, got {what}; {instead}"
+    ))
 }
 
 /// A function, the name of a class, and its fields.

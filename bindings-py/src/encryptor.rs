@@ -14,9 +14,8 @@ use crate::{
     encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
     keys::PublicKey,
-    matrix::{Wanted, refuse_both},
     matrix_ciphertext::MatrixCiphertext,
-    matrix_packing::MatrixPacking,
+    matrix_encryption::{Wanted, encrypt_packed},
     params::{MatVecPlan, Params, hex, packing_at},
     program::{Program, PublicProgram},
     progress::Progress,
@@ -140,12 +139,12 @@ impl Encryptor {
         level: Option<usize>,
         log_scale: Option<u32>,
         factor: bool,
-        packing: Option<&MatrixPacking>,
+        packing: Option<&Bound<'_, PyAny>>,
     ) -> Result<MatrixCiphertext> {
         let op = "Encryptor.encrypt_matrix";
         if let Some(packing) = packing {
-            refuse_both(op, form, level, log_scale, factor)?;
-            return packing.encrypt(py, op, &self.0, x);
+            let (of, rest) = ((x, packing), (log_scale, factor));
+            return encrypt_packed(py, op, &self.0, of, (form, level), rest);
         }
         let form = form.unwrap_or("rows");
         let (shape, values) = reals(op, x)?.into_matrix(op)?;

@@ -10,7 +10,8 @@
 //! | `encryptor` | what encrypts with a public key |
 //! | `client` | what holds a secret |
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
-//! | `matrix`, `matrix_ciphertext`, `matrix_plan` | encrypted matrices, plans of what takes keys |
+//! | `matrix`, `matrix_ciphertext`, `matrix_encryption`, `matrix_plan` | encrypted matrices, plans of what takes keys |
+//! | `array_packing`, `array_index`, `array_plan`, `array_ops` | those in slots, as numpy has arrays |
 //! | `product_choice`, `matrix_packing`, `multiplier` | products by the fastest plan |
 //! | `shared_mask` | matrices whose rows share their mask |
 //! | `int_client`, `int_tensor`, `int_functions` | encrypted integers: keys and ciphertexts, look-ups |
@@ -19,6 +20,10 @@
 //! | `network`, `image`, `program`, `encrypted_program`, `model` | networks: written, compiled, run |
 #![deny(unsafe_code)]
 
+mod array_index;
+mod array_ops;
+mod array_packing;
+mod array_plan;
 mod ciphertext;
 mod client;
 mod convert;
@@ -36,6 +41,7 @@ mod key_class;
 mod keys;
 mod matrix;
 mod matrix_ciphertext;
+mod matrix_encryption;
 mod matrix_packing;
 mod matrix_plan;
 mod model;
@@ -59,6 +65,9 @@ use pyo3::pymodule;
 mod _native {
     #[pymodule_export]
     use crate::{
+        array_ops::concatenate,
+        array_packing::{ArrayPacking, concatenate_plan},
+        array_plan::ArrayPlan,
         ciphertext::Ciphertext,
         client::Client,
         device::{DeviceInfo, devices, missing_devices},

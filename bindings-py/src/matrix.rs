@@ -1,6 +1,9 @@
 //! Encrypted matrices on a server's device.
 
-use pyo3::{prelude::*, types::PyTuple};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
 use ringloom::{
     Error,
     matrix::{
@@ -9,9 +12,13 @@ use ringloom::{
 };
 
 use crate::{
-    convert::{Reals, bytes_text, float64, reals, shape_text, shape_tuple},
+    array_index::Index,
+    array_ops::{Entrywise, not_clear},
+    array_packing::ArrayPacking,
+    array_plan::Operation,
+    convert::{Reals, bytes_text, float64, holds_session, reals, shape_text, shape_tuple},
     errors::{Failure, Result},
-    matrix_ciphertext::{MatrixCiphertext, described, sizes},
+    matrix_ciphertext::{MatrixCiphertext, described},
     matrix_plan::{FactorSide, other},
     multiplier::{Clear, Multiplier, Sides},
     shared_mask::SharedMaskCiphertext,
@@ -28,9 +35,13 @@ use crate::{
 /// In coefficients a plaintext matrix multiplies rows from the left and columns from the right, without any
 /// key; `x @ y` multiplies columns by rows, one of them encrypted as a factor, with the keys of
 /// `matmul_plan`; `to_form` goes from rows to columns and back with those of `transpose_plan`.
+///
+/// In slots it is an array as numpy has them, 1-D or 2-D and of any size: `+ - * **`, slices, `sum`,
+/// `reshape`, `to_packing`, `concatenate`, products. `array_packing` has the plan of each: its keys,
+/// key-switches and levels.
 #[pyclass(module = "ringloom", frozen)]
 pub struct MatrixTensor {
-    server: Multiplier,
+    pub server: Multiplier,
     pub matrix: EncryptedMatrix,
 }
 
@@ -65,7 +76,11 @@ impl MatrixTensor {
                  {class}; bring it to the session: session.{load}(ciphertext)"
             )));
         }
-        let (shape, values) = reals(op, other)?.into_matrix(op)?;
+        let clear = reals(op, other)?;
+        if let Some(x) = self.as_array() {
+            return self.clear_product(py, op, x, clear, plain_is_left);
+        }
+        let (shape, values) = clear.into_matrix(op)?;
         if let Some((form, _)) = self.coefficients() {
             let side = if plain_is_left {
                 CoeffForm::Rows
@@ -108,6 +123,9 @@ impl MatrixTensor {
     /// The product of two encrypted matrices.
     fn encrypted_product(&self, py: Python<'_>, right: &Self) -> Result<Self> {
         let op = "MatrixTensor.__matmul__";
+        if let (Some(x), Some(y)) = (self.as_array(), right.as_array()) {
+            return self.array_product(py, op, (x, y));
+        }
         let (a, b) = (&self.matrix, &right.matrix);
         let ((m, k), (_, n), level) = (a.shape(), b.shape(), a.level());
         let mut note = self.explained((m, k, n), "");
@@ -162,7 +180,7 @@ impl MatrixTensor {
     }
 
     /// The error of an operation that a packing does not have.
-    fn not_packed(&self, op: &'static str, expected: &str) -> Failure {
+    pub fn not_packed(&self, op: &'static str, expected: &str) -> Failure {
         let got = format!("one in {}", self.matrix.packed().name());
         Failure::shape(op, expected, got)
     }
@@ -175,8 +193,15 @@ impl MatrixTensor {
         right: &Self,
         subtract: bool,
     ) -> Result<Self> {
+        if self.as_array().is_some() && right.as_array().is_some() {
+            let how = if subtract {
+                Entrywise::Sub
+            } else {
+                Entrywise::Add
+            };
+            return self.entrywise(py, op, right, how);
+        }
         let (a, b) = (&self.matrix, &right.matrix);
-        let evaluator = &self.server.evaluator;
         let packed = py.detach(|| match (a.packed(), b.packed()) {
             (PackedAs::Coefficients(x), PackedAs::Coefficients(y)) => {
                 let copy;
@@ -188,14 +213,6 @@ impl MatrixTensor {
                 };
                 let sum = if subtract { x.sub(y) } else { x.add(y) };
                 Ok(Some(PackedAs::Coefficients(sum?)))
-            }
-            (PackedAs::Array(x), PackedAs::Array(y)) if a.is_turned() == b.is_turned() => {
-                let sum = if subtract {
-                    x.sub(evaluator, y)
-                } else {
-                    x.add(evaluator, y)
-                };
-                Ok(Some(PackedAs::Array(sum?)))
             }
             _ => Ok::<_, Error>(None),
         })?;
@@ -214,6 +231,14 @@ impl MatrixTensor {
         other: &Bound<'_, PyAny>,
         sign: f64,
     ) -> Result<Self> {
+        if self.as_array().is_some() {
+            let how = if sign < 0.0 {
+                Entrywise::Sub
+            } else {
+                Entrywise::Add
+            };
+            return self.with_clear(py, op, &reals(op, other)?, how);
+        }
         let (x, turned) = (&self.matrix, self.matrix.is_turned());
         // Rows of what is packed.
         let by_rows = match x.packed() {
@@ -242,16 +267,16 @@ impl MatrixTensor {
 
 #[pymethods]
 impl MatrixTensor {
-    /// Rows and columns; of a stack the number of matrices first.
+    /// Rows and columns; of a stack the number of matrices first, of a vector in slots its length.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        shape_tuple(py, &sizes(self.matrix.count(), self.matrix.shape()))
+        shape_tuple(py, &self.matrix.sizes())
     }
 
-    /// Number of axes: 2, or 3 for a stack.
+    /// Number of axes: 2, or 3 for a stack, or 1 for a vector in slots.
     #[getter]
     fn ndim(&self) -> usize {
-        sizes(self.matrix.count(), self.matrix.shape()).len()
+        self.matrix.sizes().len()
     }
 
     /// Type of the values inside: always `float64`.
@@ -262,7 +287,7 @@ impl MatrixTensor {
 
     /// `coefficients`, `tiles`, `slots`, `features` or `vectors`.
     #[getter]
-    fn packing(&self) -> &'static str {
+    pub fn packing(&self) -> &'static str {
         self.matrix.packed().name()
     }
 
@@ -270,6 +295,13 @@ impl MatrixTensor {
     #[getter]
     fn form(&self) -> Option<&'static str> {
         self.coefficients().map(|(form, _)| form_name(form))
+    }
+
+    /// How the entries of an array lie in slots, with the plans of its operations; None for other packings.
+    #[getter]
+    fn array_packing(&self) -> Option<ArrayPacking> {
+        let params = self.server.evaluator.session().params();
+        Some(ArrayPacking::of(params, self.as_array()?.packing()))
     }
 
     /// Products with plaintext matrices that may still follow.
@@ -314,6 +346,48 @@ impl MatrixTensor {
         missing_keys(py, self.with(changed), &note)
     }
 
+    /// An array in another packing: an `ArrayPacking` of as many entries, in C order, or the name of its
+    /// lines. It takes the keys of `array_packing.convert_plan`.
+    fn to_packing(&self, py: Python<'_>, packing: &Bound<'_, PyAny>) -> Result<Self> {
+        self.repacked(py, "MatrixTensor.to_packing", packing)
+    }
+
+    /// The entries of an array in another shape, in C order, in the same ciphertexts; refused where they
+    /// would have to move. One size may be -1.
+    #[pyo3(signature = (*shape))]
+    fn reshape(&self, shape: &Bound<'_, PyTuple>) -> Result<Self> {
+        let op = "MatrixTensor.reshape";
+        let sizes: Vec<isize> = match shape.len() {
+            1 if shape.get_item(0)?.extract::<isize>().is_err() => shape.get_item(0)?.extract()?,
+            _ => shape.extract()?,
+        };
+        self.reshaped(op, &sizes)
+    }
+
+    /// The sum of an array along an axis, or of all its entries, which has shape (1,). It takes the keys of
+    /// `array_packing.sum_plan`, and a level where free slots have to be masked.
+    #[pyo3(signature = (axis=None, *, keepdims=false))]
+    fn sum(&self, py: Python<'_>, axis: Option<isize>, keepdims: bool) -> Result<Self> {
+        self.summed(py, "MatrixTensor.sum", axis, keepdims)
+    }
+
+    /// The values of an array at a lower level.
+    fn align_to(&self, py: Python<'_>, level: usize) -> Result<Self> {
+        self.aligned(py, "MatrixTensor.align_to", level)
+    }
+
+    /// A part of an array: whole numbers and slices of step 1. A single entry has shape (1,). It takes
+    /// the keys of `array_packing.slice_plan`.
+    fn __getitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> Result<Self> {
+        let op = "MatrixTensor.__getitem__";
+        let index = Index::new(op, self.array(op)?.shape(), key)?;
+        self.moved(py, op, Operation::Slice(index))
+    }
+
+    fn __len__(&self) -> usize {
+        self.matrix.sizes()[0]
+    }
+
     /// The matrix, for the client to decrypt.
     fn export(&self, py: Python<'_>) -> Result<MatrixCiphertext> {
         Ok(py.detach(|| MatrixCiphertext::close(&self.matrix))?)
@@ -351,6 +425,52 @@ impl MatrixTensor {
         }
     }
 
+    fn __rsub__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
+        let op = "MatrixTensor.__rsub__";
+        let clear = reals(op, other)?;
+        self.negated(py, op)?
+            .with_clear(py, op, &clear, Entrywise::Add)
+    }
+
+    fn __neg__(&self, py: Python<'_>) -> Result<Self> {
+        self.negated(py, "MatrixTensor.__neg__")
+    }
+
+    fn __mul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
+        self.times(py, "MatrixTensor.__mul__", other)
+    }
+
+    fn __rmul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
+        self.times(py, "MatrixTensor.__rmul__", other)
+    }
+
+    fn __pow__(&self, py: Python<'_>, k: u32, modulo: Option<&Bound<'_, PyAny>>) -> Result<Self> {
+        let op = "MatrixTensor.__pow__";
+        if modulo.is_some() {
+            return Err(Failure::type_error(format!(
+                "{op}: real numbers have no modulus, expected x ** k, got pow with three arguments; leave \
+                 the last one out"
+            )));
+        }
+        self.raised(py, op, k)
+    }
+
+    /// Refuses: the values are encrypted, and a server cannot decrypt.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __array__(
+        &self,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (op, got) = ("MatrixTensor.__array__", "a conversion to numpy");
+        Err(not_clear(op, got, &self.matrix.sizes()).into())
+    }
+
+    fn __bool__(&self) -> PyResult<bool> {
+        let (op, got) = ("MatrixTensor.__bool__", "a condition");
+        Err(not_clear(op, got, &self.matrix.sizes()).into())
+    }
+
     /// Leaves `W @ x` and the like to this class.
     #[classattr]
     fn __array_ufunc__() -> Option<Py<PyAny>> {
@@ -358,11 +478,8 @@ impl MatrixTensor {
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {
-        Err(Failure::type_error(
-            "MatrixTensor: holds its session, expected something that may be pickled, got a tensor; \
-             pickle tensor.export() and load it into a session where it arrives",
-        )
-        .into())
+        let instead = "pickle tensor.export() and load it into a session where it arrives";
+        Err(holds_session("MatrixTensor", "a tensor", instead).into())
     }
 
     fn __repr__(&self) -> String {
@@ -370,11 +487,9 @@ impl MatrixTensor {
             Some((form, x)) => described(form, x.level(), x.scale()),
             None => format!("packing={}, level={}", self.packing(), self.level()),
         };
-        let sizes = sizes(self.matrix.count(), self.matrix.shape());
-        let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+        let shape = shape_text(&self.matrix.sizes()).replacen(' ', "=", 1);
         format!(
-            "MatrixTensor(shape=({}), dtype=float64, {how}, device='{}', {})",
-            sizes.join(", "),
+            "MatrixTensor({shape}, dtype=float64, {how}, device='{}', {})",
             self.matrix.session().device(),
             bytes_text(self.nbytes())
         )
@@ -439,64 +554,4 @@ pub fn form(op: &'static str, name: &str) -> ringloom::Result<CoeffForm> {
             got: other.into(),
         }),
     }
-}
-
-/// Refuses a packing together with what it says already.
-pub fn refuse_both(
-    op: &'static str,
-    form: Option<&str>,
-    level: Option<usize>,
-    log_scale: Option<u32>,
-    factor: bool,
-) -> Result<()> {
-    if form.is_none() && level.is_none() && log_scale.is_none() && !factor {
-        return Ok(());
-    }
-    Err(Failure::type_error(format!(
-        "{op}: a packing says form, level, scale and factor, expected it alone, got others beside it; leave \
-         them out"
-    )))
-}
-
-/// How a matrix is to be encrypted.
-pub struct Wanted {
-    pub form: CoeffForm,
-    pub level: usize,
-    pub scale: CoeffScale,
-}
-
-impl Wanted {
-    /// By default at the top level, and at 2^40 or what leaves room for entries up to 2^8 at the bottom.
-    pub fn new(
-        op: &'static str,
-        params: &ringloom::Params,
-        form: &str,
-        level: Option<usize>,
-        log_scale: Option<u32>,
-        factor: bool,
-    ) -> Result<Self> {
-        let scale = match (factor, log_scale) {
-            (true, None) => CoeffScale::Factor,
-            (true, Some(_)) => {
-                return Err(Failure::type_error(format!(
-                    "{op}: a factor has the scale of the primes that its level drops, expected no \
-                     log_scale with factor=True, got both; leave log_scale out"
-                )));
-            }
-            (false, Some(log_scale)) => CoeffScale::PowerOfTwo(log_scale),
-            (false, None) => CoeffScale::PowerOfTwo(default_log_scale(params)?),
-        };
-        Ok(Self {
-            form: self::form(op, form)?,
-            level: level.unwrap_or(params.max_level()),
-            scale,
-        })
-    }
-}
-
-pub fn default_log_scale(params: &ringloom::Params) -> ringloom::Result<u32> {
-    let moduli = params.level(0)?.limbs().iter();
-    let bits = moduli.map(|l| (params.ring_spec().modulus(l).value() as f64).log2());
-    let bits: f64 = bits.sum();
-    Ok((bits.round() as u32).saturating_sub(9).min(40))
 }

@@ -73,7 +73,7 @@ impl MatrixCiphertext {
     fn sizes(&self) -> Vec<usize> {
         match self.info {
             Info::Coefficients(CoeffMatrixInfo { shape, .. }) => vec![shape.0, shape.1],
-            Info::Any(EncryptedMatrixInfo { count, shape, .. }) => sizes(count, shape),
+            Info::Any(info) => info.sizes(),
         }
     }
 }

@@ -8,7 +8,7 @@ use ringloom::{
 use zeroize::Zeroizing;
 
 use crate::{
-    convert::{reals, shape_text, shape_tuple},
+    convert::{holds_session, reals, shape_text, shape_tuple},
     errors::{Failure, Result},
     matrix::MatrixTensor,
     matrix_ciphertext::{MatrixCiphertext, sizes},
@@ -214,11 +214,8 @@ impl MatrixProduct {
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {
-        Err(Failure::type_error(
-            "MatrixProduct: holds its session, expected something that may be pickled, got a product; \
-             pickle the explanation, and load it into a session where it arrives",
-        )
-        .into())
+        let instead = "pickle the explanation, and load it into a session where it arrives";
+        Err(holds_session("MatrixProduct", "a product", instead).into())
     }
 
     fn __repr__(&self) -> String {

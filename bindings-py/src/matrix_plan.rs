@@ -1,12 +1,13 @@
 //! Plans for matrices in coefficients: what a client asks before it makes keys.
 
-use pyo3::prelude::*;
+use pyo3::{prelude::*, types::PyDict};
 use ringloom::{
     Error,
     matrix::{self, CoeffForm},
 };
 
 use crate::{
+    convert::{ReducedCall, reduce_call},
     errors::Result,
     matrix::{form, form_name},
     params::{KeyRequest, Params},
@@ -105,12 +106,6 @@ pub fn transpose_plan(
     })
 }
 
-/// Arguments of `matmul_plan`.
-type MatMulArguments = (Params, (usize, usize, usize), usize, &'static str);
-
-/// Arguments of `transpose_plan`.
-type TransposeArguments = (Params, (usize, usize), &'static str, usize);
-
 #[pymethods]
 impl MatMulPlan {
     /// The keys it needs.
@@ -143,10 +138,12 @@ impl MatMulPlan {
         self.plan.key_switches()
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, MatMulArguments)> {
-        let restore = py.import("ringloom._pickle")?.getattr("matmul")?;
-        let (shape, factor) = (self.shape(), self.factor());
-        Ok((restore, (self.params.clone(), shape, self.level(), factor)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let options = PyDict::new(py);
+        options.set_item("level", self.level())?;
+        options.set_item("factor", self.factor())?;
+        let arguments = (self.params.clone(), self.shape()).into_pyobject(py)?;
+        reduce_call(py, "matmul_plan", arguments, options)
     }
 
     fn __repr__(&self) -> String {
@@ -193,13 +190,12 @@ impl TransposePlan {
         self.plan.key_switches()
     }
 
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, TransposeArguments)> {
-        let restore = py.import("ringloom._pickle")?.getattr("transpose")?;
-        let (shape, form) = (self.shape(), self.form());
-        Ok((restore, (self.params.clone(), shape, form, self.level())))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let options = PyDict::new(py);
+        options.set_item("level", self.level())?;
+        options.set_item("form", self.form())?;
+        let arguments = (self.params.clone(), self.shape()).into_pyobject(py)?;
+        reduce_call(py, "transpose_plan", arguments, options)
     }
 
     fn __repr__(&self) -> String {

@@ -5,7 +5,10 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use pyo3::{prelude::*, types::PyBytes};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
 use ringloom::{
     ParamsLiteral,
     matrix::Packing,
@@ -14,7 +17,7 @@ use ringloom::{
 };
 
 use crate::{
-    convert::{Reduced, ReducedFields, reduce, reduce_fields},
+    convert::{Reduced, ReducedCall, ReducedFields, reduce, reduce_call, reduce_fields},
     errors::{Failure, Result},
     wire,
 };
@@ -409,9 +412,6 @@ pub fn packing(
     Packing::new(slots, length, widest.unwrap_or(slots.max(length)))
 }
 
-/// Arguments of `matvec_plan`.
-type PlanArguments = (Params, (usize, usize), usize, Option<usize>, bool);
-
 #[pymethods]
 impl MatVecPlan {
     /// The rotation keys it needs.
@@ -444,16 +444,13 @@ impl MatVecPlan {
         self.single
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, PlanArguments)> {
-        let restore = py.import("ringloom._pickle")?.getattr("plan")?;
-        let arguments = (
-            self.params.clone(),
-            self.shape(),
-            self.level(),
-            self.widest,
-            self.single,
-        );
-        Ok((restore, arguments))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let options = PyDict::new(py);
+        options.set_item("level", self.level())?;
+        options.set_item("widest", self.widest)?;
+        options.set_item("single", self.single)?;
+        let arguments = (self.params.clone(), self.shape()).into_pyobject(py)?;
+        reduce_call(py, "matvec_plan", arguments, options)
     }
 
     fn __repr__(&self) -> String {
@@ -476,7 +473,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn hash(value: &impl Hash) -> u64 {
+pub fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

@@ -16,7 +16,7 @@ use ringloom::{
 };
 
 use crate::{
-    convert::{Reduced, bytes_text, float64, reals, reduce, shape_tuple},
+    convert::{Reduced, bytes_text, float64, holds_session, reals, reduce, shape_tuple},
     errors::{Failure, Result},
     key_class::key_class,
     matrix::MatrixTensor,
@@ -188,11 +188,8 @@ impl SharedMaskTensor {
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {
-        Err(Failure::type_error(
-            "SharedMaskTensor: holds its session, expected something that may be pickled, got a tensor; \
-             pickle the ciphertext and load it into a session where it arrives",
-        )
-        .into())
+        let instead = "pickle the ciphertext and load it into a session where it arrives";
+        Err(holds_session("SharedMaskTensor", "a tensor", instead).into())
     }
 
     fn __repr__(&self) -> String {
@@ -270,11 +267,9 @@ impl SharedMaskWeights {
     }
 
     fn __reduce__(&self) -> PyResult<Py<PyAny>> {
-        Err(Failure::type_error(
-            "SharedMaskWeights: holds its session, expected something that may be pickled, got weights; \
-             pickle the matrix and the keys, and load them into a session where they arrive",
-        )
-        .into())
+        let instead =
+            "pickle the matrix and the keys, and load them into a session where they arrive";
+        Err(holds_session("SharedMaskWeights", "weights", instead).into())
     }
 
     fn __repr__(&self) -> String {

@@ -36,6 +36,10 @@ def test_fastest_product() -> None:
     assert "MatrixTensor(shape=(24, 40)" in run("03_fastest_product.py")
 
 
+def test_arrays() -> None:
+    assert "MatrixTensor(shape=(100,)" in run("04_arrays.py")
+
+
 def test_quantised_digits() -> None:
     printed = run("digits_quantised.py", "--images", 3, "--toy")
     assert printed.count("equal to the clear network: yes") == 2

@@ -228,10 +228,14 @@ def test_refused_packings(params: rl.Params, measured: rl.Calibration, client: r
     y = server.load_matrix(client.encrypt_matrix(ones, packing=tiles.right))
     with pytest.raises(rl.errors.ShapeError, match="one packing"):
         x @ y
+    with pytest.raises(rl.errors.PackingError, match="by rows left of @"):
+        x @ ones
+    plain = rl.explain(params, (3, 3, 3), measured, left="plain").pin("slots")
+    z = server.load_matrix(client.encrypt_matrix(ones, packing=plain.right))
     with pytest.raises(rl.errors.ShapeError, match="encrypted for a plain"):
-        ones @ x
+        z @ ones
     with pytest.raises(rl.errors.ShapeError, match="a bias"):
-        x + 1.0
+        z + 1.0
     with pytest.raises(rl.errors.ShapeError, match="in coefficients"):
         x.to_form("rows")
     low = rl.explain(params, (3, 3, 3), measured, level=1).pin("coefficients/left/radix4")

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use ringloom::{
     Error, KeyRequest, Params,
     matrix::{
-        ArrayPacking, EncryptedArray, Lines, MatMul, MatMulPlan, Packing, Rearrange, RearrangePlan,
-        SumPlan,
+        ArrayPacking, EncryptedArray, EncryptedMatrix, EncryptedMatrixInfo, Lines, MatMul,
+        MatMulPlan, PackedAs, Packing, Rearrange, RearrangePlan, SumPlan,
     },
+    serial::{Decode, Encode},
 };
 
 const LEVELS: usize = 4;
@@ -304,6 +305,44 @@ fn transposes_and_shapes_are_free() {
         matches!(refused, Error::PackingMismatch { .. }),
         "{refused}"
     );
+}
+
+#[test]
+fn vectors_and_transposes_are_matrices_as_bytes() {
+    let p = Party::new(&params(), &KeyRequest::new(), 3);
+    for (sizes, lines, turned) in [
+        (vec![20], Lines::Rows, vec![20]),
+        (vec![20], Lines::Replicated, vec![20]),
+        (vec![3, 20], Lines::Rows, vec![20, 3]),
+        (vec![3, 20], Lines::Columns, vec![20, 3]),
+        (vec![3, 20], Lines::Diagonals, vec![20, 3]),
+    ] {
+        let packing = ArrayPacking::new(&params(), &sizes, lines).unwrap();
+        let x = values(packing.size(), 5);
+        let array = encrypt(&p, &packing, &x, 1);
+        let matrix = EncryptedMatrix::new(PackedAs::Array(array), false).unwrap();
+        let transpose = matrix.transposed();
+        // Only diagonals have no packing of their transpose.
+        assert_eq!(transpose.is_turned(), lines == Lines::Diagonals);
+        for (matrix, sizes) in [(&matrix, &sizes), (&transpose, &turned)] {
+            let bytes = matrix.to_bytes().unwrap();
+            assert_eq!(EncryptedMatrixInfo::peek(&bytes).unwrap().sizes(), *sizes);
+            let again = EncryptedMatrix::from_bytes(&bytes, &p.session, bytes.len() as u64);
+            let again = again.unwrap();
+            assert_eq!(again.sizes(), *sizes);
+            assert!(again.to_bytes().unwrap() == bytes);
+            let want = matrix.decrypt(&p.decryptor()).unwrap();
+            assert!(distance(&again.decrypt(&p.decryptor()).unwrap(), &want) < TIGHT);
+        }
+        let back = transpose.transposed().decrypt(&p.decryptor()).unwrap();
+        assert!(distance(&back, &x) < TIGHT);
+    }
+    let image = ArrayPacking::new(&params(), &[2, 2, 2], Lines::Rows).unwrap();
+    let image = PackedAs::Array(encrypt(&p, &image, &values(8, 1), 1));
+    assert!(matches!(
+        EncryptedMatrix::new(image, false),
+        Err(Error::Shape { .. })
+    ));
 }
 
 #[test]

@@ -218,6 +218,8 @@ fn arrays_cost_what_their_plans_say() {
     assert_eq!((products, moved), (parts, 0));
     let (_, products, _) = count(&t, || drop(array.power(e, 4).unwrap()));
     assert_eq!(products, 2 * parts);
+    let counted = [1, 2, 3, 4, 7, 9].map(EncryptedArray::power_products);
+    assert_eq!(counted, [0, 1, 2, 2, 4, 5]);
     let (transforms, products, moved) = count(&t, || drop(array.add(e, &array).unwrap()));
     assert_eq!((transforms, products, moved), (0, 0, 0));
 }

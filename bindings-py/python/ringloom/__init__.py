@@ -6,6 +6,7 @@ A client holds the secret key; a server computes on what it cannot read.
 |---|---|
 | both | `Params`, `KeyRequest`, `Ciphertext`, `PublicKey`, `EvaluationKeys`, `PublicProgram` |
 | matrices | `explain` and `Calibration` choose a plan, `MatrixCiphertext`, `MatrixTensor` |
+| arrays of any size | `ArrayPacking` and its plans, `concatenate`; also `MatrixTensor` |
 | client | `Client`; `Encryptor` for those who only encrypt |
 | server | `Session`, `Tensor`, `Weights`, `ModelServer` |
 | exact integers | `IntParams`, `IntClient`, `IntSession`, `IntTensor` |
@@ -20,6 +21,8 @@ from __future__ import annotations
 from ringloom import errors
 from ringloom._native import (
     Activation,
+    ArrayPacking,
+    ArrayPlan,
     AvgPool2d,
     BatchNorm,
     Calibration,
@@ -76,6 +79,8 @@ from ringloom._native import (
     Weights,
     add8,
     align_levels,
+    concatenate,
+    concatenate_plan,
     devices,
     explain,
     lut,
@@ -92,6 +97,8 @@ from ringloom.sklearn import from_sklearn
 
 __all__ = [
     "Activation",
+    "ArrayPacking",
+    "ArrayPlan",
     "AvgPool2d",
     "BatchNorm",
     "Calibration",
@@ -149,6 +156,8 @@ __all__ = [
     "Weights",
     "add8",
     "align_levels",
+    "concatenate",
+    "concatenate_plan",
     "devices",
     "errors",
     "explain",

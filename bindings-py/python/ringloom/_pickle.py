@@ -12,11 +12,8 @@ if TYPE_CHECKING:
         Explanation,
         IntNetwork,
         IntParams,
-        MatMulPlan,
         MatrixPacking,
-        MatVecPlan,
         Params,
-        TransposePlan,
     )
 
     _Explained: TypeAlias = tuple[
@@ -38,15 +35,6 @@ def restore(name: str, data: bytes, secure: bool) -> object:
     return from_bytes(data) if secure else from_bytes(data, allow_insecure=True)
 
 
-def plan(
-    params: Params, shape: tuple[int, int], level: int, widest: int | None, single: bool
-) -> MatVecPlan:
-    """The plan that these arguments make."""
-    import ringloom
-
-    return ringloom.matvec_plan(params, shape, level=level, widest=widest, single=single)
-
-
 def int_params(name: str | None, bits: int) -> IntParams:
     """The set of this name; without one the toy set."""
     import ringloom
@@ -60,20 +48,6 @@ def int_network(data: bytes, params: IntParams) -> IntNetwork:
     import ringloom
 
     return ringloom.IntNetwork.from_bytes(data, params)
-
-
-def matmul(params: Params, shape: tuple[int, int, int], level: int, factor: str) -> MatMulPlan:
-    """The plan that these arguments make."""
-    import ringloom
-
-    return ringloom.matmul_plan(params, shape, level=level, factor=factor)
-
-
-def transpose(params: Params, shape: tuple[int, int], form: str, level: int) -> TransposePlan:
-    """The plan that these arguments make."""
-    import ringloom
-
-    return ringloom.transpose_plan(params, shape, form=form, level=level)
 
 
 def calibration(text: str) -> Calibration:
@@ -111,11 +85,18 @@ def packing(of: _Explained, left: bool) -> MatrixPacking:
     return side
 
 
-def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
-    """The layer or network of class `name` that these arguments make."""
+def call(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
+    """What the class or function `name` makes of these arguments."""
     import ringloom
 
     return getattr(ringloom, name)(*arguments, **options)
+
+
+def method(
+    owner: object, name: str, arguments: tuple[object, ...], options: dict[str, object]
+) -> object:
+    """What the method `name` of an object makes of these arguments."""
+    return getattr(owner, name)(*arguments, **options)
 
 
 def report(name: str, fields: tuple[object, ...]) -> object:

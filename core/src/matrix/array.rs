@@ -1,6 +1,9 @@
 //! Encrypted arrays of any size: entry by entry arithmetic, with broadcasting.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use zeroize::Zeroizing;
 
@@ -11,7 +14,7 @@ use crate::{
 };
 
 /// An encrypted array of one to three axes, in as many ciphertexts of one level and power as its
-/// packing needs.
+/// packing needs. Cheap to clone: ciphertexts are shared.
 ///
 /// Operations with two operands want equal packings, or one that broadcasts:
 ///
@@ -23,10 +26,10 @@ use crate::{
 ///
 /// Everything else is converted first, by a [`RearrangePlan`](crate::matrix::RearrangePlan) whose
 /// cost and keys are known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EncryptedArray {
     packing: ArrayPacking,
-    batches: Vec<EncryptedVectors>,
+    batches: Arc<Vec<EncryptedVectors>>,
 }
 
 impl EncryptedArray {
@@ -46,7 +49,7 @@ impl EncryptedArray {
         let batches = lines
             .chunks(packing.line().lanes)
             .map(|lines| EncryptedVectors::encrypt(encryptor, packing.line(), lines, level));
-        let batches = batches.collect::<Result<_>>()?;
+        let batches = Arc::new(batches.collect::<Result<_>>()?);
         Ok(Self { packing, batches })
     }
 
@@ -75,6 +78,7 @@ impl EncryptedArray {
             }
             batch.parts()[0].expect_power(op, first.power)?;
         }
+        let batches = Arc::new(batches);
         Ok(Self { packing, batches })
     }
 
@@ -95,7 +99,7 @@ impl EncryptedArray {
     /// Those of [`Decryptor::decrypt`].
     pub fn decrypt(&self, decryptor: &Decryptor<'_>) -> Result<Vec<f64>> {
         let mut lines = Zeroizing::new(Vec::with_capacity(self.packing.count()));
-        for batch in &self.batches {
+        for batch in &*self.batches {
             lines.extend(batch.decrypt(decryptor)?);
         }
         Ok(self.packing.join(&lines))
@@ -114,11 +118,6 @@ impl EncryptedArray {
     /// The batches of lines.
     pub fn batches(&self) -> &[EncryptedVectors] {
         &self.batches
-    }
-
-    /// The batches of lines, without their array.
-    pub fn into_batches(self) -> Vec<EncryptedVectors> {
-        self.batches
     }
 
     /// Level of the ciphertexts.
@@ -150,8 +149,8 @@ impl EncryptedArray {
     /// # Errors
     /// As [`ArrayPacking::transpose`].
     pub fn transpose(self) -> Result<Self> {
-        let packing = self.packing.transpose()?;
-        Self::from_batches(packing, self.batches)
+        let (packing, batches) = (self.packing.transpose()?, self.batches);
+        Ok(Self { packing, batches })
     }
 
     /// The same entries in another shape, in the same ciphertexts: free.
@@ -159,8 +158,8 @@ impl EncryptedArray {
     /// # Errors
     /// As [`ArrayPacking::reshape`].
     pub fn reshape(self, shape: &[usize]) -> Result<Self> {
-        let packing = self.packing.reshape(shape)?;
-        Self::from_batches(packing, self.batches)
+        let (packing, batches) = (self.packing.reshape(shape)?, self.batches);
+        Ok(Self { packing, batches })
     }
 
     /// `a + b` entry by entry. Level and power stay. One addition per ciphertext.
@@ -225,6 +224,17 @@ impl EncryptedArray {
             powers.make(k)?;
             Ok(powers.known.remove(&k).expect("it was just made"))
         })
+    }
+
+    /// Products that [`EncryptedArray::power`] takes for each ciphertext.
+    pub fn power_products(k: u32) -> usize {
+        // As halving meets them: exponents that are still to be made.
+        let (mut left, mut made) = (BTreeSet::from([k]), 0);
+        while let Some(k) = left.pop_last().filter(|&k| k > 1) {
+            left.extend([k.div_ceil(2), k / 2]);
+            made += 1;
+        }
+        made
     }
 
     /// `a + values`, with values of a shape that broadcasts to the array's. Level stays.

@@ -13,10 +13,12 @@ use crate::{
     session::Session,
 };
 
-/// An encrypted matrix, or a stack of them, in the packing that the plan of a product wants.
+/// An encrypted matrix, a stack of them, or a vector in slots, in the packing that the plan of a product
+/// wants.
 ///
 /// It holds a [`PackedAs`] or the transpose of one, so that its own transpose is free; shapes are those of
-/// the matrix, not of what is packed. Cheap to clone: ciphertexts are shared.
+/// the matrix, not of what is packed. The transpose of an array by rows is held as an array by columns.
+/// Cheap to clone: ciphertexts are shared.
 #[derive(Clone)]
 pub struct EncryptedMatrix {
     turned: bool,
@@ -31,7 +33,7 @@ pub enum PackedAs {
     Coefficients(CoeffMatrix),
     /// Tiles over slots.
     Tiles(TiledMatrix),
-    /// An array of two axes in slots.
+    /// An array of one or two axes in slots.
     Array(EncryptedArray),
     /// A ciphertext for each row.
     Features(FeatureBatch),
@@ -43,14 +45,14 @@ impl EncryptedMatrix {
     /// A matrix, or where it is `turned` its transpose.
     ///
     /// # Errors
-    /// [`Error::Shape`] for an array of other than two axes, no vectors, or batches of vectors of which
+    /// [`Error::Shape`] for an array of three axes, no vectors, or batches of vectors of which
     /// one but the last is not full or is packed in another way; [`Error::LevelMismatch`],
     /// [`Error::KeyMismatch`] when batches differ.
     pub fn new(packed: PackedAs, turned: bool) -> Result<Self> {
         let op = "EncryptedMatrix::new";
         match &packed {
-            PackedAs::Array(array) if array.shape().len() != 2 => {
-                let (expected, got) = ("two axes".into(), format!("{:?}", array.shape()));
+            PackedAs::Array(array) if array.shape().len() > 2 => {
+                let (expected, got) = ("one or two axes".into(), format!("{:?}", array.shape()));
                 return Err(Error::Shape { op, expected, got });
             }
             PackedAs::Vectors(batches) => check_batches(op, batches)?,
@@ -61,6 +63,17 @@ impl EncryptedMatrix {
 
     /// What a product gave or an encryption made.
     pub(super) fn of(packed: PackedAs, turned: bool) -> Self {
+        let (packed, turned) = match packed {
+            PackedAs::Array(x) if turned => {
+                // A vector is its own transpose; diagonals stay as they are, turned.
+                let is_matrix = x.shape().len() == 2;
+                match x.clone().transpose() {
+                    Ok(x) => (PackedAs::Array(x), false),
+                    Err(_) => (PackedAs::Array(x), is_matrix),
+                }
+            }
+            packed => (packed, turned),
+        };
         Self {
             turned,
             packed: Arc::new(packed),
@@ -80,9 +93,12 @@ impl EncryptedMatrix {
     /// The transpose, in the same ciphertexts.
     #[must_use]
     pub fn transposed(&self) -> Self {
-        Self {
-            turned: !self.turned,
-            packed: self.packed.clone(),
+        match &*self.packed {
+            PackedAs::Array(x) => Self::of(PackedAs::Array(x.clone()), !self.turned),
+            _ => Self {
+                turned: !self.turned,
+                packed: self.packed.clone(),
+            },
         }
     }
 
@@ -94,7 +110,17 @@ impl EncryptedMatrix {
         }
     }
 
-    /// Rows and columns of each.
+    /// Sizes of all axes: one for a vector in slots, three for a stack.
+    pub fn sizes(&self) -> Vec<usize> {
+        let (rows, columns) = self.shape();
+        match (&*self.packed, self.count()) {
+            (PackedAs::Array(x), _) if x.shape().len() == 1 => x.shape().to_vec(),
+            (_, 1) => vec![rows, columns],
+            (_, count) => vec![count, rows, columns],
+        }
+    }
+
+    /// Rows and columns of each; a vector is one row.
     pub fn shape(&self) -> (usize, usize) {
         let (rows, columns) = self.packed.shape();
         if self.turned {
@@ -207,7 +233,10 @@ impl PackedAs {
                 let (_, rows, columns) = x.shape();
                 (rows, columns)
             }
-            Self::Array(x) => (x.shape()[0], x.shape()[1]),
+            Self::Array(x) => match *x.shape() {
+                [rows, columns] => (rows, columns),
+                _ => (1, x.packing().size()),
+            },
             Self::Features(x) => x.shape(),
             Self::Vectors(x) => {
                 let count = x.iter().map(EncryptedVectors::count).sum();

@@ -4,7 +4,8 @@ use super::{EncryptedMatrix, PackedAs, ProductPlan, plans::RADICES, product::mix
 use crate::{
     error::{Error, Result},
     matrix::{
-        CoeffForm, CoeffMatMulPlan, CoeffMatrix, CoeffScale, MatMulPlan, MatVecPlan, TileSide,
+        CoeffForm, CoeffMatMulPlan, CoeffMatrix, CoeffScale, Lines, MatMulPlan, MatVecPlan,
+        TileSide,
     },
     params::Params,
 };
@@ -168,16 +169,34 @@ impl ProductPlan {
                     turned,
                 })
             }
+            // The lines of the array are the columns that are multiplied.
+            PackedAs::Array(a) if !x.is_turned() && a.packing().lines() == vectors(turned) => {
+                let plan = MatVecPlan::new(params, a.packing().line(), level, (rows, inner))?;
+                Ok(Self::PlainSlots {
+                    plan,
+                    count,
+                    turned,
+                })
+            }
             packed => {
                 let expected = if turned {
-                    "a left side encrypted for a plain right one, and no factor"
+                    "a left side encrypted for a plain right one (in slots: by rows), and no factor"
                 } else {
-                    "a right side encrypted for a plain left one, and no factor"
+                    "a right side encrypted for a plain left one (in slots: by columns), and no factor"
                 };
-                Err(mixed(op, expected, &format!("one in {}", packed.name())))
+                let got = match packed {
+                    PackedAs::Array(a) => format!("one in slots, {}", a.packing()),
+                    other => format!("one in {}", other.name()),
+                };
+                Err(mixed(op, expected, &got))
             }
         }
     }
+}
+
+/// The lines that a plaintext matrix multiplies from the left, or from the right where it is `turned`.
+pub(super) const fn vectors(turned: bool) -> Lines {
+    if turned { Lines::Rows } else { Lines::Columns }
 }
 
 /// Whether columns are encrypted of a matrix in coefficients.

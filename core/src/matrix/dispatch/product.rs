@@ -4,6 +4,7 @@ use super::{
     EncryptedMatrix, PackedAs, ProductPlan, available_memory,
     encrypted_matrix::{coefficients, turned_if},
     explain::too_large,
+    from_sides::vectors,
 };
 use crate::{
     ckks::Evaluator,
@@ -157,6 +158,13 @@ impl Product {
             }
             (Run::PlainFeatures(w), PackedAs::Features(a)) if alike => {
                 PackedAs::Features(w.multiply(a)?)
+            }
+            (Run::PlainSlots(w), PackedAs::Array(a))
+                if !x.is_turned() && a.packing().lines() == vectors(turned) =>
+            {
+                // An array keeps its lines; it is never turned.
+                let product = w.apply_array(evaluator, a)?;
+                return Ok(EncryptedMatrix::of(PackedAs::Array(product), false));
             }
             (Run::PlainSlots(w), PackedAs::Vectors(a)) if alike => {
                 let batches = a.iter().map(|batch| w.apply(evaluator, batch));

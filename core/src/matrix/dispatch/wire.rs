@@ -29,8 +29,10 @@ pub struct EncryptedMatrixInfo {
     pub turned: bool,
     /// Number of matrices.
     pub count: usize,
-    /// Rows and columns of each.
+    /// Rows and columns of each; a vector is one row.
     pub shape: (usize, usize),
+    /// Axes of one of them: 1 for a vector in slots, 2 for a matrix.
+    pub axes: usize,
     /// The level.
     pub level: usize,
 }
@@ -43,7 +45,25 @@ impl EncryptedMatrixInfo {
     /// [`Error::Serialization`] for bytes of another kind or too few.
     pub fn peek(mut bytes: &[u8]) -> Result<Self> {
         let (_, mut reader) = Reader::open(&mut bytes, Kind::EncryptedMatrix, u64::MAX)?;
-        Self::read(&mut reader, LimbSet::MAX_LIMBS)
+        let mut info = Self::read(&mut reader, LimbSet::MAX_LIMBS)?;
+        if info.packing == "slots" {
+            // The first that the array says of itself.
+            info.axes = reader.size("a number of axes", 2)?;
+            if info.axes == 0 {
+                return Err(reader.refuse("at least one axis", info.axes));
+            }
+        }
+        Ok(info)
+    }
+
+    /// Sizes of all axes, as those of [`EncryptedMatrix::sizes`].
+    pub fn sizes(&self) -> Vec<usize> {
+        let (rows, columns) = self.shape;
+        match (self.axes, self.count) {
+            (1, _) => vec![columns],
+            (_, 1) => vec![rows, columns],
+            (_, count) => vec![count, rows, columns],
+        }
     }
 
     fn of(matrix: &EncryptedMatrix) -> Self {
@@ -52,6 +72,7 @@ impl EncryptedMatrixInfo {
             turned: matrix.is_turned(),
             count: matrix.count(),
             shape: matrix.shape(),
+            axes: matrix.sizes().len().min(2),
             level: matrix.level(),
         }
     }
@@ -86,6 +107,7 @@ impl EncryptedMatrixInfo {
             turned,
             count,
             shape,
+            axes: 2,
             level: reader.size("a level", max_level)?,
         })
     }
@@ -186,7 +208,12 @@ impl Decode for EncryptedMatrix {
         let key_id = KeyId::of(&header);
         let packed = PackedAs::read(&mut reader, session, key_id, info.packing)?;
         let matrix = Self::new(packed, info.turned)?;
-        let got = EncryptedMatrixInfo::of(&matrix);
+        let got = EncryptedMatrixInfo {
+            // What the array itself says; an array may have been turned.
+            axes: info.axes,
+            turned: info.turned,
+            ..EncryptedMatrixInfo::of(&matrix)
+        };
         if got != info {
             return Err(reader.refuse(format!("{info:?}"), format!("{got:?}")));
         }
