@@ -211,7 +211,7 @@ pub fn reduce<'py>(
     Ok((restore, (class.to_owned(), data, secure)))
 }
 
-/// A function, the name of a class, and its arguments.
+/// A function, the name of a class or function, and its arguments.
 pub type ReducedCall<'py> = (
     Bound<'py, PyAny>,
     (&'static str, Bound<'py, PyTuple>, Bound<'py, PyDict>),
@@ -224,8 +224,18 @@ pub fn reduce_layer<'py, const OPTIONS: usize>(
     arguments: Bound<'py, PyTuple>,
     options: [(&'static str, Bound<'py, PyAny>); OPTIONS],
 ) -> PyResult<ReducedCall<'py>> {
-    let layer = py.import("ringloom._pickle")?.getattr("layer")?;
-    Ok((layer, (class, arguments, options.into_py_dict(py)?)))
+    reduce_call(py, class, arguments, options.into_py_dict(py)?)
+}
+
+/// What `pickle` needs to make an object again that a class or function of the package makes.
+pub fn reduce_call<'py>(
+    py: Python<'py>,
+    name: &'static str,
+    arguments: Bound<'py, PyTuple>,
+    options: Bound<'py, PyDict>,
+) -> PyResult<ReducedCall<'py>> {
+    let call = py.import("ringloom._pickle")?.getattr("call")?;
+    Ok((call, (name, arguments, options)))
 }
 
 /// A function, the name of a class, and its fields.

@@ -9,6 +9,7 @@ use ringloom::{
 };
 
 use crate::{
+    conversion::{ConversionPlan, MatrixConversion},
     convert::{Reals, bytes_text, float64, reals, shape_text, shape_tuple},
     errors::{Failure, Result},
     matrix_ciphertext::{MatrixCiphertext, described, sizes},
@@ -314,6 +315,13 @@ impl MatrixTensor {
         missing_keys(py, self.with(changed), &note)
     }
 
+    /// The matrix in another packing, by a plan of `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan` or
+    /// `retile_plan` and with its keys. `session.load_conversion(plan)` prepares one for several
+    /// matrices.
+    fn convert(&self, py: Python<'_>, plan: &ConversionPlan) -> Result<Self> {
+        MatrixConversion::new(py, "MatrixTensor.convert", &self.server, plan)?.apply(py, self)
+    }
+
     /// The matrix, for the client to decrypt.
     fn export(&self, py: Python<'_>) -> Result<MatrixCiphertext> {
         Ok(py.detach(|| MatrixCiphertext::close(&self.matrix))?)
@@ -475,22 +483,29 @@ impl Wanted {
         log_scale: Option<u32>,
         factor: bool,
     ) -> Result<Self> {
-        let scale = match (factor, log_scale) {
-            (true, None) => CoeffScale::Factor,
-            (true, Some(_)) => {
-                return Err(Failure::type_error(format!(
-                    "{op}: a factor has the scale of the primes that its level drops, expected no \
-                     log_scale with factor=True, got both; leave log_scale out"
-                )));
-            }
-            (false, Some(log_scale)) => CoeffScale::PowerOfTwo(log_scale),
-            (false, None) => CoeffScale::PowerOfTwo(default_log_scale(params)?),
-        };
         Ok(Self {
+            scale: wanted_scale(op, params, log_scale, factor)?,
             form: self::form(op, form)?,
             level: level.unwrap_or(params.max_level()),
-            scale,
         })
+    }
+}
+
+/// The scale of a factor, or `2^log_scale`.
+pub fn wanted_scale(
+    op: &'static str,
+    params: &ringloom::Params,
+    log_scale: Option<u32>,
+    factor: bool,
+) -> Result<CoeffScale> {
+    match (factor, log_scale) {
+        (true, None) => Ok(CoeffScale::Factor),
+        (true, Some(_)) => Err(Failure::type_error(format!(
+            "{op}: a factor has the scale of the primes that its level drops, expected no log_scale with \
+             factor=True, got both; leave log_scale out"
+        ))),
+        (false, Some(log_scale)) => Ok(CoeffScale::PowerOfTwo(log_scale)),
+        (false, None) => Ok(CoeffScale::PowerOfTwo(default_log_scale(params)?)),
     }
 }
 

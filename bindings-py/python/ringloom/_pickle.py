@@ -111,8 +111,8 @@ def packing(of: _Explained, left: bool) -> MatrixPacking:
     return side
 
 
-def layer(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
-    """The layer or network of class `name` that these arguments make."""
+def call(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object:
+    """What the class or function `name` makes of these arguments."""
     import ringloom
 
     return getattr(ringloom, name)(*arguments, **options)
