@@ -1,6 +1,6 @@
 //! Conversions of encrypted matrices between packings: plans, and what a server prepares of them.
 
-use numpy::{PyArrayDyn, ndarray::ArrayD, IntoPyArray};
+use numpy::{IntoPyArray, PyArrayDyn, ndarray::ArrayD};
 use pyo3::{
     prelude::*,
     types::{PyDict, PyTuple},
@@ -8,8 +8,9 @@ use pyo3::{
 use ringloom::{
     Error,
     matrix::{
-        CoeffForm, CoeffMatrix, CoeffScale, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedMatrix, PackedAs, Retile,
-        RetilePlan, RingPack, RingPackPlan, SlotsToCoeffs, SlotsToCoeffsPlan, TileSide,
+        CoeffForm, CoeffMatrix, CoeffScale, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedMatrix,
+        PackedAs, Retile, RetilePlan, RingPack, RingPackPlan, SlotsToCoeffs, SlotsToCoeffsPlan,
+        TileSide,
     },
 };
 
@@ -263,7 +264,10 @@ impl ConversionPlan {
                 let (m, k, n) = factor.oriented(plan.made_for().shape());
                 let side = (plan.side() == TileSide::Left) == (*factor == FactorSide::Left);
                 let side = FactorSide::of(!side).name();
-                format!("{side} side of ({m}, {k}, {n}), tile={}", plan.made_for().tile())
+                format!(
+                    "{side} side of ({m}, {k}, {n}), tile={}",
+                    plan.made_for().tile()
+                )
             }
         };
         format!(
@@ -385,7 +389,12 @@ impl ConversionPlan {
             return None;
         };
         let packing = (plan.source().clone(), plan.level());
-        Some(MatrixPacking::of_array(slf.as_any(), "packing", &this.params, packing))
+        Some(MatrixPacking::of_array(
+            slf.as_any(),
+            "packing",
+            &this.params,
+            packing,
+        ))
     }
 
     /// Indices among coefficients: of each entry of a row or column between slots and coefficients; of
@@ -393,7 +402,11 @@ impl ConversionPlan {
     #[getter]
     fn places<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArrayDyn<i64>>> {
         let of_line = |(rows, columns): (usize, usize), form, place: &dyn Fn(usize) -> usize| {
-            let length = if form == CoeffForm::Rows { columns } else { rows };
+            let length = if form == CoeffForm::Rows {
+                columns
+            } else {
+                rows
+            };
             let places: Vec<i64> = (0..length).map(|entry| place(entry) as i64).collect();
             (vec![length], places)
         };
@@ -402,14 +415,25 @@ impl ConversionPlan {
             Kind::CoeffsToSlots(p) => of_line(p.shape(), p.form(), &|e| p.coefficient(e)),
             Kind::RingPack(plan) => {
                 let (rows, columns) = plan.shape();
-                let vectors = if plan.form() == CoeffForm::Rows { rows } else { columns };
+                let vectors = if plan.form() == CoeffForm::Rows {
+                    rows
+                } else {
+                    columns
+                };
                 let of = |i| (0..plan.width()).map(move |k| plan.position(i, k) as i64);
-                (vec![vectors, plan.width()], (0..vectors).flat_map(of).collect())
+                (
+                    vec![vectors, plan.width()],
+                    (0..vectors).flat_map(of).collect(),
+                )
             }
             Kind::Retile(..) => return None,
         };
         let places = ArrayD::from_shape_vec(shape, places);
-        Some(places.expect("as many places as the shape holds").into_pyarray(py))
+        Some(
+            places
+                .expect("as many places as the shape holds")
+                .into_pyarray(py),
+        )
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
@@ -449,7 +473,8 @@ impl MatrixConversion {
                 what: format!("set of keys for {} with {missing}", plan.conversion()),
                 available: format!("one that lacks {count} of them"),
             };
-            let note = "The client makes the keys of this plan with client.keygen(plan.key_request)";
+            let note =
+                "The client makes the keys of this plan with client.keygen(plan.key_request)";
             return Err(Failure::Library(error).with_note(py, |_| true, note));
         }
         let what = format!("the diagonals of {}", plan.conversion());
@@ -487,7 +512,10 @@ impl MatrixConversion {
         let evaluator = &self.server.evaluator;
         let refused = |expected: &str| {
             let turned = if x.is_turned() { ", a transpose" } else { "" };
-            let (expected, got) = (expected.into(), format!("one in {}{turned}", x.packed().name()));
+            let (expected, got) = (
+                expected.into(),
+                format!("one in {}{turned}", x.packed().name()),
+            );
             Err(Error::Shape { op, expected, got })
         };
         let (packed, turned) = match (&self.ready, x.packed()) {
@@ -515,7 +543,10 @@ impl MatrixConversion {
                         factor.name()
                     ));
                 }
-                (PackedAs::Tiles(ready.apply(evaluator, tiles)?), x.is_turned())
+                (
+                    PackedAs::Tiles(ready.apply(evaluator, tiles)?),
+                    x.is_turned(),
+                )
             }
             (Ready::SlotsToCoeffs(_), _) => return refused("a matrix in slots"),
             (Ready::Retile(..), _) => return refused("products in tiles"),

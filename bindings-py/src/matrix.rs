@@ -168,76 +168,62 @@ impl MatrixTensor {
         Failure::shape(op, expected, got)
     }
 
-    /// Entry by entry, for two matrices in one packing.
-    fn pairwise(
-        &self,
-        py: Python<'_>,
-        op: &'static str,
-        right: &Self,
-        subtract: bool,
-    ) -> Result<Self> {
-        let (a, b) = (&self.matrix, &right.matrix);
-        let evaluator = &self.server.evaluator;
-        let packed = py.detach(|| match (a.packed(), b.packed()) {
-            (PackedAs::Coefficients(x), PackedAs::Coefficients(y)) => {
-                let copy;
-                let y = if a.is_turned() == b.is_turned() {
-                    y
-                } else {
-                    copy = y.to_session(y.session())?.transposed();
-                    &copy
-                };
-                let sum = if subtract { x.sub(y) } else { x.add(y) };
-                Ok(Some(PackedAs::Coefficients(sum?)))
+    /// The sum or difference of two matrices in one packing.
+    fn pairwise(&self, py: Python<'_>, right: &Self, subtract: bool) -> Result<Self> {
+        let (a, b, evaluator) = (&self.matrix, &right.matrix, &self.server.evaluator);
+        self.with(py.detach(|| {
+            if subtract {
+                a.sub(evaluator, b)
+            } else {
+                a.add(evaluator, b)
             }
-            (PackedAs::Array(x), PackedAs::Array(y)) if a.is_turned() == b.is_turned() => {
-                let sum = if subtract {
-                    x.sub(evaluator, y)
-                } else {
-                    x.add(evaluator, y)
-                };
-                Ok(Some(PackedAs::Array(sum?)))
-            }
-            _ => Ok::<_, Error>(None),
-        })?;
-        let Some(packed) = packed else {
-            let expected = "two matrices in coefficients or two in slots";
-            return Err(self.not_packed(op, expected));
-        };
-        self.with(EncryptedMatrix::new(packed, a.is_turned()))
+        }))
     }
 
-    /// A bias for each encrypted vector, as numpy broadcasts it.
-    fn biased(
+    /// What numpy broadcasts to the matrix, added with a sign.
+    fn offset(
         &self,
         py: Python<'_>,
         op: &'static str,
         other: &Bound<'_, PyAny>,
         sign: f64,
     ) -> Result<Self> {
+        let (x, evaluator) = (&self.matrix, &self.server.evaluator);
+        let mut other = reals(op, other)?;
+        other.values.iter_mut().for_each(|v| *v *= sign);
+        if let Some(bias) = self.bias(&other) {
+            return self.with(py.detach(|| self.biased(&bias)));
+        }
+        let values = broadcast(op, &other, &sizes(x.count(), x.shape()))?;
+        self.with(py.detach(|| x.add_plain(evaluator, &values)))
+    }
+
+    /// One number for each encrypted row or column of a matrix in coefficients or by features, out of what numpy
+    /// broadcasts to that: they take it without encoding.
+    fn bias(&self, other: &Reals) -> Option<Vec<f64>> {
         let (x, turned) = (&self.matrix, self.matrix.is_turned());
-        // Rows of what is packed.
         let by_rows = match x.packed() {
             PackedAs::Coefficients(c) => (c.form() == CoeffForm::Rows) != turned,
             PackedAs::Features(_) => !turned,
-            _ => {
-                let expected = "a matrix in coefficients or by features, which take a bias";
-                return Err(self.not_packed(op, expected));
-            }
+            _ => return None,
         };
         let (rows, columns) = x.shape();
-        let other = reals(op, other)?;
-        let bias = bias(op, other, by_rows, (rows, columns))?;
-        let bias: Vec<f64> = bias.iter().map(|b| sign * b).collect();
-        let evaluator = &self.server.evaluator;
-        self.with(py.detach(|| {
-            let packed = match x.packed() {
-                PackedAs::Coefficients(x) => PackedAs::Coefficients(x.add_bias(&bias)?),
-                PackedAs::Features(x) => PackedAs::Features(x.add_bias(evaluator, &bias)?),
-                _ => unreachable!("other packings were refused above"),
-            };
-            EncryptedMatrix::new(packed, turned)
-        }))
+        match (by_rows, &*other.shape) {
+            (_, []) => Some(vec![other.values[0]; if by_rows { rows } else { columns }]),
+            (true, s) if s == [rows, 1] => Some(other.values.clone()),
+            (false, s) if s == [columns] || s == [1, columns] => Some(other.values.clone()),
+            _ => None,
+        }
+    }
+
+    fn biased(&self, bias: &[f64]) -> ringloom::Result<EncryptedMatrix> {
+        let (x, evaluator) = (&self.matrix, &self.server.evaluator);
+        let packed = match x.packed() {
+            PackedAs::Coefficients(x) => PackedAs::Coefficients(x.add_bias(bias)?),
+            PackedAs::Features(x) => PackedAs::Features(x.add_bias(evaluator, bias)?),
+            _ => unreachable!("other packings have no bias"),
+        };
+        EncryptedMatrix::new(packed, x.is_turned())
     }
 }
 
@@ -340,10 +326,9 @@ impl MatrixTensor {
     }
 
     fn __add__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
-        let op = "MatrixTensor.__add__";
         match other.cast::<Self>() {
-            Ok(other) => self.pairwise(py, op, other.get(), false),
-            Err(_) => self.biased(py, op, other, 1.0),
+            Ok(other) => self.pairwise(py, other.get(), false),
+            Err(_) => self.offset(py, "MatrixTensor.__add__", other, 1.0),
         }
     }
 
@@ -352,11 +337,46 @@ impl MatrixTensor {
     }
 
     fn __sub__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
-        let op = "MatrixTensor.__sub__";
         match other.cast::<Self>() {
-            Ok(other) => self.pairwise(py, op, other.get(), true),
-            Err(_) => self.biased(py, op, other, -1.0),
+            Ok(other) => self.pairwise(py, other.get(), true),
+            Err(_) => self.offset(py, "MatrixTensor.__sub__", other, -1.0),
         }
+    }
+
+    fn __rsub__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
+        self.__neg__(py)?
+            .offset(py, "MatrixTensor.__rsub__", other, 1.0)
+    }
+
+    fn __neg__(&self, py: Python<'_>) -> Result<Self> {
+        self.with(py.detach(|| self.matrix.negate(&self.server.evaluator)))
+    }
+
+    /// The product with a number, one level down. No key.
+    fn __mul__(&self, py: Python<'_>, other: f64) -> Result<Self> {
+        self.with(py.detach(|| self.matrix.mul_scalar(&self.server.evaluator, other)))
+    }
+
+    fn __rmul__(&self, py: Python<'_>, other: f64) -> Result<Self> {
+        self.__mul__(py, other)
+    }
+
+    /// The sum over rows (`axis=0`) or columns (`axis=1`), as a matrix of one row or one column; without a
+    /// key, so only where the summed rows or columns have ciphertexts of their own: by rows in coefficients or
+    /// features over rows, by columns over columns (`to_form` changes the form).
+    #[pyo3(signature = (axis, *, keepdims=false))]
+    fn sum(&self, py: Python<'_>, axis: isize, keepdims: bool) -> Result<Self> {
+        let op = "MatrixTensor.sum";
+        let counted = match axis {
+            -2 | 0 => 0,
+            -1 | 1 => 1,
+            _ => return Err(Failure::shape(op, "an axis from -2 to 1", axis.to_string())),
+        };
+        if !keepdims {
+            let expected = "keepdims=True, since a matrix in this packing has two axes";
+            return Err(Failure::shape(op, expected, "keepdims=False"));
+        }
+        self.with(py.detach(|| self.matrix.sum(counted)))
     }
 
     /// Leaves `W @ x` and the like to this class.
@@ -389,26 +409,29 @@ impl MatrixTensor {
     }
 }
 
-/// One number for each row (or column), out of what numpy broadcasts to that.
-fn bias(
-    op: &'static str,
-    other: Reals,
-    by_rows: bool,
-    (rows, columns): (usize, usize),
-) -> Result<Vec<f64>> {
-    let (expected, fits) = match (by_rows, &*other.shape) {
-        (true, s) => (format!("({rows}, 1)"), s == [rows, 1]),
-        (false, s) => (format!("({columns},)"), s == [columns] || s == [1, columns]),
-    };
-    match &*other.shape {
-        [] => Ok(vec![other.values[0]; if by_rows { rows } else { columns }]),
-        _ if fits => Ok(other.values),
-        shape => Err(Failure::shape(
-            op,
-            format!("a number or an array of shape {expected}"),
-            shape_text(shape),
-        )),
+/// Values repeated to a shape, as numpy broadcasts them.
+fn broadcast(op: &'static str, other: &Reals, to: &[usize]) -> Result<Vec<f64>> {
+    let from = &other.shape;
+    let missing = to.len().checked_sub(from.len());
+    let fits = missing.is_some_and(|missing| {
+        let pairs = from.iter().zip(&to[missing..]);
+        pairs.into_iter().all(|(&f, &t)| f == t || f == 1)
+    });
+    if !fits {
+        let expected = format!("what broadcasts to {}", shape_text(to));
+        return Err(Failure::shape(op, expected, shape_text(from)));
     }
+    let at = |index: usize| {
+        let (mut rest, mut stride, mut at) = (index, 1, 0);
+        for axis in (0..from.len()).rev() {
+            let size = to[axis + to.len() - from.len()];
+            at += rest % size % from[axis] * stride;
+            (rest, stride) = (rest / size, stride * from[axis]);
+        }
+        at
+    };
+    let size = to.iter().product();
+    Ok((0..size).map(|index| other.values[at(index)]).collect())
 }
 
 /// How a client makes the keys that a plan needs.

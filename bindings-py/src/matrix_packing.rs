@@ -125,7 +125,8 @@ impl MatrixPacking {
             let matrix = match &self.packed {
                 Packed::Operand(packing) => packing.encrypt(encryptor, &values)?,
                 Packed::Array(packing, level) => {
-                    let array = EncryptedArray::encrypt(encryptor, packing.clone(), &values, *level);
+                    let array =
+                        EncryptedArray::encrypt(encryptor, packing.clone(), &values, *level);
                     EncryptedMatrix::new(PackedAs::Array(array?), false)?
                 }
             };
@@ -160,7 +161,10 @@ impl MatrixPacking {
         }
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         match &self.made_by {
             MadeBy::Explanation(explained) => {
                 let restore = py.import("ringloom._pickle")?.getattr("packing")?;

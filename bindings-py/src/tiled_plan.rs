@@ -136,7 +136,12 @@ impl TiledMatMulPlan {
         let this = slf.get();
         let operand = this.product().operand(left, this.tiles.log_scale)?;
         let name = if left { "left" } else { "right" };
-        Ok(MatrixPacking::of_plan(slf.as_any(), name, &this.params, operand))
+        Ok(MatrixPacking::of_plan(
+            slf.as_any(),
+            name,
+            &this.params,
+            operand,
+        ))
     }
 }
 
