@@ -95,7 +95,23 @@ fn product(a: &[f64], b: &[f64], (m, k, n): (usize, usize, usize)) -> Vec<f64> {
 #[test]
 fn sides_and_products_of_every_plan() {
     let w = World::new();
-    let shape @ (m, k, n) = (5, 3, 9);
+    // The second one fits the slots of a ciphertext.
+    let mut seen = sides_and_products(&w, (5, 3, 9));
+    seen.extend(sides_and_products(&w, (4, 3, 2)));
+    for name in [
+        "slots",
+        "coefficients/left",
+        "coefficients/right",
+        "/left/",
+        "/right/",
+    ] {
+        assert!(seen.iter().any(|s| s.contains(name)), "{name}: {seen:?}");
+    }
+}
+
+/// Names of the plans.
+fn sides_and_products(w: &World, shape: (usize, usize, usize)) -> Vec<String> {
+    let (m, k, n) = shape;
     let (a, b) = (values(3 * m * k, 1), values(3 * k * n, 2));
     let parts =
         |v: &[f64], size: usize| -> Vec<Vec<f64>> { v.chunks(size).map(<[f64]>::to_vec).collect() };
@@ -145,15 +161,7 @@ fn sides_and_products_of_every_plan() {
         assert!(distance(&w.decrypt(&sum), &want) < 1e-3, "{}", plan.name());
         seen.push(plan.name());
     }
-    for name in [
-        "slots",
-        "coefficients/left",
-        "coefficients/right",
-        "/left/",
-        "/right/",
-    ] {
-        assert!(seen.iter().any(|s| s.contains(name)), "{name}: {seen:?}");
-    }
+    seen
 }
 
 #[test]
