@@ -1,7 +1,8 @@
 """openfhe-numpy beside ours: products of matrices of a ciphertext each, slots in, slots out.
 
-Its square product takes three levels, with automatic scales; so the ring is 2^14 for both ids, at the 128 bits of
-OpenFHE's table. Special primes are chosen by the library. A plaintext side is encoded beforehand, like ours.
+Its square product takes three levels, with automatic scales; so the ring is 2^14 for both ids, at
+the 128 bits of OpenFHE's table. Special primes are chosen by the library. A plaintext side is
+encoded beforehand, like ours.
 """
 
 from __future__ import annotations

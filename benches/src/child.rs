@@ -144,9 +144,7 @@ impl ProcessPeer {
             match name {
                 "openfhe" => id.starts_with("ckks/") || op == "matrix/plain_matvec",
                 // Square matrices of one ciphertext.
-                "openfhe_numpy" => {
-                    matches!(op, "matrix/cc_mm" | "matrix/cp_mm") && params == "64"
-                }
+                "openfhe_numpy" => matches!(op, "matrix/cc_mm" | "matrix/cp_mm") && params == "64",
                 // No encoding by itself, no rotations in its interface.
                 "tenseal" => match op {
                     "ckks/encrypt_pk"

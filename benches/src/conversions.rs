@@ -63,7 +63,14 @@ impl Rows {
     fn coefficients(&self) -> Result<CoeffMatrix> {
         let (secret, form) = (&self.secret, CoeffForm::Rows);
         let (shape, level) = (self.shape, self.level);
-        Ok(CoeffMatrix::encrypt_under(secret, form, shape, &self.values, level, LOG_SCALE)?)
+        Ok(CoeffMatrix::encrypt_under(
+            secret,
+            form,
+            shape,
+            &self.values,
+            level,
+            LOG_SCALE,
+        )?)
     }
 
     fn facts(&self, what: String, (keys, key_bytes): (usize, u64)) -> Result<Facts> {

@@ -36,7 +36,8 @@ def test_slots_to_coefficients_and_back(
     into = rl.slots_to_coeffs_plan(params, shape, form=form, log_scale=36)
     out = rl.coeffs_to_slots_plan(params, shape, form=form, level=3, log_scale=36)
     server = serve(client, [into, out])
-    assert into.packing is not None and out.packing is None
+    assert into.packing is not None
+    assert out.packing is None
     packing = pickle.loads(pickle.dumps(into.packing))
     assert (packing.shape, packing.level, packing.plan) == (shape, 4, "slots")
     slots = server.load_matrix(client.encrypt_matrix(x, packing=packing))
@@ -58,13 +59,16 @@ def test_several_levels(client: rl.Client, rng: np.random.Generator) -> None:
     params, x = client.params, rng.uniform(-1, 1, (2, 64))
     one = rl.slots_to_coeffs_plan(params, x.shape, log_scale=36)
     two = rl.slots_to_coeffs_plan(params, x.shape, log_scale=36, levels=2)
-    assert two.level_out == 2 and two.nbytes < one.nbytes
+    assert two.level_out == 2
+    assert two.nbytes < one.nbytes
     back = rl.coeffs_to_slots_plan(params, x.shape, level=2, log_scale=36, levels=2)
     server = serve(client, [two, back])
     slots = server.load_matrix(client.encrypt_matrix(x, packing=two.packing))
     coeffs = slots.convert(two)
-    assert one.places is not None and two.places is not None
-    assert (one.places == np.arange(64)).all() and (two.places != np.arange(64)).any()
+    assert one.places is not None
+    assert two.places is not None
+    assert (one.places == np.arange(64)).all()
+    assert (two.places != np.arange(64)).any()
     np.testing.assert_allclose(decrypted(client, coeffs)[:, two.places], x, atol=1e-4)
     # Products from the other side do not notice the order.
     w = rng.uniform(-1, 1, (3, 2))
@@ -103,7 +107,8 @@ def test_columns_are_packed(
         packed = tensor.convert(pickle.loads(pickle.dumps(plan)))
         assert (packed.shape, packed.form) == (plan.shape_out, plan.form_out)
         got, places = decrypted(client, packed).ravel(), plan.places
-        assert places is not None and places.shape == (5, len(columns))
+        assert places is not None
+        assert places.shape == (5, len(columns))
         np.testing.assert_allclose(got[places], x[:, columns], atol=1e-6)
         np.testing.assert_allclose(np.delete(got, places), 0, atol=1e-6)
         assert spacing is None or (np.diff(places[:, 0]) == 1).all()
@@ -136,10 +141,14 @@ def test_products_in_tiles_chain(
     moved = (u @ v).convert(move)
     if side == "right":
         c = rng.uniform(-1, 1, (3, 8))
-        y, want = server.load_matrix(client.encrypt_matrix(c, packing=then.left)) @ moved, c @ a @ b
+        y = server.load_matrix(client.encrypt_matrix(c, packing=then.left)) @ moved
+        want = c @ a @ b
     else:
         c = rng.uniform(-1, 1, (8, 3))
-        y, want = moved @ server.load_matrix(client.encrypt_matrix(c, packing=then.right)), a @ b @ c
+        y, want = (
+            moved @ server.load_matrix(client.encrypt_matrix(c, packing=then.right)),
+            a @ b @ c,
+        )
     assert (y.packing, y.shape, y.level) == ("tiles", want.shape, 1)
     np.testing.assert_allclose(decrypted(client, y), want, atol=1e-3)
     if factor != side:

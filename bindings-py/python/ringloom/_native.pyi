@@ -302,6 +302,7 @@ def retile_plan(
     *,
     side: str = "right",
 ) -> ConversionPlan: ...
+
 @final
 class TiledMatMulPlan:
     @property
@@ -336,6 +337,7 @@ def tiled_matmul_plan(
     framed_rows: bool = False,
     single_columns: bool = False,
 ) -> TiledMatMulPlan: ...
+
 @final
 class PublicKey:
     @property
