@@ -18,15 +18,15 @@ interpreter() { # from, to (exclusive), candidates
     done
 }
 
-install() { # peer, package, interpreter
-    local peer=$1 package=$2 python=$3 folder=.venv-peers/$1
+install() { # peer, packages, interpreter, what to import
+    local peer=$1 package=$2 python=$3 folder=.venv-peers/$1 modules=${4:-$1}
     if [ -z "$python" ]; then
         echo "bench-peers: $peer: no Python for $package: not run here"
         return
     fi
     [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
-    "$folder/bin/python" -c "import $peer" 2>/dev/null \
-        || "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$package" \
+    "$folder/bin/python" -c "import $modules" 2>/dev/null \
+        || "$folder/bin/python" -m pip install --quiet --disable-pip-version-check $package \
         || echo "bench-peers: $peer: $package is not installed: not run here"
 }
 
@@ -37,6 +37,10 @@ pyenv=$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")
 # The wheel calls itself py3-none-any and holds a module for CPython 3.10.
 install openfhe openfhe==1.5.1.0.22.4 \
     "$(interpreter '(3, 10)' '(3, 11)' python3.10 python3 "$pyenv"/versions/3.10.*/bin/python)"
+# Its extension does not load before OpenFHE's.
+install openfhe_numpy "openfhe==1.5.1.0.22.4 openfhe-numpy==1.5.1.0.0.22.4" \
+    "$(interpreter '(3, 10)' '(3, 11)' python3.10 python3 "$pyenv"/versions/3.10.*/bin/python)" \
+    openfhe,openfhe_numpy
 install tenseal tenseal==0.3.18 \
     "$(interpreter '(3, 11)' '(3, 15)' python3 python3.{11,12,13,14} .venv/bin/python)"
 

@@ -84,7 +84,14 @@ pub struct ProcessPeer {
 
 impl ProcessPeer {
     /// Names of the peers: Python wheels, and those with a manifest of their own in `benches/peers`.
-    pub const NAMES: [&str; 5] = ["openfhe", "tenseal", "numpy", "tfhe-rs", "tfhe-ntt-scalar"];
+    pub const NAMES: [&str; 6] = [
+        "openfhe",
+        "openfhe_numpy",
+        "tenseal",
+        "numpy",
+        "tfhe-rs",
+        "tfhe-ntt-scalar",
+    ];
 
     /// Starts a peer from its own environment, `<folder>/<name>`, or from the folder itself.
     ///
@@ -136,6 +143,8 @@ impl ProcessPeer {
             let (op, params) = id.rsplit_once('/').unwrap_or((id, ""));
             match name {
                 "openfhe" => id.starts_with("ckks/") || op == "matrix/plain_matvec",
+                // Square matrices of one ciphertext.
+                "openfhe_numpy" => matches!(op, "matrix/cc_mm" | "matrix/cp_mm") && params == "64",
                 // No encoding by itself, no rotations in its interface.
                 "tenseal" => match op {
                     "ckks/encrypt_pk"

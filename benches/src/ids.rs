@@ -3,7 +3,7 @@
 use crate::{
     Result, arrays,
     case::{Case, Context},
-    ckks, matrix, mlp, model, peers, products, ring, tfhe,
+    ckks, conversions, matrix, mlp, model, peers, products, ring, tfhe,
 };
 
 type Build = fn(&Context, &str) -> Result<Box<dyn Case>>;
@@ -22,7 +22,7 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 23] = [
+const OPS: [Op; 26] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
     Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
@@ -39,6 +39,9 @@ const OPS: [Op; 23] = [
     Op { name: "matrix/conv2d", params: &["32x32x16_k3s1"], build: arrays::conv2d },
     Op { name: "matrix/pc_mm", params: &["1024", "1024x8192", "4096"], build: products::pc_mm },
     Op { name: "matrix/pc_mm_shared_a", params: &["1024", "4096"], build: products::pc_mm_shared_a },
+    Op { name: "matrix/slots_to_coeffs", params: &["64x64", "16x256"], build: conversions::slots_to_coeffs },
+    Op { name: "matrix/coeffs_to_slots", params: &["64x64", "16x256"], build: conversions::coeffs_to_slots },
+    Op { name: "matrix/ring_pack", params: &["64x64"], build: conversions::ring_pack },
     Op { name: "model/digits", params: &["one", "one_encrypted_weights", "batch"], build: model::digits },
     Op { name: "model/mlp_784_128_10", params: &["batch1000"], build: mlp::mlp },
     Op { name: "model/digits_quantised", params: &["one"], build: tfhe::digits_quantised },

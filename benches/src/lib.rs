@@ -6,7 +6,7 @@
 //! | [`params`] | parameter sets by name |
 //! | [`case`] | a prepared benchmark: call, wait, check |
 //! | [`party`] | keys and values that cases share |
-//! | [`ring`], [`ckks`], [`matrix`], [`arrays`], [`products`], [`model`], [`tfhe`] | the functions |
+//! | [`ring`], [`ckks`], [`matrix`], [`arrays`], [`conversions`], [`products`], [`model`], [`tfhe`] | the functions |
 //! | [`peers`] | other libraries' transforms (feature `peers`) |
 //! | [`worker`] | one case in a child process, over JSON lines |
 //! | [`child`] | the other end: our workers and the Python peers |
@@ -18,6 +18,7 @@ pub mod arrays;
 pub mod case;
 pub mod child;
 pub mod ckks;
+pub mod conversions;
 pub mod ids;
 pub mod matrix;
 pub mod mlp;

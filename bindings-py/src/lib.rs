@@ -12,6 +12,7 @@
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
 //! | `matrix`, `matrix_ciphertext`, `matrix_encryption`, `matrix_plan` | encrypted matrices, plans of what takes keys |
 //! | `array_packing`, `array_index`, `array_plan`, `array_ops` | those in slots, as numpy has arrays |
+//! | `conversion`, `tiled_plan` | encrypted matrices from one packing to another |
 //! | `product_choice`, `matrix_packing`, `multiplier` | products by the fastest plan |
 //! | `shared_mask` | matrices whose rows share their mask |
 //! | `int_client`, `int_tensor`, `int_functions` | encrypted integers: keys and ciphertexts, look-ups |
@@ -26,6 +27,7 @@ mod array_packing;
 mod array_plan;
 mod ciphertext;
 mod client;
+mod conversion;
 mod convert;
 mod device;
 mod encrypted_program;
@@ -55,6 +57,7 @@ mod session;
 mod shared_mask;
 mod tensor;
 mod tfhe_rs;
+mod tiled_plan;
 mod weights;
 mod wire;
 
@@ -70,6 +73,10 @@ mod _native {
         array_plan::ArrayPlan,
         ciphertext::Ciphertext,
         client::Client,
+        conversion::{
+            ConversionPlan, MatrixConversion, coeffs_to_slots_plan, retile_plan, ring_pack_plan,
+            slots_to_coeffs_plan,
+        },
         device::{DeviceInfo, devices, missing_devices},
         encrypted_program::EncryptedProgram,
         encryptor::Encryptor,
@@ -93,6 +100,7 @@ mod _native {
         shared_mask::{SharedMaskCiphertext, SharedMaskKeys, SharedMaskTensor, SharedMaskWeights},
         tensor::{Tensor, align_levels},
         tfhe_rs::{TfheRsExchange, TfheRsExportKey, TfheRsImportKey, TfheRsSecret},
+        tiled_plan::{TiledMatMulPlan, tiled_matmul_plan},
         weights::Weights,
     };
 }

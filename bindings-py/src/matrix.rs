@@ -16,6 +16,7 @@ use crate::{
     array_ops::{Entrywise, not_clear},
     array_packing::ArrayPacking,
     array_plan::Operation,
+    conversion::{ConversionPlan, MatrixConversion},
     convert::{Reals, bytes_text, float64, holds_session, reals, shape_text, shape_tuple},
     errors::{Failure, Result},
     matrix_ciphertext::{MatrixCiphertext, described},
@@ -185,7 +186,7 @@ impl MatrixTensor {
         Failure::shape(op, expected, got)
     }
 
-    /// Entry by entry, for two matrices in one packing.
+    /// The sum or difference of two matrices in one packing.
     fn pairwise(
         &self,
         py: Python<'_>,
@@ -201,30 +202,18 @@ impl MatrixTensor {
             };
             return self.entrywise(py, op, right, how);
         }
-        let (a, b) = (&self.matrix, &right.matrix);
-        let packed = py.detach(|| match (a.packed(), b.packed()) {
-            (PackedAs::Coefficients(x), PackedAs::Coefficients(y)) => {
-                let copy;
-                let y = if a.is_turned() == b.is_turned() {
-                    y
-                } else {
-                    copy = y.to_session(y.session())?.transposed();
-                    &copy
-                };
-                let sum = if subtract { x.sub(y) } else { x.add(y) };
-                Ok(Some(PackedAs::Coefficients(sum?)))
+        let (a, b, evaluator) = (&self.matrix, &right.matrix, &self.server.evaluator);
+        self.with(py.detach(|| {
+            if subtract {
+                a.sub(evaluator, b)
+            } else {
+                a.add(evaluator, b)
             }
-            _ => Ok::<_, Error>(None),
-        })?;
-        let Some(packed) = packed else {
-            let expected = "two matrices in coefficients or two in slots";
-            return Err(self.not_packed(op, expected));
-        };
-        self.with(EncryptedMatrix::new(packed, a.is_turned()))
+        }))
     }
 
-    /// A bias for each encrypted vector, as numpy broadcasts it.
-    fn biased(
+    /// What numpy broadcasts to the matrix, added with a sign.
+    fn offset(
         &self,
         py: Python<'_>,
         op: &'static str,
@@ -239,29 +228,59 @@ impl MatrixTensor {
             };
             return self.with_clear(py, op, &reals(op, other)?, how);
         }
+        let (x, evaluator) = (&self.matrix, &self.server.evaluator);
+        let mut other = reals(op, other)?;
+        other.values.iter_mut().for_each(|v| *v *= sign);
+        if let Some(bias) = self.bias(&other) {
+            return self.with(py.detach(|| self.biased(&bias)));
+        }
+        let values = broadcast(op, &other, &x.sizes())?;
+        self.with(py.detach(|| x.add_plain(evaluator, &values)))
+    }
+
+    /// One number for each encrypted row or column of a matrix in coefficients or by features, out of what numpy
+    /// broadcasts to that: they take it without encoding.
+    fn bias(&self, other: &Reals) -> Option<Vec<f64>> {
         let (x, turned) = (&self.matrix, self.matrix.is_turned());
-        // Rows of what is packed.
         let by_rows = match x.packed() {
             PackedAs::Coefficients(c) => (c.form() == CoeffForm::Rows) != turned,
             PackedAs::Features(_) => !turned,
-            _ => {
-                let expected = "a matrix in coefficients or by features, which take a bias";
-                return Err(self.not_packed(op, expected));
-            }
+            _ => return None,
         };
         let (rows, columns) = x.shape();
-        let other = reals(op, other)?;
-        let bias = bias(op, other, by_rows, (rows, columns))?;
-        let bias: Vec<f64> = bias.iter().map(|b| sign * b).collect();
-        let evaluator = &self.server.evaluator;
-        self.with(py.detach(|| {
-            let packed = match x.packed() {
-                PackedAs::Coefficients(x) => PackedAs::Coefficients(x.add_bias(&bias)?),
-                PackedAs::Features(x) => PackedAs::Features(x.add_bias(evaluator, &bias)?),
-                _ => unreachable!("other packings were refused above"),
-            };
-            EncryptedMatrix::new(packed, turned)
-        }))
+        match (by_rows, &*other.shape) {
+            (_, []) => Some(vec![other.values[0]; if by_rows { rows } else { columns }]),
+            (true, s) if s == [rows, 1] => Some(other.values.clone()),
+            (false, s) if s == [columns] || s == [1, columns] => Some(other.values.clone()),
+            _ => None,
+        }
+    }
+
+    /// The product with a number, and of an array with whatever broadcasts.
+    fn scaled(&self, py: Python<'_>, op: &'static str, other: &Bound<'_, PyAny>) -> Result<Self> {
+        if self.as_array().is_some() {
+            return self.times(py, op, other);
+        }
+        if other.cast::<Self>().is_ok() {
+            return Err(self.not_packed(op, "two arrays in slots"));
+        }
+        let clear = reals(op, other)?;
+        if !clear.shape.is_empty() {
+            let expected = "a number, or an array in slots on the left";
+            return Err(Failure::shape(op, expected, shape_text(&clear.shape)));
+        }
+        let (x, evaluator) = (&self.matrix, &self.server.evaluator);
+        self.with(py.detach(|| x.mul_scalar(evaluator, clear.values[0])))
+    }
+
+    fn biased(&self, bias: &[f64]) -> ringloom::Result<EncryptedMatrix> {
+        let (x, evaluator) = (&self.matrix, &self.server.evaluator);
+        let packed = match x.packed() {
+            PackedAs::Coefficients(x) => PackedAs::Coefficients(x.add_bias(bias)?),
+            PackedAs::Features(x) => PackedAs::Features(x.add_bias(evaluator, bias)?),
+            _ => unreachable!("other packings have no bias"),
+        };
+        EncryptedMatrix::new(packed, x.is_turned())
     }
 }
 
@@ -346,6 +365,13 @@ impl MatrixTensor {
         missing_keys(py, self.with(changed), &note)
     }
 
+    /// The matrix in another packing, by a plan of `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan` or
+    /// `retile_plan` and with its keys. `session.load_conversion(plan)` prepares one for several
+    /// matrices.
+    fn convert(&self, py: Python<'_>, plan: &ConversionPlan) -> Result<Self> {
+        MatrixConversion::new(py, "MatrixTensor.convert", &self.server, plan)?.apply(py, self)
+    }
+
     /// An array in another packing: an `ArrayPacking` of as many entries, in C order, or the name of its
     /// lines. It takes the keys of `array_packing.convert_plan`.
     fn to_packing(&self, py: Python<'_>, packing: &Bound<'_, PyAny>) -> Result<Self> {
@@ -364,11 +390,29 @@ impl MatrixTensor {
         self.reshaped(op, &sizes)
     }
 
-    /// The sum of an array along an axis, or of all its entries, which has shape (1,). It takes the keys of
-    /// `array_packing.sum_plan`, and a level where free slots have to be masked.
+    /// The sum along an axis. Of an array, or of all its entries (shape (1,)): with the keys of
+    /// `array_packing.sum_plan`, and a level where free slots have to be masked. Other packings have two axes and
+    /// keep both (`keepdims=True`); they take no key, so only what has ciphertexts of its own is summed: by
+    /// rows in coefficients or features over rows, by columns over columns (`to_form` changes the form).
     #[pyo3(signature = (axis=None, *, keepdims=false))]
     fn sum(&self, py: Python<'_>, axis: Option<isize>, keepdims: bool) -> Result<Self> {
-        self.summed(py, "MatrixTensor.sum", axis, keepdims)
+        let op = "MatrixTensor.sum";
+        if self.as_array().is_some() {
+            return self.summed(py, op, axis, keepdims);
+        }
+        let counted = match axis {
+            Some(-2 | 0) => 0,
+            Some(-1 | 1) => 1,
+            _ => {
+                let got = axis.map_or("None".to_owned(), |axis| axis.to_string());
+                return Err(Failure::shape(op, "an axis from -2 to 1", got));
+            }
+        };
+        if !keepdims {
+            let expected = "keepdims=True, since a matrix in this packing has two axes";
+            return Err(Failure::shape(op, expected, "keepdims=False"));
+        }
+        self.with(py.detach(|| self.matrix.sum(counted)))
     }
 
     /// The values of an array at a lower level.
@@ -406,10 +450,9 @@ impl MatrixTensor {
     }
 
     fn __add__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
-        let op = "MatrixTensor.__add__";
         match other.cast::<Self>() {
-            Ok(other) => self.pairwise(py, op, other.get(), false),
-            Err(_) => self.biased(py, op, other, 1.0),
+            Ok(other) => self.pairwise(py, "MatrixTensor.__add__", other.get(), false),
+            Err(_) => self.offset(py, "MatrixTensor.__add__", other, 1.0),
         }
     }
 
@@ -418,30 +461,31 @@ impl MatrixTensor {
     }
 
     fn __sub__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
-        let op = "MatrixTensor.__sub__";
         match other.cast::<Self>() {
-            Ok(other) => self.pairwise(py, op, other.get(), true),
-            Err(_) => self.biased(py, op, other, -1.0),
+            Ok(other) => self.pairwise(py, "MatrixTensor.__sub__", other.get(), true),
+            Err(_) => self.offset(py, "MatrixTensor.__sub__", other, -1.0),
         }
     }
 
     fn __rsub__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
         let op = "MatrixTensor.__rsub__";
-        let clear = reals(op, other)?;
-        self.negated(py, op)?
-            .with_clear(py, op, &clear, Entrywise::Add)
+        self.__neg__(py)?.offset(py, op, other, 1.0)
     }
 
     fn __neg__(&self, py: Python<'_>) -> Result<Self> {
-        self.negated(py, "MatrixTensor.__neg__")
+        if self.as_array().is_some() {
+            return self.negated(py, "MatrixTensor.__neg__");
+        }
+        self.with(py.detach(|| self.matrix.negate(&self.server.evaluator)))
     }
 
+    /// The product with a number, or of arrays entry by entry; one level down.
     fn __mul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
-        self.times(py, "MatrixTensor.__mul__", other)
+        self.scaled(py, "MatrixTensor.__mul__", other)
     }
 
     fn __rmul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
-        self.times(py, "MatrixTensor.__rmul__", other)
+        self.scaled(py, "MatrixTensor.__rmul__", other)
     }
 
     fn __pow__(&self, py: Python<'_>, k: u32, modulo: Option<&Bound<'_, PyAny>>) -> Result<Self> {
@@ -496,26 +540,29 @@ impl MatrixTensor {
     }
 }
 
-/// One number for each row (or column), out of what numpy broadcasts to that.
-fn bias(
-    op: &'static str,
-    other: Reals,
-    by_rows: bool,
-    (rows, columns): (usize, usize),
-) -> Result<Vec<f64>> {
-    let (expected, fits) = match (by_rows, &*other.shape) {
-        (true, s) => (format!("({rows}, 1)"), s == [rows, 1]),
-        (false, s) => (format!("({columns},)"), s == [columns] || s == [1, columns]),
-    };
-    match &*other.shape {
-        [] => Ok(vec![other.values[0]; if by_rows { rows } else { columns }]),
-        _ if fits => Ok(other.values),
-        shape => Err(Failure::shape(
-            op,
-            format!("a number or an array of shape {expected}"),
-            shape_text(shape),
-        )),
+/// Values repeated to a shape, as numpy broadcasts them.
+fn broadcast(op: &'static str, other: &Reals, to: &[usize]) -> Result<Vec<f64>> {
+    let from = &other.shape;
+    let missing = to.len().checked_sub(from.len());
+    let fits = missing.is_some_and(|missing| {
+        let pairs = from.iter().zip(&to[missing..]);
+        pairs.into_iter().all(|(&f, &t)| f == t || f == 1)
+    });
+    if !fits {
+        let expected = format!("what broadcasts to {}", shape_text(to));
+        return Err(Failure::shape(op, expected, shape_text(from)));
     }
+    let at = |index: usize| {
+        let (mut rest, mut stride, mut at) = (index, 1, 0);
+        for axis in (0..from.len()).rev() {
+            let size = to[axis + to.len() - from.len()];
+            at += rest % size % from[axis] * stride;
+            (rest, stride) = (rest / size, stride * from[axis]);
+        }
+        at
+    };
+    let size = to.iter().product();
+    Ok((0..size).map(|index| other.values[at(index)]).collect())
 }
 
 /// How a client makes the keys that a plan needs.

@@ -79,22 +79,29 @@ impl Wanted {
         log_scale: Option<u32>,
         factor: bool,
     ) -> Result<Self> {
-        let scale = match (factor, log_scale) {
-            (true, None) => CoeffScale::Factor,
-            (true, Some(_)) => {
-                return Err(Failure::type_error(format!(
-                    "{op}: a factor has the scale of the primes that its level drops, expected no \
-                     log_scale with factor=True, got both; leave log_scale out"
-                )));
-            }
-            (false, Some(log_scale)) => CoeffScale::PowerOfTwo(log_scale),
-            (false, None) => CoeffScale::PowerOfTwo(default_log_scale(params)?),
-        };
         Ok(Self {
             form: self::form(op, form)?,
             level: level.unwrap_or(params.max_level()),
-            scale,
+            scale: wanted_scale(op, params, log_scale, factor)?,
         })
+    }
+}
+
+/// The scale of a factor, or `2^log_scale`.
+pub fn wanted_scale(
+    op: &'static str,
+    params: &ringloom::Params,
+    log_scale: Option<u32>,
+    factor: bool,
+) -> Result<CoeffScale> {
+    match (factor, log_scale) {
+        (true, None) => Ok(CoeffScale::Factor),
+        (true, Some(_)) => Err(Failure::type_error(format!(
+            "{op}: a factor has the scale of the primes that its level drops, expected no log_scale with \
+             factor=True, got both; leave log_scale out"
+        ))),
+        (false, Some(log_scale)) => Ok(CoeffScale::PowerOfTwo(log_scale)),
+        (false, None) => Ok(CoeffScale::PowerOfTwo(default_log_scale(params)?)),
     }
 }
 

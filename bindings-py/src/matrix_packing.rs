@@ -3,7 +3,7 @@
 use pyo3::{prelude::*, types::PyTuple};
 use ringloom::{
     Encryptor,
-    matrix::{EncryptedMatrix, OperandPacking, Product},
+    matrix::{ArrayPacking, EncryptedArray, EncryptedMatrix, OperandPacking, PackedAs, Product},
 };
 use zeroize::Zeroizing;
 
@@ -14,34 +14,83 @@ use crate::{
     matrix_ciphertext::{MatrixCiphertext, sizes},
     multiplier::Multiplier,
     params::Params,
-    product_choice::{Explanation, Restored},
+    product_choice::Explanation,
 };
 
-/// How the plan of a product wants one of its sides encrypted: what `Client.encrypt_matrix` and
+/// How a plan wants a matrix encrypted, such as a side of a product: what `Client.encrypt_matrix` and
 /// `Encryptor.encrypt_matrix` take as `packing`. Says nothing about values.
 #[pyclass(module = "ringloom", frozen)]
 pub struct MatrixPacking {
-    explained: Explanation,
-    packing: OperandPacking,
+    params: Params,
+    packed: Packed,
+    made_by: MadeBy,
+}
+
+/// What it is a packing of.
+enum Packed {
+    Operand(OperandPacking),
+    /// A matrix in slots at a level.
+    Array(ArrayPacking, usize),
+}
+
+/// What gives it, for `pickle`.
+enum MadeBy {
+    Explanation(Box<Explanation>),
+    /// A plan, and the name of its attribute.
+    Plan(Py<PyAny>, &'static str),
 }
 
 impl MatrixPacking {
     /// Of the left side, or the right one; None for the one that is in the clear.
     pub fn of(explained: &Explanation, left: bool) -> Option<Self> {
         let packing = explained.plan().operand(left, explained.log_scale()).ok()?;
-        let explained = explained.clone();
-        Some(Self { explained, packing })
+        Some(Self {
+            params: Params(explained.params().clone()),
+            packed: Packed::Operand(packing),
+            made_by: MadeBy::Explanation(Box::new(explained.clone())),
+        })
+    }
+
+    /// Of a side of a product, as this attribute of a plan gives it.
+    pub fn of_plan(
+        plan: &Bound<'_, PyAny>,
+        attribute: &'static str,
+        params: &Params,
+        packing: OperandPacking,
+    ) -> Self {
+        Self {
+            params: params.clone(),
+            packed: Packed::Operand(packing),
+            made_by: MadeBy::Plan(plan.clone().unbind(), attribute),
+        }
+    }
+
+    /// Of a matrix in slots, as this attribute of a plan gives it.
+    pub fn of_array(
+        plan: &Bound<'_, PyAny>,
+        attribute: &'static str,
+        params: &Params,
+        (packing, level): (ArrayPacking, usize),
+    ) -> Self {
+        Self {
+            params: params.clone(),
+            packed: Packed::Array(packing, level),
+            made_by: MadeBy::Plan(plan.clone().unbind(), attribute),
+        }
     }
 
     fn sizes(&self) -> Vec<usize> {
-        sizes(self.packing.count(), self.packing.shape())
+        match &self.packed {
+            Packed::Operand(packing) => sizes(packing.count(), packing.shape()),
+            Packed::Array(packing, _) => packing.shape().to_vec(),
+        }
     }
 
     fn side(&self) -> &'static str {
-        if self.packing.is_left() {
-            "left"
-        } else {
-            "right"
+        match &self.packed {
+            Packed::Operand(packing) if packing.is_left() => "left side",
+            Packed::Operand(_) => "right side",
+            Packed::Array(..) => "matrix",
         }
     }
 
@@ -53,7 +102,7 @@ impl MatrixPacking {
         encryptor: &Encryptor,
         x: &Bound<'_, PyAny>,
     ) -> Result<MatrixCiphertext> {
-        let (expected, got) = (encryptor.session().params(), self.explained.params());
+        let (expected, got) = (encryptor.session().params(), &self.params.0);
         if expected.id() != got.id() {
             return Err(ringloom::Error::ParamsMismatch {
                 op,
@@ -66,14 +115,21 @@ impl MatrixPacking {
         let values = Zeroizing::new(x.values);
         if x.shape != self.sizes() {
             let expected = format!(
-                "{}, the {} side of the plan",
+                "{}, the {} of the plan",
                 shape_text(&self.sizes()),
                 self.side()
             );
             return Err(Failure::shape(op, expected, shape_text(&x.shape)));
         }
         Ok(py.detach(|| {
-            let matrix = self.packing.encrypt(encryptor, &values)?;
+            let matrix = match &self.packed {
+                Packed::Operand(packing) => packing.encrypt(encryptor, &values)?,
+                Packed::Array(packing, level) => {
+                    let array =
+                        EncryptedArray::encrypt(encryptor, packing.clone(), &values, *level);
+                    EncryptedMatrix::new(PackedAs::Array(array?), false)?
+                }
+            };
             MatrixCiphertext::close(&matrix)
         })?)
     }
@@ -90,19 +146,36 @@ impl MatrixPacking {
     /// Level at which it is encrypted.
     #[getter]
     fn level(&self) -> usize {
-        self.packing.level()
+        match &self.packed {
+            Packed::Operand(packing) => packing.level(),
+            Packed::Array(_, level) => *level,
+        }
     }
 
     /// Name of the plan.
     #[getter]
     fn plan(&self) -> String {
-        self.packing.plan().name()
+        match &self.packed {
+            Packed::Operand(packing) => packing.plan().name(),
+            Packed::Array(..) => "slots".into(),
+        }
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Restored, bool))> {
-        let restore = py.import("ringloom._pickle")?.getattr("packing")?;
-        let left = self.packing.is_left();
-        Ok((restore, (self.explained.restored(), left)))
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        match &self.made_by {
+            MadeBy::Explanation(explained) => {
+                let restore = py.import("ringloom._pickle")?.getattr("packing")?;
+                let left = self.side() == "left side";
+                Ok((restore, (explained.restored(), left).into_pyobject(py)?))
+            }
+            MadeBy::Plan(plan, attribute) => {
+                let get = py.import("builtins")?.getattr("getattr")?;
+                Ok((get, (plan.bind(py), *attribute).into_pyobject(py)?))
+            }
+        }
     }
 
     fn __repr__(&self) -> String {

@@ -21,6 +21,25 @@ pub enum FactorSide {
 }
 
 impl FactorSide {
+    /// The side of this name, on behalf of an operation.
+    pub fn named(op: &'static str, name: &str) -> ringloom::Result<Self> {
+        match name {
+            "left" => Ok(Self::Left),
+            "right" => Ok(Self::Right),
+            other => Err(Error::UnknownName {
+                op,
+                what: "side",
+                expected: "left, right".into(),
+                got: other.into(),
+            }),
+        }
+    }
+
+    /// The factor's side of a product that is turned or not.
+    pub const fn of(turned: bool) -> Self {
+        if turned { Self::Right } else { Self::Left }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Left => "left",
@@ -66,19 +85,7 @@ pub fn matmul_plan(
     level: Option<usize>,
     factor: &str,
 ) -> Result<MatMulPlan> {
-    let factor = match factor {
-        "left" => FactorSide::Left,
-        "right" => FactorSide::Right,
-        other => {
-            return Err(Error::UnknownName {
-                op: "matmul_plan",
-                what: "side",
-                expected: "left, right".into(),
-                got: other.into(),
-            }
-            .into());
-        }
-    };
+    let factor = FactorSide::named("matmul_plan", factor)?;
     let level = level.unwrap_or(params.0.max_level());
     let plan = matrix::CoeffMatMulPlan::new(&params.0, level, factor.oriented(shape))?;
     Ok(MatMulPlan {

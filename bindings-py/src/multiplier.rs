@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ringloom::{
-    Evaluator, Result,
+    Error, Evaluator, Result,
     matrix::{
         Calibration, EncryptedMatrix, Explanation, Product, ProductPlan, ProductRequest,
         Side::{Encrypted, Plain},
@@ -72,6 +72,21 @@ impl Multiplier {
         let held = self.evaluator.keys().bytes().saturating_add(sides);
         let of_session = || memory_limit(self.evaluator.session(), held);
         self.memory.or_else(of_session)
+    }
+
+    /// Refuses what takes more memory than is left beside keys that are loaded.
+    pub fn check_memory(&self, op: &'static str, what: String, bytes: u64) -> Result<()> {
+        let held = self.evaluator.keys().bytes();
+        let available = self.limit(0).map(|limit| limit.saturating_sub(held));
+        match available {
+            Some(available) if bytes > available => Err(Error::Memory {
+                op,
+                what,
+                needed: bytes,
+                available,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What the plans for two sides cost as they are packed.

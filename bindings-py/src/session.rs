@@ -7,6 +7,7 @@ use ringloom::{Error, EvaluationKeys as LoadedKeys, Evaluator};
 
 use crate::{
     ciphertext::Ciphertext,
+    conversion::{ConversionPlan, MatrixConversion},
     convert::{bytes_text, reals},
     device,
     errors::{Failure, Result},
@@ -158,6 +159,12 @@ impl Session {
         weights: Option<&Bound<'_, PyAny>>,
     ) -> Result<MatrixProduct> {
         MatrixProduct::new(py, "Session.load_product", &self.0, plan, weights)
+    }
+
+    /// Prepares a conversion between packings: `conversion(x)` then costs no more than the conversion
+    /// itself.
+    fn load_conversion(&self, py: Python<'_>, plan: &ConversionPlan) -> Result<MatrixConversion> {
+        MatrixConversion::new(py, "Session.load_conversion", &self.0, plan)
     }
 
     /// Brings a client's matrix whose rows share their mask to the device.

@@ -17,7 +17,7 @@ use ringloom::{
 
 use crate::{
     convert::{Reduced, bytes_text, float64, holds_session, reals, reduce, shape_tuple},
-    errors::{Failure, Result},
+    errors::Result,
     key_class::key_class,
     matrix::MatrixTensor,
     multiplier::Multiplier,

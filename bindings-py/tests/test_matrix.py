@@ -41,6 +41,34 @@ def test_products(
     assert (z.shape, z.level) == ((2, m), 0)
 
 
+@pytest.mark.parametrize("form", ["rows", "columns"])
+def test_entry_by_entry(
+    party: tuple[rl.Client, rl.Session], rng: np.random.Generator, form: str
+) -> None:
+    client, server = party
+    a, b = rng.uniform(-1, 1, (3, 70)), rng.uniform(-1, 1, (3, 70))
+    x, y = (server.load_matrix(client.encrypt_matrix(v, form=form)) for v in (a, b))
+    row, column = rng.uniform(-1, 1, 70), rng.uniform(-1, 1, (3, 1))
+    z = 2 * (x - y) - a
+    for got, want in [
+        (z, 2 * (a - b) - a),
+        (z * -0.5 + row + column + 1, b - a / 2 + row + column + 1),
+        (b - x, b - a),
+        (-x + row[None], row - a),
+        (x.T + b.T, (a + b).T),
+    ]:
+        assert got.shape == want.shape
+        np.testing.assert_allclose(client.decrypt_matrix(got.export()), want, atol=1e-6)
+    assert (z.level, (x + b).level) == (1, 2)
+    axis = 0 if form == "rows" else 1
+    for got, want in [
+        (x.sum(axis, keepdims=True), a.sum(axis, keepdims=True)),
+        (x.T.sum(-1 - axis, keepdims=True), a.T.sum(-1 - axis, keepdims=True)),
+    ]:
+        assert got.shape == want.shape
+        np.testing.assert_allclose(client.decrypt_matrix(got.export()), want, atol=1e-6)
+
+
 def test_bytes(party: tuple[rl.Client, rl.Session]) -> None:
     client, _ = party
     ct = client.encrypt_matrix(np.eye(3), form="columns", level=1, log_scale=30)
@@ -64,8 +92,14 @@ def test_refusals(party: tuple[rl.Client, rl.Session]) -> None:
         np.ones((2, 3)) @ x
     with pytest.raises(rl.errors.ShapeError, match="encrypted by columns"):
         x @ np.ones((3, 2))
-    with pytest.raises(rl.errors.ShapeError, match=r"\(4, 1\)"):
-        x + np.ones(3)
+    with pytest.raises(rl.errors.ShapeError, match=r"broadcasts to shape \(4, 3\)"):
+        x + np.ones(4)
+    with pytest.raises(rl.errors.ShapeError, match="change the form"):
+        x.sum(1, keepdims=True)
+    with pytest.raises(rl.errors.ShapeError, match="keepdims=True"):
+        x.sum(0)
+    with pytest.raises(rl.errors.ShapeError, match="from -2 to 1"):
+        x.sum(2, keepdims=True)
     with pytest.raises(rl.errors.UnknownNameError, match="rows, columns"):
         client.encrypt_matrix(np.ones((1, 1)), form="diagonals")
     with pytest.raises(rl.errors.NotFiniteError):

@@ -142,6 +142,9 @@ def test_every_plan_with_a_plain_side(
             bias = rng.uniform(-1, 1, (m, 1) if side == "left" else (n,))
             biased = client.decrypt_matrix((y + bias).export())
             np.testing.assert_allclose(biased, a @ b + bias, atol=1e-4)
+            axis = 0 if side == "left" else 1
+            total = client.decrypt_matrix(y.sum(axis, keepdims=True).export())
+            np.testing.assert_allclose(total, (a @ b).sum(axis, keepdims=True), atol=1e-4)
         with pytest.raises(TypeError, match="takes weights"):
             server.load_product(plan)
         # The transposes the other way round.
@@ -170,8 +173,14 @@ def test_stacks(
     np.testing.assert_allclose(turned, (a @ b).transpose(0, 2, 1), atol=1e-4)
     with pytest.raises(rl.errors.ShapeError, match=r"shape \(6, 4, 3\), the left side"):
         client.encrypt_matrix(a[0], packing=left)
-    with pytest.raises(rl.errors.ShapeError, match="coefficients"):
+    with pytest.raises(rl.errors.ShapeError, match="products of"):
         x + y
+    p, bias = x @ y, rng.uniform(-1, 1, (6, 4, 5))
+    half = 0.5 * (p + p - bias + bias[:, :1])
+    want = 0.5 * (2 * a @ b - bias + bias[:, :1])
+    np.testing.assert_allclose(client.decrypt_matrix(half.export()), want, atol=1e-4)
+    with pytest.raises(rl.errors.ShapeError, match="tiles of a row"):
+        p.sum(0, keepdims=True)
 
 
 def test_refused_before_it_starts(
@@ -234,8 +243,11 @@ def test_refused_packings(params: rl.Params, measured: rl.Calibration, client: r
     z = server.load_matrix(client.encrypt_matrix(ones, packing=plain.right))
     with pytest.raises(rl.errors.ShapeError, match="encrypted for a plain"):
         z @ ones
-    with pytest.raises(rl.errors.ShapeError, match="a bias"):
-        z + 1.0
+    with pytest.raises(rl.errors.ShapeError, match="one packing"):
+        x + y
+    shifted = 2 * (x - 0.5) + np.arange(3.0)
+    want = np.ones((3, 3)) + np.arange(3)
+    np.testing.assert_allclose(client.decrypt_matrix(shifted.export()), want, atol=1e-4)
     with pytest.raises(rl.errors.ShapeError, match="in coefficients"):
         x.to_form("rows")
     low = rl.explain(params, (3, 3, 3), measured, level=1).pin("coefficients/left/radix4")

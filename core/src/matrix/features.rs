@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, IntMatrix, PolyBuf, Shape};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, IntMatrix, PolyBuf, Shape};
 use zeroize::Zeroizing;
 
 use super::coeff::rounded;
 use crate::{
-    ckks::{Ciphertext, Decryptor, Encryptor, Evaluator},
+    ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator},
     error::{Error, Result},
     params::{Params, ParamsId},
     rlwe::KeyId,
@@ -144,6 +144,117 @@ impl FeatureBatch {
             });
         }
         self.map(|feature, x| evaluator.add_scalar(x, bias[feature]))
+    }
+
+    /// The sum entry by entry: same level. No key.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another shape; [`Error::LevelMismatch`], [`Error::KeyMismatch`],
+    /// [`Error::ParamsMismatch`]; device failures.
+    pub fn add(&self, other: &Self) -> Result<Self> {
+        self.pairwise("FeatureBatch::add", ElementwiseOp::Add, other)
+    }
+
+    /// The difference, as [`FeatureBatch::add`].
+    ///
+    /// # Errors
+    /// As [`FeatureBatch::add`].
+    pub fn sub(&self, other: &Self) -> Result<Self> {
+        self.pairwise("FeatureBatch::sub", ElementwiseOp::Sub, other)
+    }
+
+    /// `self + values` with a row-major `features x samples` matrix in the clear. No key, no level.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of values; those of [`Encoder::encode`].
+    pub fn add_plain(&self, evaluator: &Evaluator, values: &[f64]) -> Result<Self> {
+        let (features, samples) = self.shape;
+        if values.len() != features * samples {
+            return Err(Error::Shape {
+                op: "FeatureBatch::add_plain",
+                expected: format!("{features} x {samples} values"),
+                got: values.len().to_string(),
+            });
+        }
+        let (encoder, slots) = (Encoder::new(&self.session), self.session.params().slots());
+        let mut out = Self::alloc(&self.session, self.key_id, self.shape, self.level)?;
+        for block in 0..self.blocks.len() {
+            let first = block * slots;
+            let used = (samples - first).min(slots);
+            for feature in 0..features {
+                let values = &values[feature * samples + first..][..used];
+                let plain = encoder.encode(values, self.level)?;
+                let sum = evaluator.add_plain(&self.get(block, feature)?, &plain)?;
+                out.put(block, feature, &sum)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The sum of all features: a batch of one feature. No key, no level; an addition for each ciphertext.
+    ///
+    /// # Errors
+    /// Device failures, memory among them.
+    pub fn sum_features(&self) -> Result<Self> {
+        let ring = self.session.ring();
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let mut sum = ring.copy(&block.view().polys(0, 2, 1)?)?;
+            for feature in 1..self.shape.0 {
+                ring.submit(Cmd::Elementwise {
+                    op: ElementwiseOp::Add,
+                    dst: sum.view_mut(),
+                    a: None,
+                    b: Some(block.view().polys(2 * feature, 2, 1)?),
+                })?;
+            }
+            blocks.push(sum);
+        }
+        let (session, shape) = (&self.session, (1, self.shape.1));
+        Ok(Self::from_blocks(
+            session,
+            self.key_id,
+            shape,
+            self.level,
+            blocks,
+        ))
+    }
+
+    fn pairwise(&self, op: &'static str, how: ElementwiseOp, other: &Self) -> Result<Self> {
+        self.session.check_params(op, other.session.params().id())?;
+        if self.key_id != other.key_id {
+            let (expected, got) = (self.key_id.to_string(), other.key_id.to_string());
+            return Err(Error::KeyMismatch { op, expected, got });
+        }
+        if self.level != other.level {
+            let (expected, got) = (self.level, other.level);
+            return Err(Error::LevelMismatch { op, expected, got });
+        }
+        if self.shape != other.shape {
+            let text = |(features, samples)| format!("{features} features of {samples} samples");
+            let (expected, got) = (text(self.shape), text(other.shape));
+            return Err(Error::Shape { op, expected, got });
+        }
+        let ring = self.session.ring();
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for (a, b) in self.blocks.iter().zip(&other.blocks) {
+            let mut dst = ring.alloc(a.shape(), Domain::Eval)?;
+            ring.submit(Cmd::Elementwise {
+                op: how,
+                dst: dst.view_mut(),
+                a: Some(a.view()),
+                b: Some(b.view()),
+            })?;
+            blocks.push(dst);
+        }
+        let (session, shape) = (&self.session, self.shape);
+        Ok(Self::from_blocks(
+            session,
+            self.key_id,
+            shape,
+            self.level,
+            blocks,
+        ))
     }
 
     /// Decrypts to a row-major `features x samples` matrix.

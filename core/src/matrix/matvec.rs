@@ -33,39 +33,53 @@ enum Tiles {
 }
 
 impl MatVec {
-    /// Encodes a row-major matrix and an optional bias for a plan. One diagonal after the other is
-    /// made and encoded: beyond the result, memory is for one.
+    /// Bytes beyond the input within which [`MatVec::new`] and [`MatVec::from_weights`] encode a matrix: 2 GiB.
+    /// [`MatVec::within`] takes another limit.
+    pub const DEFAULT_BYTES: u64 = 2 << 30;
+
+    /// Prepares a row-major matrix and an optional bias for a plan: encoded where that takes at most
+    /// [`MatVec::DEFAULT_BYTES`], [streamed](MatVec::streamed) otherwise. One diagonal after the other is made and
+    /// encoded: beyond the result, memory is for one.
     ///
     /// # Errors
     /// [`Error::Shape`] for weights or bias of another size; [`Error::NotFinite`],
-    /// [`Error::ValueOutOfRange`]; device failures.
+    /// [`Error::ValueOutOfRange`], of a streamed matrix when it is applied; device failures.
     pub fn new(
         session: &Session,
         plan: &MatVecPlan,
         weights: &[f64],
         bias: Option<&[f64]>,
     ) -> Result<Self> {
-        let op = "MatVec::new";
-        let (rows, columns) = (plan.output().length, plan.input().length);
-        if weights.len() != rows * columns {
-            let (expected, got) = (format!("{rows} x {columns} weights"), weights.len());
-            return Err(Error::Shape {
-                op,
-                expected,
-                got: got.to_string(),
-            });
-        }
-        if let Some(index) = weights.iter().position(|w| !w.is_finite()) {
-            return Err(Error::NotFinite { op, index });
-        }
-        Self::resident(session, plan, &Tiled::Dense(weights.into()), bias)
+        Self::with_default(session, plan, Tiled::dense(plan, weights)?, bias)
     }
 
-    /// Encodes a matrix and an optional bias for a plan of its pattern.
+    /// A row-major matrix encoded, however much that takes.
+    pub(super) fn encoded_dense(
+        session: &Session,
+        plan: &MatVecPlan,
+        weights: &[f64],
+    ) -> Result<Self> {
+        Self::resident(session, plan, &Tiled::dense(plan, weights)?, None)
+    }
+
+    /// Prepares a matrix and an optional bias for a plan of its pattern, as [`MatVec::new`].
     ///
     /// # Errors
     /// As [`MatVec::new`], and [`Error::Shape`] for an entry that the plan has no place for.
     pub fn from_weights(
+        session: &Session,
+        plan: &MatVecPlan,
+        weights: &Weights,
+        bias: Option<&[f64]>,
+    ) -> Result<Self> {
+        Self::with_default(session, plan, Tiled::new(plan, weights)?, bias)
+    }
+
+    /// The matrix encoded, however much that takes: [`MatVecPlan::encoded_bytes`].
+    ///
+    /// # Errors
+    /// As [`MatVec::from_weights`].
+    pub fn encoded(
         session: &Session,
         plan: &MatVecPlan,
         weights: &Weights,
@@ -105,7 +119,7 @@ impl MatVec {
         let params = session.params();
         let (encoded, streamed) = (plan.encoded_bytes(params)?, plan.streamed_bytes(params)?);
         if encoded + plan.working_bytes(params)? <= limit {
-            return Self::from_weights(session, plan, weights, bias);
+            return Self::encoded(session, plan, weights, bias);
         }
         if streamed > limit {
             let (rows, columns) = weights.shape();
@@ -117,6 +131,20 @@ impl MatVec {
             });
         }
         Self::streamed(session, plan, weights, bias)
+    }
+
+    fn with_default(
+        session: &Session,
+        plan: &MatVecPlan,
+        tiled: Tiled<'_>,
+        bias: Option<&[f64]>,
+    ) -> Result<Self> {
+        let params = session.params();
+        let needed = plan.encoded_bytes(params)? + plan.working_bytes(params)?;
+        if needed <= Self::DEFAULT_BYTES {
+            return Self::resident(session, plan, &tiled, bias);
+        }
+        Self::with_tiles(session, plan, Tiles::Streamed(tiled.into_owned()), bias)
     }
 
     fn resident(
@@ -280,6 +308,24 @@ pub(super) enum Tiled<'w> {
 type Buckets = HashMap<((usize, usize), usize), Vec<(usize, f64)>>;
 
 impl<'w> Tiled<'w> {
+    /// Checks a row-major matrix for a plan of all its entries.
+    fn dense(plan: &MatVecPlan, weights: &'w [f64]) -> Result<Self> {
+        let op = "MatVec::new";
+        let (rows, columns) = (plan.output().length, plan.input().length);
+        if weights.len() != rows * columns {
+            let (expected, got) = (format!("{rows} x {columns} weights"), weights.len());
+            return Err(Error::Shape {
+                op,
+                expected,
+                got: got.to_string(),
+            });
+        }
+        if let Some(index) = weights.iter().position(|w| !w.is_finite()) {
+            return Err(Error::NotFinite { op, index });
+        }
+        Ok(Self::Dense(weights.into()))
+    }
+
     /// Checks that the plan has a place for every entry.
     pub(super) fn new(plan: &MatVecPlan, weights: &'w Weights) -> Result<Self> {
         let op = "MatVec::from_weights";

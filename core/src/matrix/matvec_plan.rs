@@ -298,7 +298,7 @@ impl MatVecPlan {
         folds.map(|f| f * self.input.lanes).collect()
     }
 
-    /// Memory of the encoded matrix, which [`MatVec::new`](super::MatVec::new) keeps: `limbs N` words for a
+    /// Memory of the encoded matrix, which [`MatVec::encoded`](super::MatVec::encoded) keeps: `limbs N` words for a
     /// diagonal, special limbs included.
     ///
     /// # Errors

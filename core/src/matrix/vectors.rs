@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    ckks::{Ciphertext, Decryptor, Encryptor, Evaluator},
+    ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator},
     error::{Error, Result},
     matrix::Packing,
 };
@@ -125,18 +125,51 @@ impl EncryptedVectors {
     /// # Errors
     /// [`Error::Shape`] when packing or count differ; those of [`Evaluator::add`].
     pub fn add(&self, evaluator: &Evaluator, other: &Self) -> Result<Self> {
+        self.pairwise("EncryptedVectors::add", other, |a, b| evaluator.add(a, b))
+    }
+
+    /// Entry-wise difference of two batches.
+    ///
+    /// # Errors
+    /// As [`EncryptedVectors::add`].
+    pub fn sub(&self, evaluator: &Evaluator, other: &Self) -> Result<Self> {
+        self.pairwise("EncryptedVectors::sub", other, |a, b| evaluator.sub(a, b))
+    }
+
+    /// Entry-wise sum with as many vectors in the clear. No key, no level.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of vectors, or of other lengths; those of [`Encoder::encode`] and
+    /// [`Evaluator::add_plain`].
+    pub fn add_plain(&self, evaluator: &Evaluator, vectors: &[impl AsRef<[f64]>]) -> Result<Self> {
+        if vectors.len() != self.count {
+            return Err(Error::Shape {
+                op: "EncryptedVectors::add_plain",
+                expected: format!("{} vectors", self.count),
+                got: vectors.len().to_string(),
+            });
+        }
+        let (encoder, level) = (Encoder::new(evaluator.session()), self.level());
+        let slots = self.packing.pack(vectors)?;
+        let parts = self.parts.iter().zip(&slots);
+        let parts = parts.map(|(part, s)| evaluator.add_plain(part, &encoder.encode(s, level)?));
+        Self::from_parts(self.packing, self.count, parts.collect::<Result<_>>()?)
+    }
+
+    fn pairwise(
+        &self,
+        op: &'static str,
+        other: &Self,
+        f: impl Fn(&Ciphertext, &Ciphertext) -> Result<Ciphertext>,
+    ) -> Result<Self> {
         if self.packing != other.packing || self.count != other.count {
             return Err(Error::Shape {
-                op: "EncryptedVectors::add",
+                op,
                 expected: format!("{} vectors, {:?}", self.count, self.packing),
                 got: format!("{} vectors, {:?}", other.count, other.packing),
             });
         }
-        let parts = self
-            .parts
-            .iter()
-            .zip(&other.parts)
-            .map(|(a, b)| evaluator.add(a, b));
+        let parts = self.parts.iter().zip(&other.parts).map(|(a, b)| f(a, b));
         Self::from_parts(self.packing, self.count, parts.collect::<Result<_>>()?)
     }
 }

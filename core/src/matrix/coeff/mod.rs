@@ -16,6 +16,7 @@
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | an encrypted matrix whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | its product with a matrix fixed beforehand |
 
+mod arithmetic;
 mod encrypt;
 mod mat_mul;
 mod product;
@@ -30,6 +31,8 @@ mod slots;
 mod slots_factors;
 mod slots_plan;
 mod slots_transform;
+mod tile_arithmetic;
+mod tile_cells;
 mod tile_frames;
 mod tile_plan;
 mod tiles;

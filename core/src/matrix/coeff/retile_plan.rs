@@ -324,7 +324,8 @@ pub(super) fn groups(grid: &Grid, side: TileSide) -> Vec<Place> {
     let [products, rows, columns] = grid.groups;
     let of = |p| match side {
         TileSide::Left => (0..rows).map(|i| [p, i, 0]).collect::<Vec<_>>(),
-        _ => (0..columns).map(|j| [p, 0, j]).collect(),
+        TileSide::Right => (0..columns).map(|j| [p, 0, j]).collect(),
+        TileSide::Product => grid.places().filter(|place| place[0] == p).collect(),
     };
     (0..products).flat_map(of).collect()
 }

@@ -207,6 +207,16 @@ impl TiledMatMulPlan {
         })
     }
 
+    /// Whether left sides lie in frames.
+    pub fn has_framed_rows(&self) -> bool {
+        self.grid.framed
+    }
+
+    /// Whether slots hold one column tile.
+    pub fn has_single_columns(&self) -> bool {
+        self.grid.parts == 1
+    }
+
     fn check(&self, op: &'static str, params: &Params) -> Result<()> {
         if params.id() == self.mul.params() {
             return Ok(());

@@ -2,13 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use ringloom_ntt::host_fft::{Complex64, SpecialFft};
 use zeroize::Zeroizing;
 
 use super::{
     CoeffForm, CoeffMatMul, CoeffMatrix, CoeffScale, TiledMatMulPlan,
+    retile_plan::groups,
+    tile_cells::{Cells, Elements},
     tile_frames::Frames,
-    tile_plan::{Grid, Place},
+    tile_plan::Grid,
 };
 use crate::{
     ckks::{Decryptor, Encryptor, Evaluator},
@@ -140,30 +141,21 @@ impl TiledMatrix {
     }
 
     fn left(sealer: &Sealer<'_>, plan: &TiledMatMulPlan, values: &[f64]) -> Result<Self> {
-        let (m, k, _) = plan.shape();
         let op = "TiledMatrix::encrypt_left";
-        let cells = Cells::new(op, sealer, plan, (m, k), values)?;
-        let (size, rows) = (plan.tile(), plan.mul().shape().0);
-        let [products, row_groups, _] = plan.grid().groups;
-        let groups = (0..products).flat_map(|p| (0..row_groups).map(move |i| [p, i, 0]));
-        let blocks = groups.map(|group| {
-            // Column `c` of the tiles: entry `j` is row `j` of them.
-            let value = |[p, i, _]: Place, c: usize, j: usize| {
-                Complex64::from(cells.at(p, i * size + j, c))
-            };
-            let frames = plan.grid().framed.then_some(&cells.frames);
-            let columns = cells.encode(group, frames, k, rows, value)?;
+        let (k, side) = (plan.shape().1, TileSide::Left);
+        let cells = Cells::new(op, sealer.session(), (plan, side), values)?;
+        let blocks = groups(plan.grid(), side).into_iter().map(|group| {
+            let (columns, n) = (cells.coefficients(group)?, cells.n());
             let scale = CoeffScale::Factor;
-            let n = cells.n;
             let sealed = sealer.seal(CoeffForm::Rows, (k, n), &columns, plan.level(), scale)?;
-            // Rows of tiles below `rows` are zero, and `d` of them are never looked at.
+            // Rows of tiles below the plan's are zero, and `d` of them are never looked at.
             Ok(CoeffMatrix {
-                shape: (rows, k),
+                shape: (plan.mul().shape().0, k),
                 ..sealed.transposed()
             })
         });
         Ok(Self {
-            side: TileSide::Left,
+            side,
             blocks: blocks.collect::<Result<_>>()?,
             plan: Arc::new(plan.clone()),
         })
@@ -175,27 +167,16 @@ impl TiledMatrix {
         values: &[f64],
         log_scale: u32,
     ) -> Result<Self> {
-        let (_, k, n) = plan.shape();
         let op = "TiledMatrix::encrypt_right";
-        let cells = Cells::new(op, sealer, plan, (k, n), values)?;
-        let size = plan.tile();
-        let [products, _, column_groups] = plan.grid().groups;
-        let groups = (0..products).flat_map(|p| (0..column_groups).map(move |j| [p, 0, j]));
-        let blocks = groups.map(|group| {
-            let value = |[p, _, pair]: Place, r: usize, j: usize| {
-                let column = plan.grid().parts * pair * size + j;
-                let second = match plan.grid().parts {
-                    1 => 0.0,
-                    _ => cells.at(p, r, column + size),
-                };
-                Complex64::new(cells.at(p, r, column), second)
-            };
-            let rows = cells.encode(group, Some(&cells.frames), k, size, value)?;
+        let (k, side) = (plan.shape().1, TileSide::Right);
+        let cells = Cells::new(op, sealer.session(), (plan, side), values)?;
+        let blocks = groups(plan.grid(), side).into_iter().map(|group| {
+            let (rows, n) = (cells.coefficients(group)?, cells.n());
             let scale = CoeffScale::PowerOfTwo(log_scale);
-            sealer.seal(CoeffForm::Rows, (k, cells.n), &rows, plan.level(), scale)
+            sealer.seal(CoeffForm::Rows, (k, n), &rows, plan.level(), scale)
         });
         Ok(Self {
-            side: TileSide::Right,
+            side,
             blocks: blocks.collect::<Result<_>>()?,
             plan: Arc::new(plan.clone()),
         })
@@ -363,129 +344,6 @@ impl TiledMatrix {
             }
         }
         Ok(out)
-    }
-}
-
-/// Matrices in the clear on their way into slots.
-struct Cells<'a> {
-    values: &'a [f64],
-    shape: (usize, usize),
-    grid: &'a Grid,
-    elements: Elements,
-    frames: Frames,
-    n: usize,
-}
-
-impl<'a> Cells<'a> {
-    fn new(
-        op: &'static str,
-        sealer: &Sealer<'_>,
-        plan: &'a TiledMatMulPlan,
-        shape: (usize, usize),
-        values: &'a [f64],
-    ) -> Result<Self> {
-        let params = sealer.session().params();
-        sealer.session().check_params(op, plan.mul().params())?;
-        let entries = shape.0.checked_mul(shape.1);
-        if entries.and_then(|e| e.checked_mul(plan.count())) != Some(values.len()) {
-            let expected = format!("{} matrices of {} x {}", plan.count(), shape.0, shape.1);
-            let got = format!("{} values", values.len());
-            return Err(Error::Shape { op, expected, got });
-        }
-        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
-            return Err(Error::NotFinite { op, index });
-        }
-        Ok(Self {
-            values,
-            shape,
-            grid: plan.grid(),
-            elements: Elements::new(plan.grid())?,
-            frames: Frames::new(plan.tile(), plan.grid().slots),
-            n: params.n(),
-        })
-    }
-
-    /// An entry of a matrix; zero beyond its ends.
-    fn at(&self, product: usize, row: usize, column: usize) -> f64 {
-        let (rows, columns) = self.shape;
-        let index = (product * rows + row) * columns + column;
-        if row < rows && column < columns {
-            self.values.get(index).copied().unwrap_or(0.0)
-        } else {
-            0.0
-        }
-    }
-
-    /// Coefficients of the `vectors` ciphertexts of a group whose first `used` elements are not zero, in
-    /// frames or as they are: `value(tile, vector, element)`.
-    fn encode(
-        &self,
-        group: Place,
-        frames: Option<&Frames>,
-        vectors: usize,
-        used: usize,
-        value: impl Fn(Place, usize, usize) -> Complex64,
-    ) -> Result<Zeroizing<Vec<f64>>> {
-        let mut coeffs = Zeroizing::new(vec![0.0; vectors * self.n]);
-        let mut slots = Zeroizing::new(vec![Complex64::ZERO; self.grid.slots]);
-        for (vector, coeffs) in coeffs.chunks_exact_mut(self.n).enumerate() {
-            for element in 0..used {
-                for (slot, z) in slots.iter_mut().enumerate() {
-                    let tile = self.grid.tile(group, slot);
-                    let (element, turn) =
-                        frames.map_or((element, Complex64::ONE), |f| f.at(slot, element));
-                    *z = tile.map_or(Complex64::ZERO, |tile| value(tile, vector, element) * turn);
-                }
-                self.elements.coefficients(&mut slots, coeffs, element)?;
-            }
-        }
-        Ok(coeffs)
-    }
-}
-
-/// Elements of `Z[Y] / (Y^(N/d) + 1)` in polynomials of degree `N`: element `j` is the coefficients
-/// `j, j + d, ..`.
-struct Elements {
-    fft: SpecialFft,
-    size: usize,
-    slots: usize,
-}
-
-impl Elements {
-    fn new(grid: &Grid) -> Result<Self> {
-        Ok(Self {
-            fft: SpecialFft::new(grid.slots.ilog2() + 1)?,
-            size: grid.size,
-            slots: grid.slots,
-        })
-    }
-
-    fn n(&self) -> usize {
-        2 * self.size * self.slots
-    }
-
-    /// Slots to the coefficients of an element.
-    fn coefficients(
-        &self,
-        slots: &mut [Complex64],
-        coeffs: &mut [f64],
-        element: usize,
-    ) -> Result<()> {
-        self.fft.to_coeffs(slots)?;
-        for (k, c) in slots.iter().enumerate() {
-            coeffs[element + self.size * k] = c.re;
-            coeffs[element + self.size * (k + self.slots)] = c.im;
-        }
-        Ok(())
-    }
-
-    /// The slots of an element.
-    fn slots(&self, coeffs: &[f64], element: usize) -> Result<Zeroizing<Vec<Complex64>>> {
-        let at = |k: usize| coeffs[element + self.size * k];
-        let packed = (0..self.slots).map(|k| Complex64::new(at(k), at(k + self.slots)));
-        let mut slots = Zeroizing::new(packed.collect::<Vec<_>>());
-        self.fft.to_slots(&mut slots)?;
-        Ok(slots)
     }
 }
 

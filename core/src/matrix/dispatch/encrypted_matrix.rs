@@ -226,7 +226,7 @@ impl PackedAs {
         }
     }
 
-    fn shape(&self) -> (usize, usize) {
+    pub(super) fn shape(&self) -> (usize, usize) {
         match self {
             Self::Coefficients(x) => x.shape(),
             Self::Tiles(x) => {

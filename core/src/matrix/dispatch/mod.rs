@@ -11,6 +11,7 @@
 //! | [`EncryptedMatrix`], [`PackedAs`] | an encrypted matrix of any packing |
 //! | [`Product`] | any plan on a device |
 
+mod arithmetic;
 mod calibration;
 mod clock;
 mod encrypted_matrix;

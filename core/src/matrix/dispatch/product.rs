@@ -85,7 +85,8 @@ impl Product {
                 Run::PlainFeatures(FeatureLinear::new(params, *level, shape, &values)?)
             }
             ProductPlan::PlainSlots { plan, .. } => {
-                Run::PlainSlots(MatVec::new(session, plan, &values, None)?)
+                // Within the limit, as the memory of the plan says.
+                Run::PlainSlots(MatVec::encoded_dense(session, plan, &values)?)
             }
             _ => return Err(mixed(op, "a plan with a side in the clear", &plan.name())),
         };

@@ -1,0 +1,577 @@
+//! Conversions of encrypted matrices between packings: plans, and what a server prepares of them.
+
+use numpy::{IntoPyArray, PyArrayDyn, ndarray::ArrayD};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
+use ringloom::{
+    Error,
+    matrix::{
+        CoeffForm, CoeffMatrix, CoeffScale, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedMatrix,
+        PackedAs, Retile, RetilePlan, RingPack, RingPackPlan, SlotsToCoeffs, SlotsToCoeffsPlan,
+        TileSide,
+    },
+};
+
+use crate::{
+    convert::{ReducedCall, reduce_call},
+    errors::{Failure, Result},
+    matrix::{MatrixTensor, form, form_name},
+    matrix_encryption::wanted_scale,
+    matrix_packing::MatrixPacking,
+    matrix_plan::{FactorSide, other},
+    multiplier::Multiplier,
+    params::{KeyRequest, Params},
+    tiled_plan::TiledBy,
+};
+
+/// How an encrypted matrix changes its packing, with what that costs. Depends on shapes only; made by
+/// `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan` and `retile_plan`.
+#[pyclass(module = "ringloom", frozen)]
+pub struct ConversionPlan {
+    params: Params,
+    kind: Kind,
+    /// What makes it again, for `pickle`.
+    arguments: Py<PyTuple>,
+    options: Py<PyDict>,
+}
+
+enum Kind {
+    SlotsToCoeffs(SlotsToCoeffsPlan),
+    CoeffsToSlots(CoeffsToSlotsPlan),
+    RingPack(RingPackPlan),
+    /// Of transposes where the products have their factor on the right.
+    Retile(Box<RetilePlan>, FactorSide),
+}
+
+/// A conversion on a server's device, with its diagonals, masks and monomials: what takes longer than
+/// one conversion, done once. `conversion(x)`.
+#[pyclass(module = "ringloom", frozen)]
+pub struct MatrixConversion {
+    server: Multiplier,
+    text: String,
+    ready: Ready,
+}
+
+enum Ready {
+    SlotsToCoeffs(SlotsToCoeffs),
+    CoeffsToSlots(CoeffsToSlots),
+    RingPack(RingPack),
+    Retile(Box<Retile>, FactorSide),
+}
+
+/// The plan that brings a `(rows, columns)` matrix from slots to coefficients, encrypted by `form` before
+/// and after: a ciphertext of its own for each row or column, as `plan.packing` encrypts it or
+/// `coeffs_to_slots_plan` leaves it. From `level` (by default the top one) down `levels`.
+///
+/// The result has the scale `2^log_scale` or, with `factor=True`, that of a factor, so that it may be a side of any
+/// product in coefficients. Lines that fill their ciphertexts may take several levels with far fewer diagonals;
+/// their entries then come out in another order, `plan.places`.
+#[pyfunction]
+#[pyo3(signature = (params, shape, *, form="rows", level=None, log_scale=None, factor=false, levels=1))]
+#[allow(clippy::too_many_arguments)] // keywords in Python
+pub fn slots_to_coeffs_plan(
+    py: Python<'_>,
+    params: &Params,
+    shape: (usize, usize),
+    form: &str,
+    level: Option<usize>,
+    log_scale: Option<u32>,
+    factor: bool,
+    levels: usize,
+) -> Result<ConversionPlan> {
+    let op = "slots_to_coeffs_plan";
+    let (of, form) = (&params.0, self::form(op, form)?);
+    let scale = wanted_scale(op, of, log_scale, factor)?;
+    let level = level.unwrap_or(of.max_level());
+    let source = SlotsToCoeffsPlan::packing(of, shape, form)?;
+    let plan = SlotsToCoeffsPlan::with_levels(of, &source, level, scale, levels)?;
+    let options = coeff_options(py, form, (level, levels), scale)?;
+    ConversionPlan::new(py, params, Kind::SlotsToCoeffs(plan), shape, options)
+}
+
+/// The plan that brings a `(rows, columns)` matrix from coefficients to slots, encrypted by `form` before and
+/// after, from `level` (by default the top one) down `levels`. `log_scale` or `factor` are those of the
+/// matrix. With several levels entries are taken in the order of `plan.places`.
+#[pyfunction]
+#[pyo3(signature = (params, shape, *, form="rows", level=None, log_scale=None, factor=false, levels=1))]
+#[allow(clippy::too_many_arguments)] // keywords in Python
+pub fn coeffs_to_slots_plan(
+    py: Python<'_>,
+    params: &Params,
+    shape: (usize, usize),
+    form: &str,
+    level: Option<usize>,
+    log_scale: Option<u32>,
+    factor: bool,
+    levels: usize,
+) -> Result<ConversionPlan> {
+    let op = "coeffs_to_slots_plan";
+    let (of, form) = (&params.0, self::form(op, form)?);
+    let scale = wanted_scale(op, of, log_scale, factor)?;
+    let level = level.unwrap_or(of.max_level());
+    let plan = CoeffsToSlotsPlan::with_levels(of, form, (shape, scale), level, levels)?;
+    let options = coeff_options(py, form, (level, levels), scale)?;
+    ConversionPlan::new(py, params, Kind::CoeffsToSlots(plan), shape, options)
+}
+
+/// The plan that packs column `column` of a `(rows, columns)` matrix that is encrypted by rows into one
+/// ciphertext, a column of the form `columns`; of one encrypted by columns, row `column` into a row. Level and
+/// scale stay.
+///
+/// With `width > 1` these are `width` entries of each encrypted vector, `N / width` apart. Entry `k` of vector `i` goes to
+/// `plan.places[i, k]`, with zeros between; `spacing` is the distance of neighbours, by default the one with the
+/// fewest key-switches, and 1 leaves no zeros.
+#[pyfunction]
+#[pyo3(signature = (params, shape, column=0, *, form="rows", level=None, width=1, spacing=None))]
+#[allow(clippy::too_many_arguments)] // keywords in Python
+pub fn ring_pack_plan(
+    py: Python<'_>,
+    params: &Params,
+    shape: (usize, usize),
+    column: usize,
+    form: &str,
+    level: Option<usize>,
+    width: usize,
+    spacing: Option<usize>,
+) -> Result<ConversionPlan> {
+    let (of, form) = (&params.0, self::form("ring_pack_plan", form)?);
+    let level = level.unwrap_or(of.max_level());
+    let plan = RingPackPlan::with(of, level, form, shape, column, (width, spacing))?;
+    let options = PyDict::new(py);
+    options.set_item("column", column)?;
+    options.set_item("form", form_name(form))?;
+    options.set_item("level", level)?;
+    options.set_item("width", width)?;
+    options.set_item("spacing", plan.spacing())?;
+    ConversionPlan::new(py, params, Kind::RingPack(plan), shape, options)
+}
+
+/// The plan that makes the products of the plan `made_by` a side, `left` or `right`, of the plan `made_for`,
+/// which is two levels below: so products in tiles chain. Both are plans in tiles of one size, with the factor
+/// on the same side (`tiled_matmul_plan`, or `explain` pinned to one).
+///
+/// Products become the factor's side only if `made_by` has framed rows and single columns and `made_for` has
+/// framed rows.
+#[pyfunction]
+#[pyo3(signature = (made_by, made_for, *, side="right"))]
+pub fn retile_plan(
+    py: Python<'_>,
+    made_by: TiledBy<'_>,
+    made_for: TiledBy<'_>,
+    side: &str,
+) -> Result<ConversionPlan> {
+    let op = "retile_plan";
+    let side = FactorSide::named(op, side)?;
+    let (params, from, to) = (made_by.params(), made_by.tiles(op)?, made_for.tiles(op)?);
+    if from.factor != to.factor {
+        let text = |factor: FactorSide| format!("a plan with its factor on the {}", factor.name());
+        let (expected, got) = (text(from.factor), text(to.factor));
+        return Err(Failure::shape(op, expected, got));
+    }
+    let retile = if side == from.factor {
+        RetilePlan::left
+    } else {
+        RetilePlan::right
+    };
+    let plan = Box::new(retile(&params.0, &from.plan, &to.plan, from.log_scale)?);
+    let options = PyDict::new(py);
+    options.set_item("side", side.name())?;
+    Ok(ConversionPlan {
+        params,
+        kind: Kind::Retile(plan, from.factor),
+        arguments: PyTuple::new(py, [made_by.object(), made_for.object()])?.unbind(),
+        options: options.unbind(),
+    })
+}
+
+/// What a conversion makes of a matrix in coefficients, or of a copy of its transpose where that is the matrix.
+fn upright<T>(
+    x: &EncryptedMatrix,
+    packed: &CoeffMatrix,
+    f: impl FnOnce(&CoeffMatrix) -> ringloom::Result<T>,
+) -> ringloom::Result<T> {
+    if x.is_turned() {
+        f(&packed.to_session(packed.session())?.transposed())
+    } else {
+        f(packed)
+    }
+}
+
+/// Options of the conversions between slots and coefficients.
+fn coeff_options<'py>(
+    py: Python<'py>,
+    form: CoeffForm,
+    (level, levels): (usize, usize),
+    scale: CoeffScale,
+) -> PyResult<Bound<'py, PyDict>> {
+    let options = PyDict::new(py);
+    options.set_item("form", form_name(form))?;
+    options.set_item("level", level)?;
+    options.set_item("levels", levels)?;
+    match scale {
+        CoeffScale::Factor => options.set_item("factor", true)?,
+        CoeffScale::PowerOfTwo(log_scale) => options.set_item("log_scale", log_scale)?,
+    }
+    Ok(options)
+}
+
+impl ConversionPlan {
+    fn new(
+        py: Python<'_>,
+        params: &Params,
+        kind: Kind,
+        shape: (usize, usize),
+        options: Bound<'_, PyDict>,
+    ) -> Result<Self> {
+        let arguments = (params.clone(), shape).into_pyobject(py)?;
+        Ok(Self {
+            params: params.clone(),
+            kind,
+            arguments: arguments.unbind(),
+            options: options.unbind(),
+        })
+    }
+
+    fn request(&self) -> ringloom::KeyRequest {
+        match &self.kind {
+            Kind::SlotsToCoeffs(plan) => plan.key_request(),
+            Kind::CoeffsToSlots(plan) => plan.key_request(),
+            Kind::RingPack(plan) => plan.key_request(),
+            Kind::Retile(plan, _) => plan.key_request(),
+        }
+    }
+
+    fn function(&self) -> &'static str {
+        match &self.kind {
+            Kind::SlotsToCoeffs(_) => "slots_to_coeffs_plan",
+            Kind::CoeffsToSlots(_) => "coeffs_to_slots_plan",
+            Kind::RingPack(_) => "ring_pack_plan",
+            Kind::Retile(..) => "retile_plan",
+        }
+    }
+
+    fn text(&self) -> String {
+        let sizes = |(rows, columns)| format!("({rows}, {columns})");
+        let what = match &self.kind {
+            Kind::SlotsToCoeffs(plan) => format!("shape={}", sizes(plan.shape())),
+            Kind::CoeffsToSlots(plan) => format!("shape={}", sizes(plan.shape())),
+            Kind::RingPack(plan) => {
+                let (before, after) = (sizes(plan.shape()), sizes(plan.target_shape()));
+                format!("shape={before}, shape_out={after}")
+            }
+            Kind::Retile(plan, factor) => {
+                let (m, k, n) = factor.oriented(plan.made_for().shape());
+                let side = (plan.side() == TileSide::Left) == (*factor == FactorSide::Left);
+                let side = FactorSide::of(!side).name();
+                format!(
+                    "{side} side of ({m}, {k}, {n}), tile={}",
+                    plan.made_for().tile()
+                )
+            }
+        };
+        format!(
+            "{}, {what}, level={}, level_out={}",
+            self.conversion(),
+            self.level(),
+            self.level_out()
+        )
+    }
+}
+
+#[pymethods]
+impl ConversionPlan {
+    /// `slots_to_coeffs`, `coeffs_to_slots`, `ring_pack` or `retile`.
+    #[getter]
+    fn conversion(&self) -> &'static str {
+        self.function().trim_end_matches("_plan")
+    }
+
+    /// The keys it needs.
+    #[getter]
+    fn key_request(&self) -> KeyRequest {
+        KeyRequest(self.request())
+    }
+
+    /// Rows and columns of the matrix before, or of each of a stack.
+    #[getter]
+    fn shape(&self) -> (usize, usize) {
+        match &self.kind {
+            Kind::SlotsToCoeffs(plan) => plan.shape(),
+            Kind::CoeffsToSlots(plan) => plan.shape(),
+            Kind::RingPack(plan) => plan.shape(),
+            Kind::Retile(plan, factor) => {
+                let (m, _, n) = factor.oriented(plan.made_by().shape());
+                (m, n)
+            }
+        }
+    }
+
+    /// Rows and columns of the matrix after.
+    #[getter]
+    fn shape_out(&self) -> (usize, usize) {
+        match &self.kind {
+            Kind::RingPack(plan) => plan.target_shape(),
+            _ => self.shape(),
+        }
+    }
+
+    /// `rows` or `columns`: the form before; None for tiles.
+    #[getter]
+    fn form(&self) -> Option<&'static str> {
+        let form = match &self.kind {
+            Kind::SlotsToCoeffs(plan) => plan.form(),
+            Kind::CoeffsToSlots(plan) => plan.form(),
+            Kind::RingPack(plan) => plan.form(),
+            Kind::Retile(..) => return None,
+        };
+        Some(form_name(form))
+    }
+
+    /// The form after: the other one for a column that is packed.
+    #[getter]
+    fn form_out(&self) -> Option<&'static str> {
+        match &self.kind {
+            Kind::RingPack(plan) => Some(form_name(other(plan.form()))),
+            _ => self.form(),
+        }
+    }
+
+    /// Level before.
+    #[getter]
+    fn level(&self) -> usize {
+        match &self.kind {
+            Kind::SlotsToCoeffs(plan) => plan.level(),
+            Kind::CoeffsToSlots(plan) => plan.level(),
+            Kind::RingPack(plan) => plan.level(),
+            Kind::Retile(plan, _) => plan.level(),
+        }
+    }
+
+    /// Level after.
+    #[getter]
+    fn level_out(&self) -> usize {
+        match &self.kind {
+            Kind::SlotsToCoeffs(plan) => plan.level_out(),
+            Kind::CoeffsToSlots(plan) => plan.level_out(),
+            Kind::RingPack(plan) => plan.level(),
+            Kind::Retile(plan, _) => plan.level() - 1,
+        }
+    }
+
+    /// Key-switches that it costs.
+    #[getter]
+    fn key_switches(&self) -> usize {
+        match &self.kind {
+            Kind::SlotsToCoeffs(plan) => plan.key_switches(),
+            Kind::CoeffsToSlots(plan) => plan.key_switches(),
+            Kind::RingPack(plan) => plan.key_switches(),
+            Kind::Retile(plan, _) => plan.key_switches(),
+        }
+    }
+
+    /// Device memory of encoded diagonals, in bytes; 0 where there are none.
+    #[getter]
+    fn nbytes(&self) -> Result<u64> {
+        let params = &self.params.0;
+        Ok(match &self.kind {
+            Kind::SlotsToCoeffs(plan) => plan.diagonal_bytes(params)?,
+            Kind::CoeffsToSlots(plan) => plan.diagonal_bytes(params)?,
+            Kind::RingPack(_) | Kind::Retile(..) => 0,
+        })
+    }
+
+    /// How a client encrypts the matrix in slots that it takes; None where it takes another one.
+    #[getter]
+    fn packing(slf: &Bound<'_, Self>) -> Option<MatrixPacking> {
+        let this = slf.get();
+        let Kind::SlotsToCoeffs(plan) = &this.kind else {
+            return None;
+        };
+        let packing = (plan.source().clone(), plan.level());
+        Some(MatrixPacking::of_array(
+            slf.as_any(),
+            "packing",
+            &this.params,
+            packing,
+        ))
+    }
+
+    /// Indices among coefficients: of each entry of a row or column between slots and coefficients; of
+    /// each vector's entries, in a row each, where they are packed. None for tiles.
+    #[getter]
+    fn places<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArrayDyn<i64>>> {
+        let of_line = |(rows, columns): (usize, usize), form, place: &dyn Fn(usize) -> usize| {
+            let length = if form == CoeffForm::Rows {
+                columns
+            } else {
+                rows
+            };
+            let places: Vec<i64> = (0..length).map(|entry| place(entry) as i64).collect();
+            (vec![length], places)
+        };
+        let (shape, places) = match &self.kind {
+            Kind::SlotsToCoeffs(p) => of_line(p.shape(), p.form(), &|e| p.coefficient(e)),
+            Kind::CoeffsToSlots(p) => of_line(p.shape(), p.form(), &|e| p.coefficient(e)),
+            Kind::RingPack(plan) => {
+                let (rows, columns) = plan.shape();
+                let vectors = if plan.form() == CoeffForm::Rows {
+                    rows
+                } else {
+                    columns
+                };
+                let of = |i| (0..plan.width()).map(move |k| plan.position(i, k) as i64);
+                (
+                    vec![vectors, plan.width()],
+                    (0..vectors).flat_map(of).collect(),
+                )
+            }
+            Kind::Retile(..) => return None,
+        };
+        let places = ArrayD::from_shape_vec(shape, places);
+        Some(
+            places
+                .expect("as many places as the shape holds")
+                .into_pyarray(py),
+        )
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<ReducedCall<'py>> {
+        let (arguments, options) = (self.arguments.bind(py), self.options.bind(py));
+        reduce_call(py, self.function(), arguments.clone(), options.clone())
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "ConversionPlan({}, keys={}, key_switches={})",
+            self.text(),
+            self.request().count(&self.params.0),
+            self.key_switches()
+        )
+    }
+}
+
+impl MatrixConversion {
+    /// Checks keys and memory, then prepares the plan.
+    pub fn new(
+        py: Python<'_>,
+        op: &'static str,
+        server: &Multiplier,
+        plan: &ConversionPlan,
+    ) -> Result<Self> {
+        let session = server.evaluator.session();
+        let (expected, got) = (session.params().id(), plan.params.0.id());
+        if expected != got {
+            let (expected, got) = (expected.to_string(), got.to_string());
+            return Err(Error::ParamsMismatch { op, expected, got }.into());
+        }
+        let missing = server.evaluator.keys().missing(&plan.request());
+        let count = missing.count(session.params());
+        if count > 0 {
+            let error = Error::KeyMissing {
+                op,
+                what: format!("set of keys for {} with {missing}", plan.conversion()),
+                available: format!("one that lacks {count} of them"),
+            };
+            let note =
+                "The client makes the keys of this plan with client.keygen(plan.key_request)";
+            return Err(Failure::Library(error).with_note(py, |_| true, note));
+        }
+        let what = format!("the diagonals of {}", plan.conversion());
+        server.check_memory(op, what, plan.nbytes()?)?;
+        let ready = py.detach(|| {
+            Ok::<_, Error>(match &plan.kind {
+                Kind::SlotsToCoeffs(plan) => {
+                    Ready::SlotsToCoeffs(SlotsToCoeffs::new(session, plan.clone())?)
+                }
+                Kind::CoeffsToSlots(plan) => {
+                    Ready::CoeffsToSlots(CoeffsToSlots::new(session, plan.clone())?)
+                }
+                Kind::RingPack(plan) => Ready::RingPack(RingPack::new(session, plan.clone())?),
+                Kind::Retile(plan, factor) => {
+                    let retile = Retile::new(session, (**plan).clone())?;
+                    Ready::Retile(Box::new(retile), *factor)
+                }
+            })
+        })?;
+        Ok(Self {
+            server: server.clone(),
+            text: plan.text(),
+            ready,
+        })
+    }
+
+    /// The matrix in its new packing.
+    pub fn apply(&self, py: Python<'_>, x: &MatrixTensor) -> Result<MatrixTensor> {
+        let converted = py.detach(|| self.converted(&x.matrix))?;
+        Ok(MatrixTensor::new(&self.server, converted))
+    }
+
+    fn converted(&self, x: &EncryptedMatrix) -> ringloom::Result<EncryptedMatrix> {
+        let op = "MatrixConversion";
+        let evaluator = &self.server.evaluator;
+        let refused = |expected: &str| {
+            let turned = if x.is_turned() { ", a transpose" } else { "" };
+            let (expected, got) = (
+                expected.into(),
+                format!("one in {}{turned}", x.packed().name()),
+            );
+            Err(Error::Shape { op, expected, got })
+        };
+        let (packed, turned) = match (&self.ready, x.packed()) {
+            (Ready::SlotsToCoeffs(ready), PackedAs::Array(array)) => {
+                let matrix = if x.is_turned() {
+                    let upright = array.map(|part| part.try_clone())?.transpose()?;
+                    ready.apply(evaluator, &upright)?
+                } else {
+                    ready.apply(evaluator, array)?
+                };
+                (PackedAs::Coefficients(matrix), false)
+            }
+            (Ready::CoeffsToSlots(ready), PackedAs::Coefficients(matrix)) => {
+                let array = upright(x, matrix, |matrix| ready.apply(evaluator, matrix))?;
+                (PackedAs::Array(array), false)
+            }
+            (Ready::RingPack(ready), PackedAs::Coefficients(matrix)) => {
+                let vector = upright(x, matrix, |matrix| ready.apply(evaluator, matrix))?;
+                (PackedAs::Coefficients(vector), false)
+            }
+            (Ready::Retile(ready, factor), PackedAs::Tiles(tiles)) => {
+                if *factor != FactorSide::of(x.is_turned()) {
+                    return refused(&format!(
+                        "products with their factor on the {}",
+                        factor.name()
+                    ));
+                }
+                (
+                    PackedAs::Tiles(ready.apply(evaluator, tiles)?),
+                    x.is_turned(),
+                )
+            }
+            (Ready::SlotsToCoeffs(_), _) => return refused("a matrix in slots"),
+            (Ready::Retile(..), _) => return refused("products in tiles"),
+            _ => return refused("a matrix in coefficients"),
+        };
+        EncryptedMatrix::new(packed, turned)
+    }
+}
+
+#[pymethods]
+impl MatrixConversion {
+    fn __call__(&self, py: Python<'_>, x: &MatrixTensor) -> Result<MatrixTensor> {
+        self.apply(py, x)
+    }
+
+    fn __reduce__(&self) -> PyResult<Py<PyAny>> {
+        Err(Failure::type_error(
+            "MatrixConversion: holds its session, expected something that may be pickled, got a conversion; \
+             pickle the plan, and load it into a session where it arrives",
+        )
+        .into())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("MatrixConversion({})", self.text)
+    }
+}
