@@ -2,7 +2,7 @@
 //! goes on there. Opt in: nothing else in this crate moves work to another device after a failure.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map},
     fmt,
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
@@ -123,7 +123,7 @@ struct Body {
 enum Entry {
     Upload(ViewMut, Vec<u64>),
     Prepare(Arc<Body>, View, Role),
-    Submit(Cmd),
+    Submit(Box<Cmd>),
 }
 
 impl Entry {
@@ -194,9 +194,8 @@ impl ReplayingRing {
         let live = state.live();
         let mut memory: HashMap<u64, RawBuf> = HashMap::new();
         let alloc = |memory: &mut HashMap<u64, RawBuf>, of: &Body| -> Result<()> {
-            if !memory.contains_key(&of.id) {
-                let raw = ring.backend().alloc(of.shape, BufClass::Public)?;
-                memory.insert(of.id, raw);
+            if let hash_map::Entry::Vacant(place) = memory.entry(of.id) {
+                place.insert(ring.backend().alloc(of.shape, BufClass::Public)?);
             }
             Ok(())
         };
@@ -356,7 +355,7 @@ impl RingBackend for ReplayingRing {
         self.run(&mut state, |ring| {
             ring.submit(cmd.moved(ring.owner(), current))
         })?;
-        state.note(|| Entry::Submit(cmd.map_buffers(logged)));
+        state.note(|| Entry::Submit(Box::new(cmd.map_buffers(logged))));
         Ok(())
     }
 
