@@ -403,7 +403,7 @@ def tiled_matmul_plan(
     count: int = 1,
     level: int | None = None,
     tile: int | None = None,
-    radix: int = 16,
+    radix: int = ...,
     factor: str = "left",
     log_scale: int | None = None,
     framed_rows: bool = False,
