@@ -5,7 +5,7 @@ use std::fmt;
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, IntMatrix, PolyBuf, Shape};
 use zeroize::Zeroizing;
 
-use super::coeff::rounded;
+use super::coeff::{elementwise, rounded};
 use crate::{
     ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator},
     error::{Error, Result},
@@ -235,18 +235,8 @@ impl FeatureBatch {
             let (expected, got) = (text(self.shape), text(other.shape));
             return Err(Error::Shape { op, expected, got });
         }
-        let ring = self.session.ring();
-        let mut blocks = Vec::with_capacity(self.blocks.len());
-        for (a, b) in self.blocks.iter().zip(&other.blocks) {
-            let mut dst = ring.alloc(a.shape(), Domain::Eval)?;
-            ring.submit(Cmd::Elementwise {
-                op: how,
-                dst: dst.view_mut(),
-                a: Some(a.view()),
-                b: Some(b.view()),
-            })?;
-            blocks.push(dst);
-        }
+        let other = Some(&*other.blocks);
+        let blocks = elementwise(self.session.ring(), how, &self.blocks, other)?;
         let (session, shape) = (&self.session, self.shape);
         Ok(Self::from_blocks(
             session,

@@ -1,6 +1,9 @@
 //! Matrices in coefficients entry by entry: with plaintext matrices, times a number, summed.
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape};
+use ringloom_ntt::{
+    Ring,
+    poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape},
+};
 
 use super::{CoeffMatrix, CoeffScale, encrypt::integers};
 use crate::error::{Error, Result};
@@ -8,24 +11,34 @@ use crate::error::{Error, Result};
 /// Largest integer that a number becomes.
 const LARGEST: f64 = (1u64 << 61) as f64;
 
+/// An operation on blocks of one matrix, or of two of one shape, block by block.
+pub(in crate::matrix) fn elementwise(
+    ring: &Ring,
+    op: ElementwiseOp,
+    a: &[PolyBuf],
+    b: Option<&[PolyBuf]>,
+) -> Result<Vec<PolyBuf>> {
+    let mut blocks = Vec::with_capacity(a.len());
+    for (i, a) in a.iter().enumerate() {
+        let mut dst = ring.alloc(a.shape(), Domain::Eval)?;
+        ring.submit(Cmd::Elementwise {
+            op,
+            dst: dst.view_mut(),
+            a: Some(a.view()),
+            b: b.map(|b| b[i].view()),
+        })?;
+        blocks.push(dst);
+    }
+    Ok(blocks)
+}
+
 impl CoeffMatrix {
     /// `-self`: same level and scale. No key.
     ///
     /// # Errors
     /// Device failures, memory among them.
     pub fn negate(&self) -> Result<Self> {
-        let ring = self.session.ring();
-        let negated = |block: &PolyBuf| {
-            let mut dst = ring.alloc(block.shape(), Domain::Eval)?;
-            ring.submit(Cmd::Elementwise {
-                op: ElementwiseOp::Neg,
-                dst: dst.view_mut(),
-                a: Some(block.view()),
-                b: None,
-            })?;
-            Ok(dst)
-        };
-        let blocks = self.blocks.iter().map(negated).collect::<Result<_>>()?;
+        let blocks = elementwise(self.session.ring(), ElementwiseOp::Neg, &self.blocks, None)?;
         Ok(self.with(blocks, self.shape, self.level))
     }
 

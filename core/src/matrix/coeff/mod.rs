@@ -46,6 +46,7 @@ use std::fmt;
 
 use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 
+pub(in crate::matrix) use arithmetic::elementwise;
 pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
 pub(in crate::matrix) use product::rounded;
@@ -328,18 +329,8 @@ impl CoeffMatrix {
             let (expected, got) = (self.describe(), other.describe());
             return Err(Error::Shape { op, expected, got });
         }
-        let ring = self.session.ring();
-        let mut blocks = Vec::with_capacity(self.blocks.len());
-        for (a, b) in self.blocks.iter().zip(&other.blocks) {
-            let mut dst = ring.alloc(a.shape(), Domain::Eval)?;
-            ring.submit(Cmd::Elementwise {
-                op: how,
-                dst: dst.view_mut(),
-                a: Some(a.view()),
-                b: Some(b.view()),
-            })?;
-            blocks.push(dst);
-        }
+        let other = Some(&*other.blocks);
+        let blocks = elementwise(self.session.ring(), how, &self.blocks, other)?;
         Ok(self.with(blocks, self.shape, self.level))
     }
 
