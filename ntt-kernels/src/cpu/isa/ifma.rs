@@ -182,10 +182,14 @@ impl Ifma {
     /// The low 52 bits, in `[0, 2q)`, to `[0, q)`.
     #[inline(always)]
     fn correct(self, x: __m512i) -> __m512i {
-        zex!({
-            let x = _mm512_and_si512(x, self.mask);
-            _mm512_min_epu64(x, _mm512_sub_epi64(x, self.q))
-        })
+        let x = self.masked(x);
+        zex!(_mm512_min_epu64(x, _mm512_sub_epi64(x, self.q)))
+    }
+
+    /// The low 52 bits.
+    #[inline(always)]
+    pub(super) fn masked(self, x: __m512i) -> __m512i {
+        zex!(_mm512_and_si512(x, self.mask))
     }
 }
 

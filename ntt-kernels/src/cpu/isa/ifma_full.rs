@@ -36,8 +36,9 @@ pub(super) struct IfmaFull {
     more: __m512i,
     /// Quotients that start here leave `q` less: one.
     less: __m512i,
-    /// The former in even lanes, the latter in odd ones.
-    turns: __m512i,
+    /// By the stage inside registers that starts from them: the former in lanes of first operands of the
+    /// next stage, the latter in the others.
+    turns: [__m512i; 3],
 }
 
 impl IfmaFull {
@@ -108,7 +109,12 @@ impl Words52 for IfmaFull {
             base: Ifma::new(s, m, 0),
             more: zex!(_mm512_set1_epi64(more)),
             less: zex!(_mm512_set1_epi64(-more)),
-            turns: zex!(_mm512_set4_epi64(-more, more, -more, more)),
+            // `c a row b`, `b a row c`, `a b row c`: next are `b`, `a` and `row`.
+            turns: zex!([
+                _mm512_set4_epi64(-more, more, -more, more),
+                _mm512_setr_epi64(more, more, more, more, -more, -more, -more, -more),
+                _mm512_set4_epi64(-more, -more, more, more),
+            ]),
         }
     }
 
@@ -335,7 +341,6 @@ impl LaneButterflies for IfmaFull {
         out
     }
 
-    /// Even words of a result are first operands next, be it inside registers or between rows.
     #[inline(always)]
     fn inverse_stage<const P: usize>(
         self,
@@ -354,7 +359,7 @@ impl LaneButterflies for IfmaFull {
             }
             differences[i] = self.base.sub(u, v);
         }
-        let [sums, products] = self.reduced(sums, differences, t, [[self.turns; P]; 2]);
+        let [sums, products] = self.reduced(sums, differences, t, [[self.turns[depth]; P]; 2]);
         let mut out = operands;
         for i in 0..P {
             (out[0][i], out[1][i]) = (bits(sums[i]), bits(products[i]));

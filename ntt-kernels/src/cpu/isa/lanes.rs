@@ -1,20 +1,32 @@
 //! The stages that pair words of one register, on eight lanes.
 //!
-//! Two neighbouring rows `a`, `b` of eight words meet in the operands of each inverse stage: even words
-//! of both are first operands, odd ones second. Sums and differences, taken apart in the same way, are
-//! the operands of the next stage, and after the third one a last time gives the rows back: eight
-//! shuffles for two registers, where two transposes of the block take twelve and wait for all of it.
-//! Forward stages go the same way backwards: words of two registers, one of this and one of that, are
-//! the operands of a stage. Twiddles lie in the order of the table: eight, four and two of them, each as
-//! often as they fill a register, the same for both ways. A table may have quotients only: it is half as
-//! long, and an operation gives the factor back. That pays where many tables are in use.
+//! Two neighbouring rows of eight words are a pair of registers. A word has four bits of place: its row
+//! and `a`, `b`, `c` of its place in the row, which pair in the stages with strides 4, 2 and 1. A stage
+//! wants its bit to tell the registers apart, so shuffles change places:
 //!
-//! *Reference*: \[Pease68\], the transform of constant geometry.
+//! | forward | register, halves, quarters, words | inverse | register, halves, quarters, words |
+//! |---|---|---|---|
+//! | rows | row a b c | rows | row a b c |
+//! | halves change: stage `a` | a row b c | quarters change | b a row c |
+//! | quarters move: stage `b` | b a row c | words change: stage `c` | c a row b |
+//! | words change: stage `c` | c a row b | words change: stage `b` | b a row c |
+//! | words change | b a row c | halves change: stage `a` | a b row c |
+//! | quarters change | row a b c | quarters move | row a b c |
+//!
+//! Ten shuffles for two registers, all of them of fixed places: four within 128 bits and six of 128 bits. On
+//! Zen 4 they run beside the multiplier, which shuffles of any words keep busy (docs/notes/cpu-roofline.md).
+//! Two transposes of the block take twelve and wait for all of it.
+//!
+//! A table may have quotients only: it is half as long, and an operation gives the factor back. That
+//! pays where many tables are in use.
 
 use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{Butterflies, Twiddle};
 use super::factors::{Factor, Tail};
 use std::arch::x86_64::*;
+
+/// Words of a row, and of a cache line.
+const LANES: usize = 8;
 
 /// Pairs of rows in a block.
 const PAIRS: usize = 4;
@@ -43,20 +55,30 @@ pub(super) trait LaneButterflies: Butterflies<S = Avx512Ifma> {
     ) -> [[__m512d; P]; 2];
 }
 
-/// The twiddles of a block of 64 words, stage by stage: for each pair of rows the factors of both, then
-/// as many quotients, or the parts of these that are asked for. `entry` gives both parts of one of a row
-/// by how many the row has, the row and its number.
+/// The twiddles of a block of 64 words, stage by stage. `entry` gives both parts of one of a row by how
+/// many the row has, the row and its number; `parts` are those that are asked for.
+///
+/// A stage has a stream for each pair of rows and part, of as many words as differ in a register: in the
+/// order `a row b`, `a row` or `row`. Streams of less than a line take turns word by word, a line of them.
 pub(super) fn block(
     entry: impl Fn(usize, usize, usize) -> Factor,
     parts: &[usize],
     out: &mut Vec<u64>,
 ) {
     for (width, _) in STAGES {
-        for pair in 0..PAIRS {
-            for &part in parts {
-                let word = |i: usize| entry(width, 2 * pair + i / width, i % width)[part];
-                out.extend((0..2 * width).map(word));
-            }
+        let stream = |pair: usize, part: usize| -> Vec<u64> {
+            let word = |i: usize| match width {
+                4 => entry(width, 2 * pair + i / 2 % 2, i / 4 * 2 + i % 2)[part],
+                _ => entry(width, 2 * pair + i % 2, i / 2)[part],
+            };
+            (0..2 * width).map(word).collect()
+        };
+        let streams: Vec<Vec<u64>> = (0..PAIRS)
+            .flat_map(|pair| parts.iter().map(move |&part| (pair, part)))
+            .map(|(pair, part)| stream(pair, part))
+            .collect();
+        for line in streams.chunks(LANES / (2 * width)) {
+            out.extend((0..2 * width).flat_map(|i| line.iter().map(move |stream| stream[i])));
         }
     }
 }
@@ -69,63 +91,130 @@ macro_rules! zex {
     }};
 }
 
+/// Registers of two rows each.
+type Pairs = [[__m512d; PAIRS]; 2];
+
 /// # Safety
 /// The twiddles of a block must be readable at `tail`.
 #[inline(always)]
-unsafe fn twiddles<F: LaneButterflies>(
+unsafe fn twiddles<F: LaneButterflies, const STAGE: usize, const FORWARD: bool>(
     f: F,
     tail: *const u64,
-    stage: usize,
 ) -> [Twiddle<__m512d>; PAIRS] {
-    let (width, before) = STAGES[stage];
+    let (width, before) = STAGES[STAGE];
     let parts = if F::TAIL == Tail::Quotients { 1 } else { 2 };
-    let zero = zex!(_mm512_setzero_pd());
+    let mut streams = [zex!(_mm512_setzero_pd()); 2 * PAIRS];
+    let together = LANES / (2 * width);
+    for first in (0..PAIRS * parts).step_by(together) {
+        let place = 2 * width * first + 2 * before * PAIRS * parts;
+        // SAFETY: the caller's promise.
+        let line = unsafe { _mm512_loadu_pd(tail.add(place).cast()) };
+        for i in 0..together {
+            streams[first + i] = spread::<FORWARD>(line, width, i);
+        }
+    }
     let mut t = [Twiddle {
-        w: zero,
-        ratio: zero,
+        w: streams[0],
+        ratio: streams[0],
     }; PAIRS];
     for (pair, t) in t.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        let load = |part: usize| unsafe {
-            let place = (before * PAIRS + pair * width) * parts + part * width;
-            let at = tail.add(2 * place).cast();
-            match width {
-                1 => _mm512_broadcast_f64x2(_mm_loadu_pd(at)),
-                2 => _mm512_broadcast_f64x4(_mm256_loadu_pd(at)),
-                _ => _mm512_loadu_pd(at),
-            }
+        t.ratio = streams[(pair + 1) * parts - 1];
+        t.w = match F::TAIL {
+            Tail::Quotients => f.factor(t.ratio),
+            _ => streams[pair * parts],
         };
-        *t = Twiddle {
-            w: load(0),
-            ratio: load(parts - 1),
-        };
-        if F::TAIL == Tail::Quotients {
-            t.w = f.factor(t.ratio);
-        }
     }
     t
 }
 
-/// Even words of both, odd words of both, pair by pair.
+/// Stream `i` of a line in the places of a stage.
 #[inline(always)]
-fn apart([mut a, mut b]: [[__m512d; PAIRS]; 2]) -> [[__m512d; PAIRS]; 2] {
+fn spread<const FORWARD: bool>(line: __m512d, width: usize, i: usize) -> __m512d {
+    let (row, next) = (i as i64, (LANES / 2 + i) as i64);
+    zex!(match (width, i, FORWARD) {
+        (4, ..) => line,
+        (2, 0, _) => _mm512_unpacklo_pd(line, line),
+        (2, ..) => _mm512_unpackhi_pd(line, line),
+        // `a row b c`
+        (_, _, true) => {
+            let places = _mm512_setr_epi64(row, row, row, row, next, next, next, next);
+            _mm512_permutexvar_pd(places, line)
+        }
+        // `a b row c`
+        _ => {
+            let places = _mm512_setr_epi64(row, row, next, next, row, row, next, next);
+            _mm512_permutexvar_pd(places, line)
+        }
+    })
+}
+
+/// The bit of the register and the one that tells halves apart change places.
+#[inline(always)]
+fn change_halves([mut a, mut b]: Pairs) -> Pairs {
     for (a, b) in a.iter_mut().zip(&mut b) {
         (*a, *b) = zex!((
-            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), *b),
-            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), *b),
+            _mm512_shuffle_f64x2::<0b01_00_01_00>(*a, *b),
+            _mm512_shuffle_f64x2::<0b11_10_11_10>(*a, *b),
         ));
     }
     [a, b]
 }
 
-/// A word of this and one of that, the first halves and the second ones, pair by pair.
+/// Even quarters, and odd ones: the bits of the register, of halves and of quarters move on.
 #[inline(always)]
-fn together([mut a, mut b]: [[__m512d; PAIRS]; 2]) -> [[__m512d; PAIRS]; 2] {
+fn move_quarters([mut a, mut b]: Pairs) -> Pairs {
     for (a, b) in a.iter_mut().zip(&mut b) {
         (*a, *b) = zex!((
-            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), *b),
-            _mm512_permutex2var_pd(*a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), *b),
+            _mm512_shuffle_f64x2::<0b10_00_10_00>(*a, *b),
+            _mm512_shuffle_f64x2::<0b11_01_11_01>(*a, *b),
         ));
+    }
+    [a, b]
+}
+
+/// The bits of the register and of quarters change places.
+#[inline(always)]
+fn change_quarters([mut a, mut b]: Pairs) -> Pairs {
+    for (a, b) in a.iter_mut().zip(&mut b) {
+        (*a, *b) = zex!((
+            merged_quarters::<0b01_00_01_00>(*a, 0b1100_1100, *b),
+            merged_quarters::<0b11_10_11_10>(*b, 0b0011_0011, *a),
+        ));
+    }
+    [a, b]
+}
+
+/// `_mm512_mask_permutex_pd`, which the compiler would make one with the shuffle before: a copy with a
+/// mask and a shuffle of any words, which takes the multiplier.
+///
+/// # Safety
+/// AVX-512 F.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn merged_quarters<const PLACES: i32>(
+    mut into: __m512d,
+    mask: __mmask8,
+    from: __m512d,
+) -> __m512d {
+    // SAFETY: one instruction of registers.
+    unsafe {
+        std::arch::asm!(
+            "vpermpd {into}{{{mask}}}, {from}, {places}",
+            into = inout(zmm_reg) into,
+            mask = in(kreg) mask,
+            from = in(zmm_reg) from,
+            places = const PLACES,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    into
+}
+
+/// The bits of the register and of words in a quarter change places.
+#[inline(always)]
+fn change_words([mut a, mut b]: Pairs) -> Pairs {
+    for (a, b) in a.iter_mut().zip(&mut b) {
+        (*a, *b) = zex!((_mm512_unpacklo_pd(*a, *b), _mm512_unpackhi_pd(*a, *b)));
     }
     [a, b]
 }
@@ -141,15 +230,54 @@ pub(super) unsafe fn forward<F: LaneButterflies, const R: usize>(
     tail: [*const u64; 2],
 ) {
     let mut blocks = [rows_by_pairs(&x[0]), rows_by_pairs(&x[1])];
-    for stage in (0..STAGES.len()).rev() {
-        for (pairs, tail) in blocks.iter_mut().zip(tail) {
-            // SAFETY: the caller's promise.
-            let t = unsafe { twiddles(f, tail, stage) };
-            *pairs = f.forward_stage(together(*pairs), t);
-        }
+    // SAFETY: the caller's promise.
+    unsafe {
+        forward_stage::<F, 2>(f, &mut blocks, tail);
+        forward_stage::<F, 1>(f, &mut blocks, tail);
+        forward_stage::<F, 0>(f, &mut blocks, tail);
     }
     for (x, pairs) in x.iter_mut().zip(blocks) {
-        pairs_by_rows(together(pairs), x);
+        pairs_by_rows(change_quarters(change_words(pairs)), x);
+    }
+}
+
+/// # Safety
+/// As for [`forward`].
+#[inline(always)]
+unsafe fn forward_stage<F: LaneButterflies, const STAGE: usize>(
+    f: F,
+    blocks: &mut [Pairs; 2],
+    tail: [*const u64; 2],
+) {
+    for (pairs, tail) in blocks.iter_mut().zip(tail) {
+        let operands = match STAGE {
+            2 => change_halves(*pairs),
+            1 => move_quarters(*pairs),
+            _ => change_words(*pairs),
+        };
+        // SAFETY: the caller's promise.
+        let t = unsafe { twiddles::<F, STAGE, true>(f, tail) };
+        *pairs = f.forward_stage(operands, t);
+    }
+}
+
+/// # Safety
+/// As for [`inverse`].
+#[inline(always)]
+unsafe fn inverse_stage<F: LaneButterflies, const STAGE: usize>(
+    f: F,
+    blocks: &mut [Pairs; 2],
+    tail: [*const u64; 2],
+) {
+    for (pairs, tail) in blocks.iter_mut().zip(tail) {
+        let operands = match STAGE {
+            0 => change_words(change_quarters(*pairs)),
+            1 => change_words(*pairs),
+            _ => change_halves(*pairs),
+        };
+        // SAFETY: the caller's promise.
+        let t = unsafe { twiddles::<F, STAGE, false>(f, tail) };
+        *pairs = f.inverse_stage(STAGE, operands, t);
     }
 }
 
@@ -176,14 +304,13 @@ pub(super) unsafe fn inverse<F: LaneButterflies, const R: usize>(
     tail: [*const u64; 2],
 ) {
     let mut blocks = [rows_by_pairs(&x[0]), rows_by_pairs(&x[1])];
-    for stage in 0..STAGES.len() {
-        for (pairs, tail) in blocks.iter_mut().zip(tail) {
-            // SAFETY: the caller's promise.
-            let t = unsafe { twiddles(f, tail, stage) };
-            *pairs = f.inverse_stage(stage, apart(*pairs), t);
-        }
+    // SAFETY: the caller's promise.
+    unsafe {
+        inverse_stage::<F, 0>(f, &mut blocks, tail);
+        inverse_stage::<F, 1>(f, &mut blocks, tail);
+        inverse_stage::<F, 2>(f, &mut blocks, tail);
     }
     for (x, pairs) in x.iter_mut().zip(blocks) {
-        pairs_by_rows(apart(pairs), x);
+        pairs_by_rows(move_quarters(pairs), x);
     }
 }
