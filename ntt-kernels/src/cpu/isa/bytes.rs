@@ -15,7 +15,7 @@ pub(super) const BLOCK_COLUMNS: usize = 32;
 
 /// Tiles along the sum that are multiplied before sums are put together: 2048 terms, so that a
 /// block of 64 columns of seven bytes stays in the second cache.
-const DEPTH: usize = 32;
+const DEPTH: usize = 16;
 
 /// Powers of 256 that come together before one reduction.
 const GROUP: usize = 3;
