@@ -9,7 +9,8 @@ use crate::{
     error::Result,
     matrix::{
         ArrayPacking, CoeffMatMulPlan, MatMulPlan, MatVecPlan, Packing, RearrangePlan,
-        TiledMatMulPlan, coeff::Tree,
+        TiledMatMulPlan,
+        coeff::{Tree, folding},
     },
     params::{KeyRequest, Params},
 };
@@ -223,10 +224,12 @@ impl ProductPlan {
             }
             Self::Slots { plan, .. } => slot_product(params, plan),
             Self::PlainCoefficients { level, shape, .. } => {
-                plain_product(params, *level, *shape, params.n())
+                let (rows, columns, count) = *shape;
+                let log_fold = folding(params, *level, (rows, columns), count);
+                plain_product(params, *level, *shape, (params.n(), log_fold))
             }
             Self::PlainFeatures { level, shape, .. } => {
-                plain_product(params, *level, *shape, params.slots())
+                plain_product(params, *level, *shape, (params.slots(), 0))
             }
             Self::PlainSlots { plan, count, .. } => matvec(params, plan, *count),
         }
@@ -323,10 +326,13 @@ fn plain_product(
     params: &Params,
     level: usize,
     (rows, columns, count): (usize, usize, usize),
-    width: usize,
+    (width, log_fold): (usize, u32),
 ) -> Result<Work> {
     let mut counter = Counter::new(params, level)?;
-    counter.integers(rows, columns, 2);
+    match log_fold {
+        0 => counter.integers(rows, columns, 2),
+        _ => counter.folded((rows, columns), log_fold, 2),
+    }
     counter.rescale(1, 2 * rows);
     let mut work = Work::default();
     work.add(&counter.work, count.div_ceil(width) as u64);
