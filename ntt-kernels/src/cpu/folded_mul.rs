@@ -9,13 +9,16 @@
 use super::{
     buffer::{self, Locked, Operand, Row},
     kernel::LimbKernel,
-    mat_mul::{COLUMNS, LeftMatrix, split_lanes},
+    mat_mul::{LeftMatrix, split_lanes},
     ring::CpuRing,
 };
 use crate::{
     arith::{Modulus, bit_reverse},
     poly::{IntMatrix, View, ViewMut},
 };
+
+/// Columns of a task: longer runs of each row than where rows are not added up, for a block is shorter here.
+const COLUMNS: usize = 256;
 
 /// Entries whose residues are combined at a time: those of several places stay in the first cache.
 const CHUNK: usize = 1024;

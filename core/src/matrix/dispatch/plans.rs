@@ -275,9 +275,18 @@ impl ProductPlan {
                     + pairs(babies.max(digits), extended)
             }
             Self::PlainCoefficients {
+                level,
                 shape: (rows, columns, count),
                 ..
-            } => plain_memory((*rows, *columns), count.div_ceil(params.n()), l, below),
+            } => {
+                // Residues of the factors at all places and in all windows, and their bytes.
+                let residues = match folding(params, *level, (*rows, *columns), *count) {
+                    0 => 0,
+                    _ => (3 * rows * columns).div_ceil(params.n()) as u64,
+                };
+                let plain = plain_memory((*rows, *columns), count.div_ceil(params.n()), l, below);
+                plain + residues
+            }
             Self::PlainFeatures {
                 shape: (rows, columns, count),
                 ..
