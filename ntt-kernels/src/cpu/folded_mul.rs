@@ -77,12 +77,13 @@ impl<K: LimbKernel> CpuRing<K> {
         let mut places = vec![vec![0; count.next_multiple_of(CHUNK)]; fold];
         let tasks: Vec<_> = places.iter_mut().enumerate().collect();
         self.workers.run(tasks, count, |(place, residues)| {
-            for (i, row) in residues.chunks_exact_mut(groups).enumerate() {
-                if i < matrix.rows() {
-                    let entries = matrix.row(i).iter().skip(place).step_by(fold);
-                    residues_of(m, matrix.bound(), entries, row);
+            let rows = residues.chunks_exact_mut(groups).take(matrix.rows());
+            self.kernel.vectorise(|| {
+                for (i, row) in rows.enumerate() {
+                    let entries = matrix.row(i)[place.min(matrix.columns())..].iter();
+                    residues_of(m, matrix.bound(), entries.step_by(fold), row);
                 }
-            }
+            });
         });
         // The root of degree t; word 1 of its table in the order of reversed bits.
         let root = self.tables(limb).forward()[fold / 2].value;
@@ -97,8 +98,8 @@ impl<K: LimbKernel> CpuRing<K> {
             for first in (0..count).step_by(CHUNK) {
                 let ys: Vec<&[u64]> = places.iter().map(|p| &p[first..first + CHUNK]).collect();
                 (self.kernel).combine(m, &mut sums, &ys, &inverses, 0, m.bits());
-                let used = CHUNK.min(count - first);
-                entries.extend(sums[..used].iter().map(|&sum| m.centred(sum)));
+                let used = sums[..CHUNK.min(count - first)].iter();
+                (self.kernel).vectorise(|| entries.extend(used.map(|&sum| m.centred(sum))));
             }
             let bound = (m.value() / 2).max(1);
             let factors = IntMatrix::new((matrix.rows(), groups), bound, entries);
@@ -136,6 +137,7 @@ impl<K: LimbKernel> CpuRing<K> {
 }
 
 /// Entries modulo a prime; what is left of `to` stays as it is.
+#[inline(always)]
 fn residues_of<'e>(
     m: &Modulus,
     bound: u64,
