@@ -14,7 +14,8 @@ use crate::{
 /// multiply encrypted matrices of that level.
 ///
 /// The product costs `2 rows columns N` products modulo each limb and block, and one rescale; no
-/// key. Its error is that of the factor's rounding, `1 / (2 D)` for each entry with `D` the
+/// key. From level 1 to 0, encrypted vectors of a quarter of `N` or fewer entries take a fourth of that, an eighth or a
+/// sixteenth: as many of them become one polynomial. Its error is that of the factor's rounding, `1 / (2 D)` for each entry with `D` the
 /// product of the dropped primes, times the entries of the other side, plus the noise of the
 /// ciphertexts times the length of a row of the factor (docs/notes/matrix-products.md).
 pub struct PlainMatrix {
@@ -79,6 +80,8 @@ impl PlainMatrix {
 
     /// `self * x` for `x` in row form, or `x * self` for `x` in column form and a factor made
     /// [for the right](PlainMatrix::for_the_right): one level down, the same scale.
+    ///
+    /// At level 0 the coefficients that hold no entries of the product may hold anything.
     ///
     /// # Errors
     /// [`Error::Shape`] when the inner dimensions differ; [`Error::LevelMismatch`];
