@@ -132,3 +132,24 @@ fn devices_agree() {
     let back = moved.to_session(&client).unwrap();
     assert_eq!(back.to_bytes().unwrap(), here.to_bytes().unwrap());
 }
+
+/// What the set for these products is chosen for: residues of three, four and two bytes, and centred ones that are
+/// as many balanced bytes.
+#[test]
+fn primes_of_the_set_fill_their_bytes() {
+    let params = Params::for_coeff_product().unwrap();
+    let limbs = params.level(1).unwrap().limbs();
+    let moduli = limbs.iter().map(|l| params.ring_spec().modulus(l).value());
+    let bytes: Vec<usize> = moduli
+        .map(|q| {
+            let bytes = (u64::BITS - q.leading_zeros()).div_ceil(8) as usize;
+            let balanced = (0..bytes).fold(0, |sum, _| 256 * sum + 127);
+            assert!(
+                q / 2 <= balanced,
+                "{q} has centred residues beyond {balanced}"
+            );
+            bytes
+        })
+        .collect();
+    assert_eq!(bytes, [3, 4, 2]);
+}
