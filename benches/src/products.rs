@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringloom::{
     Decryptor, EvaluationKeys, Evaluator, Params, ParamsLiteral, SecretKey, Session,
     matrix::{
-        CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, PlainMatrix, RowSecrets,
+        CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffScale, PlainMatrix, RowSecrets,
         SharedMaskProduct, TiledMatMul, TiledMatMulPlan, TiledMatrix,
     },
     params::PrimeSpec::Bits,
@@ -18,8 +18,14 @@ use crate::{
     party::values,
 };
 
-/// Logarithm of the scale of the encrypted side; factors have 16 bits.
+/// Logarithm of the scale of the encrypted side.
 const LOG_SCALE: u32 = 40;
+
+/// Six standard deviations of what the factor's rounding does to a product: half a unit of each of `size`
+/// entries, times values in `[-1, 1]`.
+fn rounding(unit: f64, size: usize) -> f64 {
+    6.0 * 0.5 / unit * (size as f64).sqrt() / 3.0
+}
 
 /// Rows of the product that are compared with the clear one.
 const COMPARED: usize = 16;
@@ -50,6 +56,7 @@ pub fn pc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
         LOG_SCALE,
     )?;
     let left = PlainMatrix::new(&params, level, (size, size), &factor)?;
+    let unit = CoeffScale::Factor.value(&params, level)?;
     let clear = ClearRows::new(&factor, &x, size, width);
     let limbs = params.level(level)?.limbs();
     let facts = Facts {
@@ -59,10 +66,9 @@ pub fn pc_mm(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
         log_qp: params.log_qp(),
         log_scale: Some(LOG_SCALE.into()),
         items: Some(width),
-        // The factor's rounding: half a unit in 2^16, six standard deviations.
-        tolerance: 6.0 * 2f64.powi(-17) * (size as f64).sqrt() / 3.0,
+        tolerance: rounding(unit, size),
         note: Some(format!(
-            "{size} x {size} in the clear (16 bits) times {size} x {width} encrypted, {} limbs in, {} out, \
+            "{size} x {size} in the clear (units of 1/{unit}) times {size} x {width} encrypted, {} limbs in, {} out, \
              level {level} to {}; {} rows compared",
             limbs.len(),
             params.level(level - 1)?.limbs().len(),
@@ -94,6 +100,7 @@ pub fn pc_mm_shared_a(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let rows = RowSecrets::with_label(&secret, size, [8; 32])?;
     let keys = rows.keys_with(level, &mut random, &mut ringloom::no_progress)?;
     let left = PlainMatrix::new(&params, level, (size, size), &factor)?;
+    let unit = CoeffScale::Factor.value(&params, level)?;
     let product = SharedMaskProduct::new(&session, &left, &keys)?;
     let input = rows.encrypt_with(size, &x, level, LOG_SCALE, &mut random)?;
     let clear = ClearRows::new(&factor, &x, size, size);
@@ -105,9 +112,9 @@ pub fn pc_mm_shared_a(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
         log_qp: params.log_qp(),
         log_scale: Some(LOG_SCALE.into()),
         items: Some(size),
-        tolerance: 6.0 * 2f64.powi(-17) * (size as f64).sqrt() / 3.0,
+        tolerance: rounding(unit, size),
         note: Some(format!(
-            "{size} x {size} in the clear (16 bits, fixed) times {size} x {size} encrypted under one mask, {} \
+            "{size} x {size} in the clear (units of 1/{unit}, fixed) times {size} x {size} encrypted under one mask, {} \
              limbs in, {} out, level {level} to {}; keys {} MiB at rest, {} MiB prepared; {} rows compared",
             limbs.len(),
             params.level(level - 1)?.limbs().len(),

@@ -62,7 +62,7 @@ impl Params {
     }
 
     /// A 128-bit set of degree 4096 for one product of a plaintext matrix with a matrix that
-    /// `Client.encrypt_matrix` encrypts: weights of 16 bits, scale 2^40.
+    /// `Client.encrypt_matrix` encrypts: weights in units of 1/40961, scale 2^40.
     #[staticmethod]
     fn for_coeff_product() -> Result<Self> {
         Ok(Self(ringloom::Params::for_coeff_product()?))

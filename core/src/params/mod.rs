@@ -91,8 +91,9 @@ impl Params {
     }
 
     /// A secure set of degree 2^12 for one product of a plaintext matrix with a
-    /// [`CoeffMatrix`](crate::matrix::CoeffMatrix): factors of 16 bits, and room for a scale of
-    /// 2^40 with entries up to 2^14. Its own scale, for values in slots, is 2^16.
+    /// [`CoeffMatrix`](crate::matrix::CoeffMatrix): factors in units of 1/40961 (entries below 0.79 take two
+    /// bytes, which products like best), and room for a scale of 2^40 with entries up to 2^14. Its own scale, for
+    /// values in slots, is 2^15.
     ///
     /// # Errors
     /// None in practice: the primes exist.

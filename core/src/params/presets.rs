@@ -4,7 +4,7 @@ use ringloom_ntt::poly::LimbSet;
 
 use super::{
     Params, ParamsLiteral,
-    PrimeSpec::{self, Bits},
+    PrimeSpec::{self, Bits, Prime},
     SecurityReport,
 };
 use crate::error::{Error, Result};
@@ -99,13 +99,15 @@ pub(super) fn for_depth(depth: usize) -> Result<Params> {
 }
 
 /// Two narrow primes at the bottom, so that a narrow special prime is as large as a digit and the
-/// smallest ring can hold a wide scale.
+/// smallest ring can hold a wide scale. Products are made of bytes: the primes fill three, four and two
+/// (of the primes that are 1 modulo 2^13 the nearest to 2^16 is 2^16 + 1, a third byte for one residue), and
+/// half of the second is at most `127 (1 + 2^8 + 2^16 + 2^24)`, so its centred residues fit four as well.
 pub(super) fn for_coeff_product() -> Result<Params> {
     Params::new(&ParamsLiteral {
         log_n: 12,
-        chain: vec![vec![Bits(28), Bits(28)], vec![Bits(16)]],
-        special: vec![Bits(28)],
-        log_scale: 16,
+        chain: vec![vec![Bits(24), Prime(4_277_403_649)], vec![Prime(40_961)]],
+        special: vec![Bits(32)],
+        log_scale: 15,
         limbs_per_digit: 1,
     })
 }

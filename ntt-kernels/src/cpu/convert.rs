@@ -5,7 +5,7 @@
 //! then each target limb from start to end while it is in the cache.
 
 use super::{
-    buffer::{self, Buffer, Locked, Operand},
+    buffer::{self, Buffer, Locked, Operand, Row},
     kernel::{Lift, LimbKernel},
     memory::{Scratch, Words},
     packed::{Packed, PackedBuffer},
@@ -26,6 +26,9 @@ use crate::{
 /// second-level cache: another group reads, reduces and writes both sums again, which takes longer
 /// than words from the third.
 const DIGIT_WORDS: usize = 10 << 14;
+
+/// Polynomials for each worker from which on a mod-down takes them one by one.
+const BATCH: usize = 4;
 
 /// Words between the lifted digits. Rows at a distance of a power of two would all fall into the
 /// same few lines of the first-level cache.
@@ -65,19 +68,39 @@ impl<K: LimbKernel> CpuRing<K> {
         let mut locked = Locked::new(dst, [src]);
         let (words, sources) = locked.split();
         let operand = sources.operand(src);
-        let ys = self.lift_words(operand, src, [&**plan.lift()])?;
-        let per_poly = ys.len() / src.batch();
-        let scratch = self.scratch(dst.n())?;
-        let cost = (NTT_WORD + 2 * WORD) * dst.n() + WORD * per_poly;
-        self.workers.run(buffer::rows(words, dst), cost, |row| {
+        let (lift, n) = (plan.lift(), dst.n());
+        let per_poly = lift_rows(lift) * n;
+        let cost = (NTT_WORD + 2 * WORD) * n + WORD * per_poly;
+        let one = |row: Row<'_>, ys: &[u64], work: &mut [u64]| {
             let (x, w) = (operand.row(row.poly, row.limb), plan.inverses()[row.rank]);
-            let ys = &ys[row.poly * per_poly..][..per_poly];
-            scratch.with(|work| {
-                self.with_lift(plan.lift(), ys, row.limb, dst.n(), &[], |lift| {
-                    let tables = self.tables(row.limb);
-                    self.kernel.mod_down(tables, row.words, work, lift, x, w);
+            self.with_lift(lift, ys, row.limb, n, &[], |lift| {
+                let tables = self.tables(row.limb);
+                self.kernel.mod_down(tables, row.words, work, lift, x, w);
+            });
+        };
+        if src.batch() >= BATCH * self.workers.parallelism() {
+            // A polynomial is a task: what its limbs are lifted from stays in the cache.
+            let workers = self.workers.parallelism();
+            let scratch = Scratch::new(&self.memory, workers, per_poly + n, src.class())?;
+            let mut polys: Vec<Vec<_>> = (0..src.batch()).map(|_| Vec::new()).collect();
+            for row in buffer::rows(words, dst) {
+                polys[row.poly].push(row);
+            }
+            let cost = (per_poly / n + dst.limbs().len()) * cost;
+            self.workers.run(polys, cost, |rows| {
+                scratch.with(|scratch| {
+                    let (ys, work) = scratch.split_at_mut(per_poly);
+                    self.lift_poly(lift, operand, rows[0].poly, src.domain(), ys);
+                    rows.into_iter().for_each(|row| one(row, ys, work));
                 });
             });
+            return Ok(());
+        }
+        let ys = self.lift_words(operand, src, [&**lift])?;
+        let scratch = self.scratch(n)?;
+        self.workers.run(buffer::rows(words, dst), cost, |row| {
+            let ys = &ys[row.poly * per_poly..][..per_poly];
+            scratch.with(|work| one(row, ys, work));
         });
         Ok(())
     }
@@ -190,16 +213,13 @@ impl<K: LimbKernel> CpuRing<K> {
     ) -> Result<Words> {
         let n = view.n();
         let plans: Vec<_> = plans.into_iter().collect();
-        let rows_of = |plan: &BaseConvertPlan| {
-            plan.source().len() + usize::from(plan.mode() == LiftMode::CentredExact)
-        };
-        let rows: usize = plans.iter().map(|plan| rows_of(plan)).sum();
+        let rows: usize = plans.iter().map(|plan| lift_rows(plan)).sum();
         let mut ys = self.memory.take(view.batch() * rows * n, view.class())?;
         let (mut tasks, mut exact) = (Vec::new(), Vec::new());
         for (poly, ys) in ys.chunks_exact_mut(rows * n).enumerate() {
             let mut rest = ys;
             for &plan in &plans {
-                let (ys, tail) = rest.split_at_mut(rows_of(plan) * n);
+                let (ys, tail) = rest.split_at_mut(lift_rows(plan) * n);
                 rest = tail;
                 if plan.mode() == LiftMode::CentredExact {
                     exact.push((plan, poly, ys));
@@ -207,34 +227,60 @@ impl<K: LimbKernel> CpuRing<K> {
                 }
                 let limbs = plan.source().iter().zip(ys.chunks_exact_mut(n)).enumerate();
                 tasks.extend(
-                    limbs.map(|(i, (limb, y))| (plan, i, operand.row(poly, limb), limb, y)),
+                    limbs.map(|(i, (limb, y))| (plan, (i, limb), operand.row(poly, limb), y)),
                 );
             }
         }
-        let one = |(plan, i, x, limb, y): (&BaseConvertPlan, usize, &[u64], usize, &mut [u64])| {
-            let (k, m, w) = (self.kernel, self.modulus(limb), plan.inv_hats()[i]);
-            let half = match plan.mode() {
-                LiftMode::Approximate => plan.halves()[i],
-                LiftMode::CentredExact => 0,
-            };
-            match view.domain() {
-                Domain::Eval => k.ntt_inverse_from(self.tables(limb), y, x, w, half),
-                Domain::Coeff => {
-                    k.scale(m, y, x, w);
-                    k.offset_assign(m, y, half);
-                }
-            }
-        };
         let cost = (NTT_WORD + 2 * WORD) * n;
-        self.workers.run(tasks, cost, one);
+        self.workers.run(tasks, cost, |(plan, of, x, y)| {
+            self.lift_limb(plan, of, x, view.domain(), y);
+        });
         self.workers.run(exact, rows * cost, |(plan, poly, ys)| {
-            let (ys, wraps) = ys.split_at_mut(plan.source().len() * n);
-            for (i, (limb, y)) in plan.source().iter().zip(ys.chunks_exact_mut(n)).enumerate() {
-                one((plan, i, operand.row(poly, limb), limb, y));
-            }
-            count_wraps(plan, ys, wraps);
+            self.lift_poly(plan, operand, poly, view.domain(), ys);
         });
         Ok(ys)
+    }
+
+    /// The rows of `lift_words` of one plan and polynomial.
+    fn lift_poly(
+        &self,
+        plan: &BaseConvertPlan,
+        operand: Operand<'_>,
+        poly: usize,
+        domain: Domain,
+        ys: &mut [u64],
+    ) {
+        let (limbs, n) = (plan.source(), 1 << operand.log_n());
+        let (ys, wraps) = ys.split_at_mut(limbs.len() * n);
+        for (i, (limb, y)) in limbs.iter().zip(ys.chunks_exact_mut(n)).enumerate() {
+            self.lift_limb(plan, (i, limb), operand.row(poly, limb), domain, y);
+        }
+        if plan.mode() == LiftMode::CentredExact {
+            count_wraps(plan, ys, wraps);
+        }
+    }
+
+    /// One of them: source limb `i`, which is row `limb` of the modulus table.
+    fn lift_limb(
+        &self,
+        plan: &BaseConvertPlan,
+        (i, limb): (usize, usize),
+        x: &[u64],
+        domain: Domain,
+        y: &mut [u64],
+    ) {
+        let (k, m, w) = (self.kernel, self.modulus(limb), plan.inv_hats()[i]);
+        let half = match plan.mode() {
+            LiftMode::Approximate => plan.halves()[i],
+            LiftMode::CentredExact => 0,
+        };
+        match domain {
+            Domain::Eval => k.ntt_inverse_from(self.tables(limb), y, x, w, half),
+            Domain::Coeff => {
+                k.scale(m, y, x, w);
+                k.offset_assign(m, y, half);
+            }
+        }
     }
 
     /// Lets `f` see one target limb of a base conversion, in coefficients, whose sources are the
@@ -275,6 +321,11 @@ impl<K: LimbKernel> CpuRing<K> {
             }
         }
     }
+}
+
+/// Rows of `lift_words` for one polynomial: one for each source limb, and the wraps of an exact lift.
+fn lift_rows(plan: &BaseConvertPlan) -> usize {
+    plan.source().len() + usize::from(plan.mode() == LiftMode::CentredExact)
 }
 
 /// `a = floor(1/2 + sum_i f_i)` of a centred-exact lift, for every coefficient.

@@ -4,8 +4,6 @@
 //! columns of the source to one block that stays in the second cache: rows of a buffer lie at
 //! distances of powers of two, where they would push each other out.
 
-use std::borrow::Cow;
-
 use super::{
     buffer::{self, Locked, Row},
     kernel::LimbKernel,
@@ -37,7 +35,7 @@ impl<'a> LeftMatrix<'a> {
         let bytes = moduli.any(|m| kernel.multiplies_bytes(m, digits));
         Self {
             matrix,
-            digits: bytes.then(|| BytePanels::new(matrix)),
+            digits: bytes.then(|| kernel.vectorise(|| BytePanels::new(matrix))),
         }
     }
 }
@@ -127,6 +125,7 @@ pub(super) struct BytePanels {
 }
 
 impl BytePanels {
+    #[inline(always)]
     pub(super) fn new(matrix: &IntMatrix) -> Self {
         let digits = digits_of(matrix.bound());
         let depth = matrix.columns().div_ceil(TILE_DEPTH);
@@ -136,11 +135,12 @@ impl BytePanels {
         for i in 0..matrix.rows() {
             let (panel, half, row) = (i / PANEL_ROWS, i / 16 % 2, i % 16);
             for (chunk, entries) in matrix.row(i).chunks(TILE_DEPTH).enumerate() {
-                let mut rest: Cow<'_, [i64]> = entries.into();
+                let mut rest = [0; TILE_DEPTH];
+                rest[..entries.len()].copy_from_slice(entries);
                 for t in 0..digits {
                     let tile = ((panel * digits + t) * depth + chunk) * 2 + half;
-                    let row = &mut bytes[tile * TILE + row * TILE_DEPTH..][..entries.len()];
-                    for (byte, rest) in row.iter_mut().zip(rest.to_mut()) {
+                    let row = &mut bytes[tile * TILE + row * TILE_DEPTH..][..TILE_DEPTH];
+                    for (byte, rest) in row.iter_mut().zip(&mut rest) {
                         // The low byte as a digit in -128..=127; what is left is a multiple of 256.
                         let digit = *rest as i8;
                         *byte = digit as u8;

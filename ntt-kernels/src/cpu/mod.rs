@@ -15,6 +15,7 @@ mod convert;
 mod device;
 mod elementwise;
 mod embed;
+mod folded_mul;
 mod grouped;
 mod image_mul;
 pub mod isa;

@@ -202,6 +202,9 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
                 Factors::Images { polys, log_rows } => {
                     self.images_mat_mul(dst, (polys, *log_rows), src, *lanes);
                 }
+                Factors::Folded { matrix, log_fold } => {
+                    self.folded_mat_mul(dst, (matrix, *log_fold), src, *lanes);
+                }
             },
             Cmd::GadgetProduct {
                 acc,

@@ -13,8 +13,8 @@ use crate::{
     arith::primes_below,
     device::{Device, RingBackend, Trace},
     poly::{
-        BaseConvertPlan, BufClass, Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, LiftMode,
-        LimbSet, ModDownPlan, PolyBuf, RingSpec, Role, SeedLayout, Shape,
+        BaseConvertPlan, BufClass, Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix,
+        LiftMode, LimbSet, ModDownPlan, PolyBuf, RingSpec, Role, SeedLayout, Shape,
     },
     reference::ReferenceDevice,
     testing::Dual,
@@ -573,6 +573,98 @@ fn products_of_images_equal_their_lowering() {
             assert_same(&label, &[run(&lowered)], &[run(&*fused)]);
         }
     }
+}
+
+/// Folded rows, of windows shorter than a task's columns and longer, and short of a whole one, on every
+/// instruction set and with threads, equal the sequence of primitive commands; and the coefficients that rows use
+/// equal those of the product with plain integers.
+#[test]
+fn folded_products_equal_their_lowering() {
+    let spec = spec(10);
+    for isa in Isa::available() {
+        let fused: Arc<dyn Device> = Arc::new(device(isa, 2));
+        let lowered = Trace::new(fused.clone()).lowered();
+        for (log_n, log_fold, (rows, columns), bound, lanes) in [
+            (6, 1, (3, 5), 127, 1),
+            (6, 2, (3, 8), 1 << 40, 2),
+            (10, 2, (33, 9), 32_000, 2),
+            (10, 1, (40, 130), 20_000, 1),
+            (10, 4, (65, 70), 127, 2),
+        ] {
+            let largest = bound as i64;
+            let entry = |i: usize| (i as i64 * 7919) % (2 * largest + 1) - largest;
+            let entries: Vec<i64> = (0..rows * columns).map(entry).collect();
+            let matrix = IntMatrix::new((rows, columns), bound, entries).unwrap();
+            let limbs = LimbSet::range(2, 6);
+            let used = 1 << (log_n - log_fold);
+            let run = |device: &dyn Device, left: Factors| {
+                let mut bench = Bench::new(device, &spec);
+                let any = bench.buf(columns * lanes, limbs, log_n, Domain::Coeff);
+                let mut words = bench.ring.download(&any).unwrap();
+                for row in words.chunks_exact_mut(1 << log_n) {
+                    row[used..].fill(0);
+                }
+                let shape = Shape::new(columns * lanes, limbs, log_n);
+                let mut src = bench.ring.upload(shape, Domain::Coeff, &words).unwrap();
+                bench.ring.ntt(&mut src).unwrap();
+                let mut dst = bench.buf(rows * lanes, limbs, log_n, Domain::Eval);
+                let cmd = Cmd::ModMatMul {
+                    dst: dst.view_mut(),
+                    left,
+                    src: src.view(),
+                    lanes,
+                };
+                bench.ring.submit(cmd).unwrap();
+                let eval = bench.ring.download(&dst).unwrap();
+                bench.ring.intt(&mut dst).unwrap();
+                let mut coeffs = bench.ring.download(&dst).unwrap();
+                for row in coeffs.chunks_exact_mut(1 << log_n) {
+                    row[used..].fill(0);
+                }
+                [eval, coeffs]
+            };
+            let folded = || Factors::Folded {
+                matrix: matrix.clone(),
+                log_fold,
+            };
+            let label = format!("{}, 2^{log_fold} rows in one of 2^{log_n}", isa.name());
+            let got = run(&*fused, folded());
+            assert_same(&label, &run(&lowered, folded()), &got);
+            let [_, plain] = run(&*fused, matrix.clone().into());
+            assert_same(&label, &[plain], &got[1..]);
+        }
+    }
+}
+
+/// Rows too short, a product in coefficients and other shapes are refused by the front.
+#[test]
+fn folded_products_are_checked() {
+    let spec = spec(6);
+    let mut bench = Bench::new(&device(Isa::best(), 1), &spec);
+    let limbs = LimbSet::range(0, 2);
+    let matrix = IntMatrix::new((2, 3), 1, vec![1; 6]).unwrap();
+    let mut run = |domain, log_fold, rows| {
+        let src = bench.buf(3, limbs, 6, domain);
+        let mut dst = bench.buf(rows, limbs, 6, domain);
+        bench.ring.submit(Cmd::ModMatMul {
+            dst: dst.view_mut(),
+            left: Factors::Folded {
+                matrix: matrix.clone(),
+                log_fold,
+            },
+            src: src.view(),
+            lanes: 1,
+        })
+    };
+    run(Domain::Eval, 2, 2).unwrap();
+    for log_fold in [3, 7, u32::MAX] {
+        let refused = run(Domain::Eval, log_fold, 2);
+        assert!(matches!(refused, Err(Error::InvalidPlan { .. })));
+    }
+    let refused = run(Domain::Coeff, 2, 2);
+    assert!(matches!(refused, Err(Error::DomainMismatch { .. })));
+    let refused = run(Domain::Eval, 2, 3);
+    assert!(matches!(refused, Err(Error::ShapeMismatch { .. })));
 }
 
 /// Bad left operands are refused by the front.

@@ -51,6 +51,9 @@ impl OpenClRing {
                 args.push(Arg::Word(2 << (dst.log_n() - log_rows)));
                 "by_images"
             }
+            Factors::Folded { .. } => {
+                unreachable!("the device says that it leaves these to the ring")
+            }
         };
         args.extend([
             Arg::Word(left.rows() as u32),

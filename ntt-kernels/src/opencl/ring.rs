@@ -258,7 +258,7 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        kind != CmdKind::KeySwitch
+        !matches!(kind, CmdKind::KeySwitch | CmdKind::FoldedMatMul)
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {

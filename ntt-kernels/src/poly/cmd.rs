@@ -187,9 +187,11 @@ pub enum Cmd {
     },
     /// Fused: `dst[i] = sum_j left[i][j] * src[j]`, a product of matrices modulo each limb, whose
     /// right operand has polynomials as rows. Row `j` of an operand is `lanes` consecutive
-    /// polynomials, such as the two of a ciphertext.
+    /// polynomials, such as the two of a ciphertext. With folded factors its kind is
+    /// [`CmdKind::FoldedMatMul`].
     ModMatMul {
-        /// Destination: `left.rows() * lanes` polynomials, either domain for integer factors.
+        /// Destination: `left.rows() * lanes` polynomials, either domain for integer factors that are not
+        /// [folded](Factors::Folded).
         dst: ViewMut,
         /// Left operand.
         left: Factors,
@@ -330,6 +332,8 @@ pub enum CmdKind {
     ModDown,
     Decompose,
     ModMatMul,
+    /// [`Cmd::ModMatMul`] with folded factors.
+    FoldedMatMul,
     BlindRotate,
     /// [`Cmd::BlindRotate`] by a plan with groups of key bits.
     GroupedRotate,
@@ -339,7 +343,7 @@ pub enum CmdKind {
 
 impl CmdKind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Copy,
         Self::Elementwise,
         Self::ScaleLimbs,
@@ -359,6 +363,7 @@ impl CmdKind {
         Self::ModDown,
         Self::Decompose,
         Self::ModMatMul,
+        Self::FoldedMatMul,
         Self::BlindRotate,
         Self::GroupedRotate,
         Self::GadgetProduct,
@@ -373,6 +378,7 @@ impl CmdKind {
                 | Self::ModDown
                 | Self::Decompose
                 | Self::ModMatMul
+                | Self::FoldedMatMul
                 | Self::BlindRotate
                 | Self::GroupedRotate
                 | Self::GadgetProduct
@@ -415,6 +421,7 @@ impl CmdKind {
             Self::ModDown => "mod_down",
             Self::Decompose => "decompose",
             Self::ModMatMul => "mod_mat_mul",
+            Self::FoldedMatMul => "folded_mat_mul",
             Self::BlindRotate => "blind_rotate",
             Self::GroupedRotate => "grouped_rotate",
             Self::GadgetProduct => "gadget_product",
@@ -466,6 +473,10 @@ impl Cmd {
             Self::Tensor { .. } => CmdKind::Tensor,
             Self::ModDown { .. } => CmdKind::ModDown,
             Self::Decompose { .. } => CmdKind::Decompose,
+            Self::ModMatMul {
+                left: Factors::Folded { .. },
+                ..
+            } => CmdKind::FoldedMatMul,
             Self::ModMatMul { .. } => CmdKind::ModMatMul,
             Self::BlindRotate { plan, .. } if plan.group() > 1 => CmdKind::GroupedRotate,
             Self::BlindRotate { .. } => CmdKind::BlindRotate,

@@ -21,13 +21,32 @@ pub enum Factors {
         /// Logarithm of the number of rows, at most that of `N`.
         log_rows: u32,
     },
+    /// Integers again, for rows that use only the first `N / t` of their coefficients, `t = 2^log_fold`. With
+    /// `Y = X^(N / t)`, which moves a row to its next free place, `t` rows after each other become one
+    /// polynomial, and the factors of these one polynomial in `1 / Y`:
+    ///
+    /// `dst[i] = sum_j (sum_b matrix[i][t j + b] Y^-b) (sum_b Y^b src[t j + b])`.
+    ///
+    /// Coefficients `0..N / t` are those of the product with [`Factors::Integers`], where all others of the
+    /// source are zero; the others are sums of no use. `Y` has one value at all words of a window of `N / t`
+    /// evaluations, so for each window it is one plain product of residues with the `t`-th part of the rows.
+    /// Evaluation domain only.
+    Folded {
+        /// The integers.
+        matrix: IntMatrix,
+        /// Logarithm of the rows that become one; `N / t` is 16 or more.
+        log_fold: u32,
+    },
 }
 
 impl Factors {
+    /// Fewest words of a window of [`Factors::Folded`], as a logarithm.
+    pub const MIN_LOG_WINDOW: u32 = 4;
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         match self {
-            Self::Integers(matrix) => matrix.rows(),
+            Self::Integers(matrix) | Self::Folded { matrix, .. } => matrix.rows(),
             Self::Images { log_rows, .. } => 1 << log_rows,
         }
     }
@@ -35,7 +54,7 @@ impl Factors {
     /// Number of columns.
     pub fn columns(&self) -> usize {
         match self {
-            Self::Integers(matrix) => matrix.columns(),
+            Self::Integers(matrix) | Self::Folded { matrix, .. } => matrix.columns(),
             Self::Images { polys, .. } => polys.batch(),
         }
     }
@@ -47,14 +66,14 @@ impl Factors {
 
     pub(super) fn polys(&self) -> Option<&View> {
         match self {
-            Self::Integers(_) => None,
+            Self::Integers(_) | Self::Folded { .. } => None,
             Self::Images { polys, .. } => Some(polys),
         }
     }
 
     pub(super) fn polys_mut(&mut self) -> Option<&mut View> {
         match self {
-            Self::Integers(_) => None,
+            Self::Integers(_) | Self::Folded { .. } => None,
             Self::Images { polys, .. } => Some(polys),
         }
     }

@@ -5,8 +5,8 @@ use super::Ring;
 use crate::{
     error::Result,
     poly::{
-        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, KeySwitch, ModDownPlan,
-        PolyBuf, Power, RotationPlan, Shape, View, ViewMut, lwe_width,
+        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, KeySwitch, LimbSet,
+        ModDownPlan, PolyBuf, Power, RotationPlan, Shape, View, ViewMut, lwe_width,
     },
 };
 
@@ -24,6 +24,9 @@ pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
             Factors::Integers(left) => mod_mat_mul(ring, &dst, left, &src, lanes),
             Factors::Images { polys, log_rows } => {
                 images_mat_mul(ring, &dst, (polys, *log_rows), &src, lanes)
+            }
+            Factors::Folded { matrix, log_fold } => {
+                folded_mat_mul(ring, &dst, (matrix, *log_fold), &src, lanes)
             }
         },
         Cmd::BlindRotate {
@@ -177,6 +180,72 @@ fn images_mat_mul(
         }
     }
     Ok(())
+}
+
+/// The rows that become one, then for each place its product, moved back.
+fn folded_mat_mul(
+    ring: &Ring,
+    dst: &ViewMut,
+    (matrix, log_fold): (&IntMatrix, u32),
+    src: &View,
+    lanes: usize,
+) -> Result<()> {
+    let (fold, limbs, log_n) = (1usize << log_fold, dst.limbs(), dst.log_n());
+    let powers = powers(ring, limbs, log_n, log_fold)?;
+    let groups = matrix.columns().div_ceil(fold);
+    let of = |rows: usize| Shape::new(rows * lanes, limbs, log_n);
+    let first = |place: usize| match place {
+        0 => ElementwiseOp::Mul,
+        _ => ElementwiseOp::MulAcc,
+    };
+    let mut folded = ring.alloc(of(groups), Domain::Eval)?;
+    for row in 0..matrix.columns() {
+        let (group, place) = (row / fold, row % fold);
+        ring.submit(Cmd::Elementwise {
+            op: first(place),
+            dst: folded.view_mut().polys(group * lanes, lanes, 1)?,
+            a: Some(src.clone().polys(row * lanes, lanes, 1)?),
+            b: Some(powers.poly(place)?),
+        })?;
+    }
+    let mut product = ring.alloc(of(matrix.rows()), Domain::Eval)?;
+    for place in 0..fold.min(matrix.columns()) {
+        // 1 / Y^b = -Y^(t - b).
+        let sign = if place == 0 { 1 } else { -1 };
+        let entry = |i: usize, j: usize| {
+            let entry = matrix.row(i).get(j * fold + place);
+            sign * entry.copied().unwrap_or(0)
+        };
+        let entries = (0..matrix.rows()).flat_map(|i| (0..groups).map(move |j| (i, j)));
+        let entries: Vec<i64> = entries.map(|(i, j)| entry(i, j)).collect();
+        let part = IntMatrix::new((matrix.rows(), groups), matrix.bound(), entries)?;
+        ring.submit(Cmd::ModMatMul {
+            dst: product.view_mut(),
+            left: part.into(),
+            src: folded.view(),
+            lanes,
+        })?;
+        ring.submit(Cmd::Elementwise {
+            op: first(place),
+            dst: dst.clone(),
+            a: Some(product.view()),
+            b: Some(powers.poly((fold - place) % fold)?),
+        })?;
+    }
+    Ok(())
+}
+
+/// The powers `X^(N b / t)`, `b < t = 2^log_fold`, evaluation domain.
+fn powers(ring: &Ring, limbs: LimbSet, log_n: u32, log_fold: u32) -> Result<PolyBuf> {
+    let (n, fold) = (1usize << log_n, 1 << log_fold);
+    let shape = Shape::new(fold, limbs, log_n);
+    let mut words = vec![0; shape.words()];
+    for (row, poly) in words.chunks_exact_mut(n).enumerate() {
+        poly[(row / limbs.len()) << (log_n - log_fold)] = 1;
+    }
+    let mut powers = ring.upload(shape, Domain::Coeff, &words)?;
+    ring.ntt(&mut powers)?;
+    Ok(powers)
 }
 
 fn tensor(ring: &Ring, dst: &ViewMut, a: &View, b: &View) -> Result<()> {

@@ -200,8 +200,10 @@ impl Checker<'_> {
                 if *lanes == 0 {
                     return self.plan("a row has no polynomials".into());
                 }
-                if let Factors::Images { polys, log_rows } = left {
-                    self.images(polys, *log_rows, dst)?;
+                match left {
+                    Factors::Integers(_) => {}
+                    Factors::Images { polys, log_rows } => self.images(polys, *log_rows, dst)?,
+                    Factors::Folded { log_fold, .. } => self.folded(*log_fold, dst)?,
                 }
                 self.batch(dst, left.rows() * lanes)?;
                 self.batch(src, left.columns() * lanes)?;
@@ -306,6 +308,17 @@ impl Checker<'_> {
         self.domain(dst, Domain::Eval)?;
         self.domain(polys, Domain::Eval)?;
         self.limbs(polys, dst.limbs())
+    }
+
+    fn folded(&self, log_fold: u32, dst: &View) -> Result<()> {
+        let log_n = dst.log_n();
+        if log_fold.saturating_add(Factors::MIN_LOG_WINDOW) > log_n {
+            let least = 1 << Factors::MIN_LOG_WINDOW;
+            return self.plan(format!(
+                "2^{log_fold} rows of one polynomial of degree 2^{log_n} have fewer than {least} coefficients each"
+            ));
+        }
+        self.domain(dst, Domain::Eval)
     }
 
     fn elementwise(

@@ -13,11 +13,12 @@ use crate::{
     },
 };
 
-pub(super) const ALL: [(&str, Program); 7] = [
+pub(super) const ALL: [(&str, Program); 8] = [
     ("tensor", tensor),
     ("mod_down", mod_down),
     ("decompose", decompose),
     ("mod_mat_mul", mod_mat_mul),
+    ("folded_mat_mul", folded_mat_mul),
     ("images_mat_mul", images_mat_mul),
     ("gadget_product", gadget_product),
     ("key_switch", key_switch),
@@ -261,6 +262,48 @@ fn mod_mat_mul(run: &mut Run<'_>, s: Setup) -> Result<()> {
             run.see(format!("{left:?}, {lanes} lanes"), &dst.view())?;
             run.see("source", &src.view())?;
         }
+    }
+    Ok(())
+}
+
+/// The same with rows that become one: none, some that are short of a whole one, all that fit; bounds below and
+/// above the primes.
+fn folded_mat_mul(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    let most = s.log_n.saturating_sub(Factors::MIN_LOG_WINDOW);
+    for (log_fold, columns, bound, lanes) in [
+        (0, 2, 127, 1),
+        (1, 3, 32_640, 2),
+        (2, 9, 127, 1),
+        (most, 5, IntMatrix::MAX_BOUND, 2),
+    ] {
+        if log_fold > most {
+            continue;
+        }
+        let (rows, largest) = (3, bound as i64);
+        let entries: Vec<i64> = (0..rows * columns)
+            .map(|i| [largest, -largest, 0, 1, -1, largest / 3][(i + s.batch) % 6])
+            .collect();
+        let matrix = IntMatrix::new((rows, columns), bound, entries)?;
+        let limbs = s.some_limbs();
+        let src = run.buffer(s.shape(2 * columns * lanes), Domain::Eval, s.input)?;
+        let mut dst = run.buffer(s.shape(rows * lanes + 1), Domain::Eval, OTHER)?;
+        run.ring.submit(Cmd::ModMatMul {
+            dst: dst
+                .view_mut()
+                .polys(1, rows * lanes, 1)?
+                .with_limbs(limbs)?,
+            left: Factors::Folded {
+                matrix: matrix.clone(),
+                log_fold,
+            },
+            src: src.view().polys(1, columns * lanes, 1)?.with_limbs(limbs)?,
+            lanes,
+        })?;
+        run.see(
+            format!("{matrix:?}, 2^{log_fold} rows in one, {lanes} lanes"),
+            &dst.view(),
+        )?;
+        run.see("source", &src.view())?;
     }
     Ok(())
 }

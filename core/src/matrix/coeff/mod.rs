@@ -49,7 +49,7 @@ use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Shape, View};
 pub(in crate::matrix) use arithmetic::elementwise;
 pub use mat_mul::{CoeffMatMul, CoeffMatMulPlan};
 pub use product::PlainMatrix;
-pub(in crate::matrix) use product::rounded;
+pub(in crate::matrix) use product::{folding, rounded};
 pub use retile::Retile;
 pub use retile_plan::RetilePlan;
 pub use ring_pack::RingPack;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ringloom_ntt::poly::{Cmd, Domain, IntMatrix, Shape};
+use ringloom_ntt::poly::{Cmd, Domain, Factors, IntMatrix, Shape};
 
 use super::{CoeffForm, CoeffMatrix, CoeffScale};
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
 /// multiply encrypted matrices of that level.
 ///
 /// The product costs `2 rows columns N` products modulo each limb and block, and one rescale; no
-/// key. Its error is that of the factor's rounding, `1 / (2 D)` for each entry with `D` the
+/// key. From level 1 to 0, encrypted vectors of a quarter of `N` or fewer entries take a fourth of that, an eighth or a
+/// sixteenth: as many of them become one polynomial. Its error is that of the factor's rounding, `1 / (2 D)` for each entry with `D` the
 /// product of the dropped primes, times the entries of the other side, plus the noise of the
 /// ciphertexts times the length of a row of the factor (docs/notes/matrix-products.md).
 pub struct PlainMatrix {
@@ -80,6 +81,8 @@ impl PlainMatrix {
     /// `self * x` for `x` in row form, or `x * self` for `x` in column form and a factor made
     /// [for the right](PlainMatrix::for_the_right): one level down, the same scale.
     ///
+    /// At level 0 the coefficients that hold no entries of the product may hold anything.
+    ///
     /// # Errors
     /// [`Error::Shape`] when the inner dimensions differ; [`Error::LevelMismatch`];
     /// [`Error::ParamsMismatch`]; device failures, memory among them.
@@ -110,13 +113,20 @@ impl PlainMatrix {
         let (ring, params) = (session.ring(), session.params());
         let (spec, below) = (params.level(level)?, params.level(level - 1)?);
         let plan = (spec.rescale()).expect("a level above 0 has a rescale plan");
+        let factors = match folding(params, level, (rows, columns), x.length()) {
+            0 => self.matrix.clone().into(),
+            log_fold => Factors::Folded {
+                matrix: self.matrix.clone(),
+                log_fold,
+            },
+        };
         let shape = |limbs| Shape::new(2 * rows, limbs, params.log_n());
         let mut blocks = Vec::with_capacity(x.blocks.len());
         for block in &x.blocks {
             let mut product = ring.alloc(shape(spec.limbs()), Domain::Eval)?;
             ring.submit(Cmd::ModMatMul {
                 dst: product.view_mut(),
-                left: self.matrix.clone().into(),
+                left: factors.clone(),
                 src: block.view(),
                 lanes: 2,
             })?;
@@ -134,6 +144,27 @@ impl PlainMatrix {
         };
         Ok(x.with(blocks, shape, level - 1))
     }
+}
+
+/// Logarithm of the vectors of `length` entries that become one in a product: as many as leave each its
+/// entries, up to 16; none where the product is above level 0, since it fills coefficients that a further
+/// product might want to be zero.
+///
+/// Factors of folded rows are residues, twice as wide as weights or more: from four rows on it pays. What they
+/// cost grows with the square of the rows.
+pub(in crate::matrix) fn folding(
+    params: &Params,
+    level: usize,
+    (rows, columns): (usize, usize),
+    length: usize,
+) -> u32 {
+    /// Fewer coefficients, or rows, are no work for the kernels of products.
+    const FEWEST: usize = 128;
+    let places = params.n() / length.max(FEWEST);
+    if level > 1 || places < 4 || rows.min(columns) < FEWEST {
+        return 0;
+    }
+    places.min(16).ilog2()
 }
 
 /// `round(scale * values)` as a factor of matrices of a level.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Rows of the product whose keys are made at a time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 /// A plaintext `k x r` matrix `U` with the keys of its products: multiplies encrypted matrices whose
 /// rows share their mask, one modular product for each.

@@ -1,7 +1,12 @@
 //! Predicted errors of products, by plan.
 
 use super::{ProductPlan, ProductRequest};
-use crate::{error::Result, matrix::coeff::variances, params::Params, rlwe::BINOMIAL_PAIRS};
+use crate::{
+    error::Result,
+    matrix::coeff::{folding, variances},
+    params::Params,
+    rlwe::BINOMIAL_PAIRS,
+};
 
 /// Variance of the error distribution.
 const ERROR: f64 = BINOMIAL_PAIRS as f64 / 2.0;
@@ -37,7 +42,10 @@ pub(super) fn deviation(
         } => {
             let (w, x) = oriented(*turned);
             let factor = of.dropped(*level)?;
-            let terms = w * w * of.fresh() / scale.powi(2) + x * x * ROUNDING / factor.powi(2);
+            let (rows, columns, count) = *shape;
+            let folded = (1 << folding(params, *level, (rows, columns), count)) as f64;
+            let terms =
+                w * w * folded * of.fresh() / scale.powi(2) + x * x * ROUNDING / factor.powi(2);
             let last = of.division(params.level(*level)?.dropped().len());
             Ok((shape.1 as f64 * terms + last / scale.powi(2)).sqrt())
         }

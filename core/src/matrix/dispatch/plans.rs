@@ -9,7 +9,8 @@ use crate::{
     error::Result,
     matrix::{
         ArrayPacking, CoeffMatMulPlan, MatMulPlan, MatVecPlan, Packing, RearrangePlan,
-        TiledMatMulPlan, coeff::Tree,
+        TiledMatMulPlan,
+        coeff::{Tree, folding},
     },
     params::{KeyRequest, Params},
 };
@@ -223,10 +224,12 @@ impl ProductPlan {
             }
             Self::Slots { plan, .. } => slot_product(params, plan),
             Self::PlainCoefficients { level, shape, .. } => {
-                plain_product(params, *level, *shape, params.n())
+                let (rows, columns, count) = *shape;
+                let log_fold = folding(params, *level, (rows, columns), count);
+                plain_product(params, *level, *shape, (params.n(), log_fold))
             }
             Self::PlainFeatures { level, shape, .. } => {
-                plain_product(params, *level, *shape, params.slots())
+                plain_product(params, *level, *shape, (params.slots(), 0))
             }
             Self::PlainSlots { plan, count, .. } => matvec(params, plan, *count),
         }
@@ -272,9 +275,18 @@ impl ProductPlan {
                     + pairs(babies.max(digits), extended)
             }
             Self::PlainCoefficients {
+                level,
                 shape: (rows, columns, count),
                 ..
-            } => plain_memory((*rows, *columns), count.div_ceil(params.n()), l, below),
+            } => {
+                // Residues of the factors at all places and in all windows, and their bytes.
+                let residues = match folding(params, *level, (*rows, *columns), *count) {
+                    0 => 0,
+                    _ => (3 * rows * columns).div_ceil(params.n()) as u64,
+                };
+                let plain = plain_memory((*rows, *columns), count.div_ceil(params.n()), l, below);
+                plain + residues
+            }
             Self::PlainFeatures {
                 shape: (rows, columns, count),
                 ..
@@ -323,10 +335,13 @@ fn plain_product(
     params: &Params,
     level: usize,
     (rows, columns, count): (usize, usize, usize),
-    width: usize,
+    (width, log_fold): (usize, u32),
 ) -> Result<Work> {
     let mut counter = Counter::new(params, level)?;
-    counter.integers(rows, columns, 2);
+    match log_fold {
+        0 => counter.integers(rows, columns, 2),
+        _ => counter.folded((rows, columns), log_fold, 2),
+    }
     counter.rescale(1, 2 * rows);
     let mut work = Work::default();
     work.add(&counter.work, count.div_ceil(width) as u64);

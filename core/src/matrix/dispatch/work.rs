@@ -242,6 +242,15 @@ impl<'p> Counter<'p> {
         self.work.task(task, CmdKind::ModMatMul, 1, each);
     }
 
+    /// The same with `2^log_fold` rows in one: residues times residues in each window of evaluations, which is
+    /// what products of images are.
+    pub(super) fn folded(&mut self, (rows, columns): (usize, usize), log_fold: u32, lanes: usize) {
+        let each = lanes * self.limbs;
+        let (rows, columns) = (rows.next_power_of_two(), columns.div_ceil(1 << log_fold));
+        let task = Task::Images { rows, columns };
+        self.work.task(task, CmdKind::FoldedMatMul, 1, each);
+    }
+
     pub(super) fn images(&mut self, rows: usize, columns: usize, lanes: usize) {
         let each = lanes * self.limbs;
         let task = Task::Images { rows, columns };

@@ -15,7 +15,7 @@ pub(super) const BLOCK_COLUMNS: usize = 32;
 
 /// Tiles along the sum that are multiplied before sums are put together: 2048 terms, so that a
 /// block of 64 columns of seven bytes stays in the second cache.
-const DEPTH: usize = 32;
+const DEPTH: usize = 16;
 
 /// Powers of 256 that come together before one reduction.
 const GROUP: usize = 3;
@@ -85,11 +85,8 @@ pub(super) fn mat_mul<U: ByteUnit>(
                     // SAFETY: every slice has that many bytes; the unit was started.
                     unsafe { unit.sums(&pairs, tiles, sums) };
                 }
-                for (i, out) in out.iter_mut().enumerate() {
-                    let out = &mut out[column * BLOCK_COLUMNS..][..BLOCK_COLUMNS];
-                    // SAFETY: the token proves the instruction set.
-                    unsafe { recombine.row(s, &sums, i, out, first > 0) };
-                }
+                // SAFETY: the token proves the instruction set.
+                unsafe { recombine.rows(s, &sums, out, column, first > 0) };
             }
         }
     }
@@ -175,9 +172,26 @@ impl Recombine {
         }
     }
 
-    /// `out (+)= sum of sums[t][i] * 256^t`.
+    /// `out[i] (+)= sum of sums[t][i] * 256^t` in the columns of a block.
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
-    fn row(&self, _: Avx512Ifma, sums: &[Sums], i: usize, out: &mut [u64], accumulate: bool) {
+    fn rows(
+        &self,
+        _: Avx512Ifma,
+        sums: &[Sums],
+        out: &mut [&mut [u64]],
+        column: usize,
+        accumulate: bool,
+    ) {
+        for (i, out) in out.iter_mut().enumerate() {
+            let out = &mut out[column * BLOCK_COLUMNS..][..BLOCK_COLUMNS];
+            self.row(sums, i, out, accumulate);
+        }
+    }
+
+    /// One row of these.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+    fn row(&self, sums: &[Sums], i: usize, out: &mut [u64], accumulate: bool) {
         for (at, out) in out.chunks_exact_mut(8).enumerate() {
             let start = i * BLOCK_COLUMNS + 8 * at;
             let correction = _mm512_set1_epi64(self.correction as i64);
