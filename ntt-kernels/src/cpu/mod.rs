@@ -16,6 +16,7 @@ mod device;
 mod elementwise;
 mod embed;
 mod grouped;
+mod hoisted;
 mod image_mul;
 pub mod isa;
 pub mod kernel;

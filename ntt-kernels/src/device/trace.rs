@@ -42,18 +42,18 @@ struct Records {
 pub struct TraceRecord {
     /// What was asked.
     pub kind: CmdKind,
-    /// Polynomials of the destination.
+    /// Polynomials of all destinations.
     pub batch: usize,
-    /// Limbs of the destination.
+    /// Limbs of a destination.
     pub limbs: usize,
     /// Logarithm of the ring degree.
     pub log_n: u32,
     /// Bytes of operands, each counted once: windows only, of a key only the digits in use. An
     /// accumulator and an operand in place are read as well as written.
     pub bytes_read: u64,
-    /// Bytes of the destination.
+    /// Bytes of the destinations.
     pub bytes_written: u64,
-    /// Number of the key, in order of preparation on this log.
+    /// Number of the only key, in order of preparation on this log.
     pub key_id: Option<usize>,
 }
 
@@ -165,14 +165,15 @@ impl TraceLog {
             let mut known = records.keys.iter();
             known.position(|k| std::ptr::eq(k.as_ptr().cast::<()>(), address))
         });
-        let written = cmd.dst().shape();
+        let dsts = cmd.dsts();
+        let written = dsts[0].shape();
         records.commands.push(TraceRecord {
             kind: cmd.kind(),
-            batch: written.batch,
+            batch: dsts.iter().map(|dst| dst.batch()).sum(),
             limbs: written.limbs.len(),
             log_n: written.log_n,
             bytes_read: bytes_read(cmd),
-            bytes_written: written.bytes(),
+            bytes_written: dsts.iter().map(|dst| dst.shape().bytes()).sum(),
             key_id,
         });
     }
@@ -232,7 +233,7 @@ fn key(cmd: &Cmd) -> Option<&View> {
 }
 
 fn bytes_read(cmd: &Cmd) -> u64 {
-    let dst = cmd.dst().shape();
+    let dst = cmd.dsts()[0].shape();
     let bytes = |batch: usize, limbs: LimbSet| Shape::new(batch, limbs, dst.log_n).bytes();
     let in_place = |src: &Option<View>| src.as_ref().map_or(dst, View::shape).bytes();
     let old = |accumulate: bool| if accumulate { dst.bytes() } else { 0 };
@@ -258,6 +259,11 @@ fn bytes_read(cmd: &Cmd) -> u64 {
         Cmd::KeySwitch { switch, .. } => {
             let key = bytes(2 * switch.gadget.digits().len(), switch.extended());
             switch.src.shape().bytes() + key + switch.addend.shape().bytes()
+        }
+        Cmd::HoistedRotate { rotations, shared } => {
+            let key = bytes(2 * shared.digits.batch(), shared.gadget.extended());
+            let once = shared.digits.shape().bytes() + shared.addend.shape().bytes();
+            once + rotations.len() as u64 * key
         }
         _ => cmd.sources().iter().map(|v| v.shape().bytes()).sum(),
     }

@@ -258,7 +258,7 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        kind != CmdKind::KeySwitch
+        !matches!(kind, CmdKind::KeySwitch | CmdKind::HoistedRotate)
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -383,7 +383,7 @@ impl RingBackend for OpenClRing {
                     key,
                     plan,
                 } => self.blind_rotate(state, acc, (table, lwe, key), plan),
-                Cmd::KeySwitch { .. } => {
+                Cmd::KeySwitch { .. } | Cmd::HoistedRotate { .. } => {
                     unreachable!("the ring lowers what is not supported")
                 }
                 Cmd::GadgetProduct {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, KeySwitch, LweSwitchKey, ModDownPlan, Owner,
-    RawBuf, RotationPlan, View, ViewMut,
+    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, HoistedRotation, HoistedRotations, KeySwitch,
+    LweSwitchKey, ModDownPlan, Owner, RawBuf, RotationPlan, View, ViewMut,
 };
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
@@ -247,6 +247,15 @@ pub enum Cmd {
         /// Everything else.
         switch: Box<KeySwitch>,
     },
+    /// Fused: rotations of one polynomial by several keys: [`Cmd::KeySwitch`] of the same digits
+    /// and the same other operand, once for each key. Without a division each of them is
+    /// [`Cmd::InnerProduct`], a multiple of the other operand added, [`Cmd::Automorphism`].
+    HoistedRotate {
+        /// At least one key, with its destination.
+        rotations: Vec<HoistedRotation>,
+        /// Everything else.
+        shared: Box<HoistedRotations>,
+    },
 }
 
 /// The operation of [`Cmd::Elementwise`].
@@ -335,11 +344,12 @@ pub enum CmdKind {
     GroupedRotate,
     GadgetProduct,
     KeySwitch,
+    HoistedRotate,
 }
 
 impl CmdKind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Copy,
         Self::Elementwise,
         Self::ScaleLimbs,
@@ -363,6 +373,7 @@ impl CmdKind {
         Self::GroupedRotate,
         Self::GadgetProduct,
         Self::KeySwitch,
+        Self::HoistedRotate,
     ];
 
     /// Whether devices may leave the kind to its lowering.
@@ -377,6 +388,7 @@ impl CmdKind {
                 | Self::GroupedRotate
                 | Self::GadgetProduct
                 | Self::KeySwitch
+                | Self::HoistedRotate
         )
     }
 
@@ -419,6 +431,7 @@ impl CmdKind {
             Self::GroupedRotate => "grouped_rotate",
             Self::GadgetProduct => "gadget_product",
             Self::KeySwitch => "key_switch",
+            Self::HoistedRotate => "hoisted_rotate",
         }
     }
 }
@@ -471,11 +484,12 @@ impl Cmd {
             Self::BlindRotate { .. } => CmdKind::BlindRotate,
             Self::GadgetProduct { .. } => CmdKind::GadgetProduct,
             Self::KeySwitch { .. } => CmdKind::KeySwitch,
+            Self::HoistedRotate { .. } => CmdKind::HoistedRotate,
         }
     }
 
-    /// The view that the command writes.
-    pub fn dst(&self) -> &ViewMut {
+    /// The views that the command writes: one, but for [`Cmd::HoistedRotate`].
+    pub fn dsts(&self) -> Vec<&ViewMut> {
         match self {
             Self::Copy { dst, .. }
             | Self::Elementwise { dst, .. }
@@ -498,7 +512,8 @@ impl Cmd {
             | Self::ModMatMul { dst, .. }
             | Self::BlindRotate { acc: dst, .. }
             | Self::GadgetProduct { acc: dst, .. }
-            | Self::KeySwitch { dst, .. } => dst,
+            | Self::KeySwitch { dst, .. } => vec![dst],
+            Self::HoistedRotate { rotations, .. } => rotations.iter().map(|r| &r.dst).collect(),
         }
     }
 
@@ -530,6 +545,10 @@ impl Cmd {
             } => vec![table, lwe, key],
             Self::GadgetProduct { src, key, .. } => vec![src, key],
             Self::KeySwitch { switch, .. } => switch.views().to_vec(),
+            Self::HoistedRotate { rotations, shared } => {
+                let keys = rotations.iter().map(|r| &r.key);
+                shared.views().into_iter().chain(keys).collect()
+            }
         }
     }
 
@@ -614,6 +633,13 @@ impl Cmd {
             Self::KeySwitch { dst, switch } => {
                 f(dst.inner());
                 switch.views_mut().into_iter().for_each(f);
+            }
+            Self::HoistedRotate { rotations, shared } => {
+                for rotation in rotations {
+                    f(rotation.dst.inner());
+                    f(&mut rotation.key);
+                }
+                shared.views_mut().into_iter().for_each(f);
             }
             Self::DiagMulAcc { acc, terms, .. } => {
                 f(acc.inner());
