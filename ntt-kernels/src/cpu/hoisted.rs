@@ -186,3 +186,68 @@ impl<K: LimbKernel> Shared<'_, K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Ring,
+        arith::primes_below,
+        cpu::CpuDevice,
+        device::{Device, Trace},
+        poly::{Cmd, CmdKind, Domain, GadgetPlan, LimbSet, PolyBuf, RingSpec, Role, Shape},
+        testing::Input,
+    };
+
+    const LOG_N: u32 = 14;
+
+    /// More rotations than have their words lifted at a time, in groups that are not equally large.
+    fn rotated(device: &dyn Device, count: usize) -> Vec<Vec<u64>> {
+        let spec = RingSpec::new(LOG_N, &primes_below(50, 2 << LOG_N, 4).unwrap()).unwrap();
+        let ring = Ring::new(device, &spec).unwrap();
+        let (source, special) = (LimbSet::single(0), LimbSet::range(1, 4));
+        let random = |batch, limbs, seed| {
+            let shape = Shape::new(batch, limbs, LOG_N);
+            let words = Input::Random(seed).words(&spec, shape);
+            ring.upload(shape, Domain::Eval, &words).unwrap()
+        };
+        let key = |i| ring.prepare(&random(2, spec.all_limbs(), i), Role::Key);
+        let keys: Vec<_> = (0..3).map(|i| key(i).unwrap()).collect();
+        let (digits, addend) = (random(1, spec.all_limbs(), 8), random(1, source, 9));
+        let gadget = GadgetPlan::new(&spec, source, special, &[source]).unwrap();
+        let mod_down = ModDownPlan::new(&spec, source, special).unwrap();
+        let mut dsts: Vec<PolyBuf> = (0..count).map(|_| random(2, source, 7)).collect();
+        let rotation = |(i, dst): (usize, &mut PolyBuf)| HoistedRotation {
+            dst: dst.view_mut(),
+            key: keys[i % keys.len()].view(),
+            galois: 2 * i as u64 + 1,
+        };
+        let rotations = dsts.iter_mut().enumerate().map(rotation).collect();
+        let shared = Box::new(HoistedRotations {
+            digits: digits.view(),
+            gadget: gadget.into(),
+            addend: addend.view(),
+            consts: [12_345].into(),
+            mod_down: Some(mod_down.into()),
+        });
+        ring.submit(Cmd::HoistedRotate { rotations, shared })
+            .unwrap();
+        (dsts.iter().map(|dst| ring.download(dst).unwrap())).collect()
+    }
+
+    #[test]
+    fn groups_of_rotations_equal_one_after_the_other() {
+        let at_once = LIFTED_WORDS / (2 * 3 << LOG_N);
+        let count = 2 * at_once + 1;
+        let cpu = |threads| CpuDevice::builder().threads(threads).build().unwrap();
+        let lowered = Trace::new(std::sync::Arc::new(cpu(1))).lowered();
+        let want = rotated(&lowered, count);
+        assert_eq!(lowered.log().count(CmdKind::Automorphism), count - 1);
+        for threads in [1, 3] {
+            let trace = Trace::new(std::sync::Arc::new(cpu(threads)));
+            assert!(rotated(&trace, count) == want, "{threads} threads");
+            let kinds: Vec<_> = trace.log().records().iter().map(|r| r.kind).collect();
+            assert_eq!(kinds, [CmdKind::HoistedRotate]);
+        }
+    }
+}

@@ -310,7 +310,7 @@ mod tests {
     use crate::{
         Ring,
         arith::primes_below,
-        poly::{Domain, GadgetPlan, ModDownPlan},
+        poly::{Domain, GadgetPlan, HoistedRotation, HoistedRotations, ModDownPlan},
         reference::ReferenceDevice,
     };
 
@@ -349,6 +349,54 @@ mod tests {
         let rows = [6, 6, 6, 12, 24, 12].iter().sum::<u64>();
         let out = [6, 6, 12, 12, 12, 12].iter().sum::<u64>();
         assert_eq!(log.bytes(), (rows + out) * ROW);
+    }
+
+    /// On a device that fuses it: digits and addend once, every key; lowered, each of them again.
+    #[test]
+    fn rotations_of_the_same_digits_read_them_once() {
+        let spec = RingSpec::new(LOG_N, &primes_below(40, 32, 3).unwrap()).unwrap();
+        let (source, special) = (LimbSet::range(0, 2), LimbSet::single(2));
+        let groups = [LimbSet::single(0), LimbSet::single(1)];
+        let run = |trace: Trace| {
+            let ring = Ring::new(&trace, &spec).unwrap();
+            let gadget = GadgetPlan::new(&spec, source, special, &groups).unwrap();
+            let key = zeros(&ring, 4, spec.all_limbs());
+            let key = ring.prepare(&key, Role::Key).unwrap();
+            let (digits, addend) = (zeros(&ring, 2, spec.all_limbs()), zeros(&ring, 1, source));
+            let mut dsts = [3, 5, 7].map(|g| (g, zeros(&ring, 2, spec.all_limbs())));
+            let rotation = |(galois, dst): &mut (u64, crate::poly::PolyBuf)| HoistedRotation {
+                dst: dst.view_mut(),
+                key: key.view(),
+                galois: *galois,
+            };
+            let rotations = dsts.iter_mut().map(rotation).collect();
+            let shared = Box::new(HoistedRotations {
+                digits: digits.view(),
+                gadget: gadget.into(),
+                addend: addend.view(),
+                consts: [1, 1].into(),
+                mod_down: None,
+            });
+            ring.submit(Cmd::HoistedRotate { rotations, shared })
+                .unwrap();
+            trace.log().take()
+        };
+        let cpu = crate::CpuDevice::builder().threads(1).build().unwrap();
+        let fused = run(Trace::new(Arc::new(cpu)));
+        let [record] = fused[..] else {
+            panic!("{fused:?}")
+        };
+        assert_eq!(
+            (record.kind, record.batch, record.limbs, record.key_id),
+            (CmdKind::HoistedRotate, 6, 3, None)
+        );
+        // Two digits of three limbs, an addend of two, three times four key polynomials.
+        assert_eq!(record.bytes_read, (6 + 2 + 3 * 12) * ROW);
+        assert_eq!(record.bytes_written, 3 * 6 * ROW);
+        let lowered = run(Trace::new(Arc::new(ReferenceDevice::new())).lowered());
+        let kinds: Vec<CmdKind> = lowered.iter().map(|r| r.kind).collect();
+        use CmdKind::{Automorphism, Elementwise, InnerProduct};
+        assert_eq!(kinds, [InnerProduct, Elementwise, Automorphism].repeat(3));
     }
 
     #[test]
