@@ -110,10 +110,7 @@ pub fn rotate_hoisted8(ctx: &Context, set: &str) -> Result<Box<dyn Case>> {
     let (facts, ring, inner) = (p.facts(), p.session.ring().clone(), p.clone());
     let call = move || {
         let hoisted = inner.evaluator.hoist(&a)?;
-        let rotations = HOISTED.map(|steps| inner.evaluator.rotate_hoisted(&hoisted, steps));
-        Ok(rotations
-            .into_iter()
-            .collect::<ringloom::Result<Vec<_>>>()?)
+        Ok(inner.evaluator.rotate_hoisted_all(&hoisted, &HOISTED)?)
     };
     let check = move |all: &Vec<_>| {
         let mut worst = 0f64;

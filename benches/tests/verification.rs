@@ -80,7 +80,7 @@ impl RingBackend for FaultyRing {
             .countdown
             .store(left.saturating_sub(1), Ordering::SeqCst);
         if left == 1 {
-            let dst = cmd.dst();
+            let dst = cmd.dsts()[0];
             let limb = dst
                 .limbs()
                 .iter()

@@ -217,6 +217,24 @@ fn rotations() {
             "hoisting changes nothing"
         );
     }
+    let words = |ct: &ringloom::Ciphertext| ct.to_bytes().unwrap();
+    let all = [1, -7, 0, 505, 1];
+    let several = p.evaluator.rotate_hoisted_all(&hoisted, &all).unwrap();
+    let apart = all.map(|k| p.evaluator.rotate_hoisted(&hoisted, k).unwrap());
+    assert_eq!(
+        several.iter().map(words).collect::<Vec<_>>(),
+        apart.iter().map(words).collect::<Vec<_>>()
+    );
+    for k in [&[][..], &[0]] {
+        let few = p.evaluator.rotate_hoisted_all(&hoisted, k).unwrap();
+        assert_eq!(few.len(), k.len());
+    }
+    match p.evaluator.rotate_hoisted_all(&hoisted, &[1, 3]).err() {
+        Some(ringloom::Error::KeyMissing { op, .. }) => {
+            assert_eq!(op, "Evaluator::rotate_hoisted_all");
+        }
+        other => panic!("there is no key for 3: {other:?}"),
+    }
     // A key for level 2 serves levels 2 and below.
     let low = p.encryptor.encrypt_at(&x, 1).unwrap();
     let got = p

@@ -103,6 +103,11 @@ fn products_and_rotations() {
         (decompose(s) + 2 * mod_down(2, l, k), 2, 0),
         "one decomposition"
     );
+    let got = count(&t, || {
+        let hoisted = e.hoist(&ct).unwrap();
+        drop(e.rotate_hoisted_all(&hoisted, &[1, 0, 2]).unwrap());
+    });
+    assert_eq!(got, (decompose(s) + 2 * mod_down(2, l, k), 2, 0));
     let got = count(&t, || drop(e.add(&ct, &ct).unwrap()));
     assert_eq!(got, (0, 0, 0));
     let got = count(&t, || drop(e.align_to(&ct, 1).unwrap()));

@@ -253,8 +253,10 @@ impl FpgaRing {
             return Err(error);
         }
         self.host.submit(&moved)?;
-        let mut place = Buffer::of(cmd.dst()).place();
-        (place.on_card, place.on_host) = (false, true);
+        for dst in cmd.dsts() {
+            let mut place = Buffer::of(dst).place();
+            (place.on_card, place.on_host) = (false, true);
+        }
         Ok(())
     }
 
@@ -265,11 +267,15 @@ impl FpgaRing {
         cmd: &Cmd,
         run: impl FnOnce(&mut dyn Transport) -> Result<()>,
     ) -> Result<()> {
-        for view in cmd.sources().into_iter().chain([&**cmd.dst()]) {
+        let dsts = cmd.dsts();
+        let written = dsts.iter().map(|dst| &***dst);
+        for view in cmd.sources().into_iter().chain(written) {
             self.to_card(card, Buffer::of(view))?;
         }
         run(card)?;
-        Buffer::of(cmd.dst()).place().on_host = false;
+        for dst in dsts {
+            Buffer::of(dst).place().on_host = false;
+        }
         Ok(())
     }
 
@@ -363,7 +369,7 @@ impl RingBackend for FpgaRing {
     }
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
-        let dst = cmd.dst();
+        let dst = cmd.dsts()[0];
         self.guard(|card| {
             if self.fits(dst.limbs(), dst.log_n())
                 && let Some(run) = jobs::of(cmd)

@@ -127,11 +127,11 @@ enum Entry {
 }
 
 impl Entry {
-    fn writes(&self) -> u64 {
+    fn writes(&self) -> Vec<u64> {
         match self {
-            Self::Upload(dst, _) => body(dst.raw()).id,
-            Self::Prepare(dst, ..) => dst.id,
-            Self::Submit(cmd) => body(cmd.dst().raw()).id,
+            Self::Upload(dst, _) => vec![body(dst.raw()).id],
+            Self::Prepare(dst, ..) => vec![dst.id],
+            Self::Submit(cmd) => cmd.dsts().iter().map(|v| body(v.raw()).id).collect(),
         }
     }
 
@@ -187,7 +187,7 @@ impl ReplayingRing {
                 entry
                     .reads()
                     .into_iter()
-                    .chain([entry.writes()])
+                    .chain(entry.writes())
                     .map(|id| (id, i)),
             );
         }
@@ -213,15 +213,15 @@ impl ReplayingRing {
                     memory.insert(dst.id, ring.backend().prepare(&src, *role)?);
                 }
                 Entry::Submit(cmd) => {
-                    let views = cmd.sources().into_iter().chain([&**cmd.dst()]);
-                    for view in views {
+                    let written = cmd.dsts().into_iter().map(|dst| &**dst);
+                    for view in cmd.sources().into_iter().chain(written) {
                         alloc(&mut memory, body(view.raw()))?;
                     }
                     ring.submit(cmd.moved(ring.owner(), |raw| memory[&body(raw).id].clone()))?;
                 }
             }
             // What nobody needs any more gives its memory back.
-            for id in entry.reads().into_iter().chain([entry.writes()]) {
+            for id in entry.reads().into_iter().chain(entry.writes()) {
                 if last[&id] == i && !live.contains(&id) {
                     memory.remove(&id);
                 }
@@ -288,7 +288,7 @@ impl State {
         let mut wanted = self.live();
         let mut kept: Vec<Entry> = Vec::new();
         while let Some(entry) = self.log.pop() {
-            if wanted.contains(&entry.writes()) {
+            if entry.writes().iter().any(|id| wanted.contains(id)) {
                 wanted.extend(entry.reads());
                 kept.push(entry);
             }

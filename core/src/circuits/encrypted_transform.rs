@@ -95,9 +95,10 @@ impl EncryptedTransform {
         }
         let mut rotated = BTreeMap::from([(0, x.try_clone()?)]);
         let hoisted = evaluator.hoist(x)?;
-        for baby in self.plan.babies() {
-            rotated.insert(baby, evaluator.rotate_hoisted(&hoisted, baby as i64)?);
-        }
+        let babies = self.plan.babies();
+        let steps: Vec<i64> = babies.iter().map(|&baby| baby as i64).collect();
+        let images = evaluator.rotate_hoisted_all(&hoisted, &steps)?;
+        rotated.extend(babies.into_iter().zip(images));
         let run = Run::new(op, evaluator, x)?;
         let mut total: Option<PolyBuf> = None;
         for (giant, row) in &self.diagonals {

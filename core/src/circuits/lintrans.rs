@@ -490,25 +490,15 @@ impl<'a> Run<'a> {
         if !babies.is_empty() {
             let switch = self.evaluator.switch(self.x.level())?;
             let digits = switch.decompose(self.x.buf().poly(1)?)?;
-            for baby in babies {
-                let (galois, key) = self.key(baby)?;
-                let mut acc = switch.product_of_digits(&digits, key)?;
-                self.add_window(&mut acc, &lifted)?;
-                rotated.insert(baby, self.automorphism(&acc, galois)?);
-            }
+            let keys = babies.iter().map(|&baby| self.key(baby));
+            let keys: Vec<_> = keys.collect::<Result<_>>()?;
+            let addend = lifted.poly(0)?.with_limbs(self.spec.limbs())?;
+            let ones = self.spec.limbs().iter().map(|_| 1).collect();
+            let pairs = switch.rotations(&digits, &keys, (addend, &ones), None)?;
+            rotated.extend(babies.into_iter().zip(pairs));
         }
         rotated.insert(0, lifted);
         Ok(rotated)
-    }
-
-    /// `acc[0] += lifted[0]` on the chain limbs: on the special limbs `lifted` is zero.
-    fn add_window(&self, acc: &mut PolyBuf, lifted: &PolyBuf) -> Result<()> {
-        let limbs = self.spec.limbs();
-        let (dst, src) = (
-            acc.poly_mut(0)?.with_limbs(limbs)?,
-            lifted.poly(0)?.with_limbs(limbs)?,
-        );
-        self.evaluator.add_into(dst, src)
     }
 
     /// Adds products to a pair in the extended basis, or makes it.

@@ -77,6 +77,44 @@ impl Evaluator {
         self.switch_rotated(a.ct, Switched::Digits(&a.digits), key, galois)
     }
 
+    /// Several rotations of a hoisted ciphertext, in the order of `steps`; the same results as
+    /// [`Evaluator::rotate_hoisted`] of each, bit for bit. Faster, since the digits are read once, and
+    /// all results are in memory at a time.
+    ///
+    /// # Errors
+    /// As [`Evaluator::rotate`].
+    pub fn rotate_hoisted_all(
+        &self,
+        a: &HoistedCiphertext<'_>,
+        steps: &[i64],
+    ) -> Result<Vec<Ciphertext>> {
+        let (op, params) = ("Evaluator::rotate_hoisted_all", self.session.params());
+        self.check(op, a.ct)?;
+        let level = self.level(a.ct)?;
+        let elements = steps.iter().map(|&steps| rotation_element(params, steps));
+        let elements: Vec<u64> = elements.collect();
+        let moved = elements.iter().filter(|&&galois| galois != 1);
+        let key = |&galois: &u64| {
+            let kind = KeyKind::Galois(galois);
+            Ok((galois, self.keys.get(op, kind, a.ct.meta.level)?))
+        };
+        let keys: Vec<_> = moved.map(key).collect::<Result<_>>()?;
+        // P c0: the division by P leaves c0.
+        let addend = (a.ct.buf.poly(0)?, level.special_residues());
+        let switch = self.switch(a.ct.meta.level)?;
+        let mut rotated = switch
+            .rotations(&a.digits, &keys, addend, Some(level.mod_down()))?
+            .into_iter();
+        let result = |galois: u64| match galois {
+            1 => a.ct.try_clone(),
+            _ => Ok(a.ct.with(
+                rotated.next().expect("there is one for each key"),
+                a.ct.meta,
+            )),
+        };
+        elements.into_iter().map(result).collect()
+    }
+
     fn automorphism(&self, op: &'static str, a: &Ciphertext, galois: u64) -> Result<Ciphertext> {
         self.check(op, a)?;
         if galois == 1 {

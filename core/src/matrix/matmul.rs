@@ -167,6 +167,9 @@ impl MatMulPlan {
         self.left.level_out().min(self.right.level_out())
     }
 
+    /// Rotations of an operand that are made, and in memory, at a time.
+    pub(super) const ROTATIONS: usize = 4;
+
     /// Slots by which rows are apart, `t` times.
     fn step(&self, t: usize) -> i64 {
         (t * self.target.line().slots() / self.d) as i64
@@ -221,14 +224,18 @@ impl MatMul {
         let (a, b) = (skew(&self.left, a)?, skew(&self.right, b)?);
         let (a_digits, b_digits) = (evaluator.hoist(&a)?, evaluator.hoist(&b)?);
         let mut sum: Option<ringloom_ntt::poly::PolyBuf> = None;
-        for t in 0..plan.d {
-            let x = evaluator.rotate_hoisted(&a_digits, t as i64)?;
-            let y = evaluator.rotate_hoisted(&b_digits, plan.step(t))?;
-            let product = evaluator.tensor_sum(op, [(&x, &y)])?;
-            let product = product.expect("there is one pair");
-            match &mut sum {
-                None => sum = Some(product),
-                Some(sum) => evaluator.add_into(sum.view_mut(), product.view())?,
+        let steps: Vec<(i64, i64)> = (0..plan.d).map(|t| (t as i64, plan.step(t))).collect();
+        for steps in steps.chunks(MatMulPlan::ROTATIONS) {
+            let (of_a, of_b): (Vec<_>, Vec<_>) = steps.iter().copied().unzip();
+            let rows = evaluator.rotate_hoisted_all(&a_digits, &of_a)?;
+            let columns = evaluator.rotate_hoisted_all(&b_digits, &of_b)?;
+            for (x, y) in rows.iter().zip(&columns) {
+                let product = evaluator.tensor_sum(op, [(x, y)])?;
+                let product = product.expect("there is one pair");
+                match &mut sum {
+                    None => sum = Some(product),
+                    Some(sum) => evaluator.add_into(sum.view_mut(), product.view())?,
+                }
             }
         }
         let sum = sum.expect("there is at least one product");

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ringloom_ntt::{
     Ring,
     poly::{
-        Cmd, Domain, GadgetPlan, KeySwitch as Switch, ModDownPlan, PolyBuf, Prepared, Shape, View,
+        Cmd, Domain, GadgetPlan, HoistedRotation, HoistedRotations, KeySwitch as Switch,
+        ModDownPlan, PolyBuf, Prepared, Shape, View,
     },
 };
 
@@ -19,8 +20,8 @@ pub(crate) enum Switched<'a> {
     Digits(&'a PolyBuf),
 }
 
-/// The steps of a key-switch at one level. Results of [`KeySwitch::product`] and
-/// [`KeySwitch::product_of_digits`] are in the extended basis, scaled by the special primes.
+/// The steps of a key-switch at one level. The result of [`KeySwitch::product`] is in the extended
+/// basis, scaled by the special primes.
 pub(crate) struct KeySwitch<'a> {
     ring: &'a Ring,
     gadget: &'a Arc<GadgetPlan>,
@@ -58,18 +59,6 @@ impl<'a> KeySwitch<'a> {
         Ok(acc)
     }
 
-    /// The same from digits.
-    pub(crate) fn product_of_digits(&self, digits: &PolyBuf, key: &Prepared) -> Result<PolyBuf> {
-        let mut acc = self.extended(2)?;
-        self.ring.submit(Cmd::InnerProduct {
-            acc: acc.view_mut(),
-            digits: digits.view(),
-            key: key.view(),
-            accumulate: false,
-        })?;
-        Ok(acc)
-    }
-
     /// `phi(round((P * src * (key switched from) + consts * addend) / D))` as a pair under the key
     /// switched to, where `D` is what the plan divides by and `phi` is `X -> X^galois`.
     pub(crate) fn switched(
@@ -101,6 +90,40 @@ impl<'a> KeySwitch<'a> {
             switch: Box::new(switch),
         })?;
         Ok(dst)
+    }
+
+    /// The same for one polynomial's digits and many keys with their automorphisms; in the extended
+    /// basis, with `D = 1`, without a plan.
+    pub(crate) fn rotations(
+        &self,
+        digits: &PolyBuf,
+        keys: &[(u64, &Prepared)],
+        (addend, consts): (View, &Arc<[u64]>),
+        mod_down: Option<&Arc<ModDownPlan>>,
+    ) -> Result<Vec<PolyBuf>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shared = HoistedRotations {
+            digits: digits.view(),
+            gadget: self.gadget.clone(),
+            addend,
+            consts: consts.clone(),
+            mod_down: mod_down.cloned(),
+        };
+        let shape = Shape::new(2, shared.kept(), self.log_n);
+        let alloc = |_: &_| Ok(self.ring.alloc(shape, Domain::Eval)?);
+        let mut dsts: Vec<PolyBuf> = keys.iter().map(alloc).collect::<Result<_>>()?;
+        let rotation = |(dst, &(galois, key)): (&mut PolyBuf, &(u64, &Prepared))| HoistedRotation {
+            dst: dst.view_mut(),
+            key: key.view(),
+            galois,
+        };
+        self.ring.submit(Cmd::HoistedRotate {
+            rotations: dsts.iter_mut().zip(keys).map(rotation).collect(),
+            shared: Box::new(shared),
+        })?;
+        Ok(dsts)
     }
 
     fn extended(&self, batch: usize) -> Result<PolyBuf> {

@@ -18,9 +18,10 @@ impl Buffer {
     }
 }
 
-/// The locked buffers of one command: one for writing, the others for reading, each once.
+/// The locked buffers of one command: one for writing, or several, the others for reading, each once.
 pub(super) struct Locked<'a> {
-    dst: RwLockWriteGuard<'a, Words>,
+    /// In the order of the destinations.
+    dsts: Vec<RwLockWriteGuard<'a, Words>>,
     sources: Sources<'a>,
 }
 
@@ -31,32 +32,46 @@ impl<'a> Locked<'a> {
     /// Locks in the order of addresses, so that no two commands wait for each other, and each
     /// buffer once, because a second lock of one thread may wait for ever.
     pub(super) fn new(dst: &'a ViewMut, sources: impl IntoIterator<Item = &'a View>) -> Self {
-        let written = address(dst);
-        let mut order: Vec<_> = (sources.into_iter())
-            .chain([&**dst])
-            .map(|view| (address(view), view))
-            .collect();
-        order.sort_unstable_by_key(|&(at, _)| at);
-        order.dedup_by_key(|&mut (at, _)| at);
-        let mut guard = None;
-        let mut reads = Vec::with_capacity(order.len() - 1);
-        for (at, view) in order {
+        Self::all([dst], sources)
+    }
+
+    /// The same with several destinations, each in a buffer of its own.
+    pub(super) fn all(
+        dsts: impl IntoIterator<Item = &'a ViewMut>,
+        sources: impl IntoIterator<Item = &'a View>,
+    ) -> Self {
+        let written =
+            (dsts.into_iter().enumerate()).map(|(i, dst)| (address(dst), Some(i), &**dst));
+        let read = sources.into_iter().map(|src| (address(src), None, src));
+        let mut order: Vec<_> = written.chain(read).collect();
+        order.sort_unstable_by_key(|&(at, ..)| at);
+        order.dedup_by_key(|&mut (at, ..)| at);
+        let (mut writes, mut reads) = (Vec::new(), Vec::with_capacity(order.len() - 1));
+        for (at, written, view) in order {
             let lock = &Buffer::of(view).0;
-            if at == written {
-                guard = Some(lock.write().expect(INTACT));
-            } else {
-                reads.push((at, lock.read().expect(INTACT)));
+            match written {
+                Some(i) => writes.push((i, lock.write().expect(INTACT))),
+                None => reads.push((at, lock.read().expect(INTACT))),
             }
         }
+        writes.sort_unstable_by_key(|&(i, _)| i);
         Self {
-            dst: guard.expect("the destination is in the list"),
+            dsts: writes.into_iter().map(|(_, words)| words).collect(),
             sources: Sources(reads),
         }
     }
 
     /// The words to write and those to read.
     pub(super) fn split(&mut self) -> (&mut [u64], &Sources<'a>) {
-        (&mut self.dst, &self.sources)
+        (&mut self.dsts[0], &self.sources)
+    }
+
+    /// The words of every destination and those to read.
+    pub(super) fn split_all(&mut self) -> (impl Iterator<Item = &mut [u64]>, &Sources<'a>) {
+        (
+            self.dsts.iter_mut().map(|words| &mut words[..]),
+            &self.sources,
+        )
     }
 }
 

@@ -8,8 +8,7 @@ use super::{
     buffer::{self, Locked, Operand},
     convert::{DIGIT_GAP, Digits, digits_at_once},
     kernel::LimbKernel,
-    packed::{Packed, PackedBuffer},
-    products::MOST_PAIRS,
+    packed::PackedBuffer,
     ring::CpuRing,
     workers::NTT_WORD,
 };
@@ -20,9 +19,6 @@ use crate::{
 
 /// Most workers that share one key-switch.
 pub(super) const MOST_SWITCH_WORKERS: usize = 4;
-
-/// Words of a block of a sum with digits that come from memory.
-const SUM_BLOCK: usize = 4096;
 
 /// Where the digits of a key-switch are.
 enum Source<'a> {
@@ -61,26 +57,7 @@ impl<K: LimbKernel> Sums<'_, K> {
                     digits.multiply_add(self.ring, group, key, limb, acc, first > 0, scratch);
                 }
             }
-            Source::Given(digits) => {
-                let at_once = count.div_ceil(count.div_ceil(MOST_PAIRS));
-                let (kernel, m) = (self.ring.kernel, self.ring.modulus(limb));
-                let blocks = a0.chunks_mut(SUM_BLOCK).zip(a1.chunks_mut(SUM_BLOCK));
-                for (i, (a0, a1)) in blocks.enumerate() {
-                    let block = i * SUM_BLOCK..i * SUM_BLOCK + a0.len();
-                    let keys = |group: std::ops::Range<usize>, c: usize| -> Vec<_> {
-                        let row = |d| self.pairs.row(key, 2 * d + c, limb).part(block.clone());
-                        group.map(row).collect()
-                    };
-                    for first in (0..count).step_by(at_once) {
-                        let group = first..(first + at_once).min(count);
-                        let digit = |d| Packed::plain(&digits.row(d, limb)[block.clone()]);
-                        let digits: Vec<_> = group.clone().map(digit).collect();
-                        let (k0, k1) = (keys(group.clone(), 0), keys(group, 1));
-                        let acc = [&mut *a0, &mut *a1];
-                        kernel.dot_shared(m, acc, &digits, [&k0, &k1], first > 0);
-                    }
-                }
-            }
+            Source::Given(digits) => self.ring.sums_of_digits(digits, key, limb, [a0, a1]),
         }
     }
 }

@@ -17,6 +17,7 @@ mod elementwise;
 mod embed;
 mod folded_mul;
 mod grouped;
+mod hoisted;
 mod image_mul;
 pub mod isa;
 pub mod kernel;

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::{
-    buffer::{self, Locked, Row},
+    buffer::{self, Locked, Operand, Row},
     kernel::LimbKernel,
     packed::{Packed, PackedBuffer},
     ring::CpuRing,
@@ -67,6 +67,34 @@ impl<K: LimbKernel> CpuRing<K> {
             let keys: Vec<Vec<_>> = keys.collect();
             self.sums(stack, &digits, &keys, accumulate);
         });
+    }
+
+    /// `acc[c] = sum_d digits[d] * key[2d + c]` at one limb, of digits that come from memory.
+    pub(super) fn sums_of_digits(
+        &self,
+        digits: &Operand<'_>,
+        key: &View,
+        limb: usize,
+        [a0, a1]: [&mut [u64]; 2],
+    ) {
+        let (m, count, pairs) = (self.modulus(limb), digits.batch(), PackedBuffer::of(key));
+        let at_once = count.div_ceil(count.div_ceil(MOST_PAIRS));
+        let blocks = a0.chunks_mut(SUM_BLOCK).zip(a1.chunks_mut(SUM_BLOCK));
+        for (i, (a0, a1)) in blocks.enumerate() {
+            let block = i * SUM_BLOCK..i * SUM_BLOCK + a0.len();
+            let keys = |group: Range<usize>, c: usize| -> Vec<_> {
+                let row = |d| pairs.row(key, 2 * d + c, limb).part(block.clone());
+                group.map(row).collect()
+            };
+            for first in (0..count).step_by(at_once) {
+                let group = first..(first + at_once).min(count);
+                let digit = |d| Packed::plain(&digits.row(d, limb)[block.clone()]);
+                let digits: Vec<_> = group.clone().map(digit).collect();
+                let (k0, k1) = (keys(group.clone(), 0), keys(group, 1));
+                let acc = [&mut *a0, &mut *a1];
+                (self.kernel).dot_shared(m, acc, &digits, [&k0, &k1], first > 0);
+            }
+        }
     }
 
     pub(super) fn diag_mul_acc(&self, acc: &ViewMut, terms: &[(View, View)], accumulate: bool) {

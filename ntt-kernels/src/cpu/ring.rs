@@ -98,7 +98,8 @@ impl<K: LimbKernel> CpuRing<K> {
 impl<K: LimbKernel> RingBackend for CpuRing<K> {
     fn supports(&self, kind: CmdKind) -> bool {
         // Whole limbs are the tasks of a key-switch: too few for many workers.
-        kind != CmdKind::KeySwitch || self.workers.parallelism() <= MOST_SWITCH_WORKERS
+        !matches!(kind, CmdKind::KeySwitch | CmdKind::HoistedRotate)
+            || self.workers.parallelism() <= MOST_SWITCH_WORKERS
     }
 
     fn alloc(&self, shape: Shape, class: BufClass) -> Result<RawBuf> {
@@ -214,6 +215,9 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
                 accumulate,
             } => return self.gadget_product(acc, src, key, plan, *accumulate),
             Cmd::KeySwitch { dst, switch } => return self.key_switch(dst, switch),
+            Cmd::HoistedRotate { rotations, shared } => {
+                return self.hoisted_rotate(rotations, shared);
+            }
         }
         Ok(())
     }

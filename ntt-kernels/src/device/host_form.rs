@@ -21,7 +21,8 @@ pub(crate) fn run(
     cmd: &Cmd,
     fetch: impl Fn(&View) -> Result<Words>,
 ) -> Result<Words> {
-    let dst = cmd.dst();
+    // Each of them has one.
+    let dst = cmd.dsts()[0];
     let (n, log_n) = (dst.n(), dst.log_n());
     let mut out = Zeroizing::new(vec![0; dst.shape().words()]);
     // (polynomial, table row) of each row of the destination.

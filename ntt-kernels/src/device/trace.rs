@@ -42,18 +42,18 @@ struct Records {
 pub struct TraceRecord {
     /// What was asked.
     pub kind: CmdKind,
-    /// Polynomials of the destination.
+    /// Polynomials of all destinations.
     pub batch: usize,
-    /// Limbs of the destination.
+    /// Limbs of a destination.
     pub limbs: usize,
     /// Logarithm of the ring degree.
     pub log_n: u32,
     /// Bytes of operands, each counted once: windows only, of a key only the digits in use. An
     /// accumulator and an operand in place are read as well as written.
     pub bytes_read: u64,
-    /// Bytes of the destination.
+    /// Bytes of the destinations.
     pub bytes_written: u64,
-    /// Number of the key, in order of preparation on this log.
+    /// Number of the only key, in order of preparation on this log.
     pub key_id: Option<usize>,
 }
 
@@ -165,14 +165,15 @@ impl TraceLog {
             let mut known = records.keys.iter();
             known.position(|k| std::ptr::eq(k.as_ptr().cast::<()>(), address))
         });
-        let written = cmd.dst().shape();
+        let dsts = cmd.dsts();
+        let written = dsts[0].shape();
         records.commands.push(TraceRecord {
             kind: cmd.kind(),
-            batch: written.batch,
+            batch: dsts.iter().map(|dst| dst.batch()).sum(),
             limbs: written.limbs.len(),
             log_n: written.log_n,
             bytes_read: bytes_read(cmd),
-            bytes_written: written.bytes(),
+            bytes_written: dsts.iter().map(|dst| dst.shape().bytes()).sum(),
             key_id,
         });
     }
@@ -232,7 +233,7 @@ fn key(cmd: &Cmd) -> Option<&View> {
 }
 
 fn bytes_read(cmd: &Cmd) -> u64 {
-    let dst = cmd.dst().shape();
+    let dst = cmd.dsts()[0].shape();
     let bytes = |batch: usize, limbs: LimbSet| Shape::new(batch, limbs, dst.log_n).bytes();
     let in_place = |src: &Option<View>| src.as_ref().map_or(dst, View::shape).bytes();
     let old = |accumulate: bool| if accumulate { dst.bytes() } else { 0 };
@@ -258,6 +259,11 @@ fn bytes_read(cmd: &Cmd) -> u64 {
         Cmd::KeySwitch { switch, .. } => {
             let key = bytes(2 * switch.gadget.digits().len(), switch.extended());
             switch.src.shape().bytes() + key + switch.addend.shape().bytes()
+        }
+        Cmd::HoistedRotate { rotations, shared } => {
+            let key = bytes(2 * shared.digits.batch(), shared.gadget.extended());
+            let once = shared.digits.shape().bytes() + shared.addend.shape().bytes();
+            once + rotations.len() as u64 * key
         }
         _ => cmd.sources().iter().map(|v| v.shape().bytes()).sum(),
     }
@@ -304,7 +310,7 @@ mod tests {
     use crate::{
         Ring,
         arith::primes_below,
-        poly::{Domain, GadgetPlan, ModDownPlan},
+        poly::{Domain, GadgetPlan, HoistedRotation, HoistedRotations, ModDownPlan},
         reference::ReferenceDevice,
     };
 
@@ -343,6 +349,54 @@ mod tests {
         let rows = [6, 6, 6, 12, 24, 12].iter().sum::<u64>();
         let out = [6, 6, 12, 12, 12, 12].iter().sum::<u64>();
         assert_eq!(log.bytes(), (rows + out) * ROW);
+    }
+
+    /// On a device that fuses it: digits and addend once, every key; lowered, each of them again.
+    #[test]
+    fn rotations_of_the_same_digits_read_them_once() {
+        let spec = RingSpec::new(LOG_N, &primes_below(40, 32, 3).unwrap()).unwrap();
+        let (source, special) = (LimbSet::range(0, 2), LimbSet::single(2));
+        let groups = [LimbSet::single(0), LimbSet::single(1)];
+        let run = |trace: Trace| {
+            let ring = Ring::new(&trace, &spec).unwrap();
+            let gadget = GadgetPlan::new(&spec, source, special, &groups).unwrap();
+            let key = zeros(&ring, 4, spec.all_limbs());
+            let key = ring.prepare(&key, Role::Key).unwrap();
+            let (digits, addend) = (zeros(&ring, 2, spec.all_limbs()), zeros(&ring, 1, source));
+            let mut dsts = [3, 5, 7].map(|g| (g, zeros(&ring, 2, spec.all_limbs())));
+            let rotation = |(galois, dst): &mut (u64, crate::poly::PolyBuf)| HoistedRotation {
+                dst: dst.view_mut(),
+                key: key.view(),
+                galois: *galois,
+            };
+            let rotations = dsts.iter_mut().map(rotation).collect();
+            let shared = Box::new(HoistedRotations {
+                digits: digits.view(),
+                gadget: gadget.into(),
+                addend: addend.view(),
+                consts: [1, 1].into(),
+                mod_down: None,
+            });
+            ring.submit(Cmd::HoistedRotate { rotations, shared })
+                .unwrap();
+            trace.log().take()
+        };
+        let cpu = crate::CpuDevice::builder().threads(1).build().unwrap();
+        let fused = run(Trace::new(Arc::new(cpu)));
+        let [record] = fused[..] else {
+            panic!("{fused:?}")
+        };
+        assert_eq!(
+            (record.kind, record.batch, record.limbs, record.key_id),
+            (CmdKind::HoistedRotate, 6, 3, None)
+        );
+        // Two digits of three limbs, an addend of two, three times four key polynomials.
+        assert_eq!(record.bytes_read, (6 + 2 + 3 * 12) * ROW);
+        assert_eq!(record.bytes_written, 3 * 6 * ROW);
+        let lowered = run(Trace::new(Arc::new(ReferenceDevice::new())).lowered());
+        let kinds: Vec<CmdKind> = lowered.iter().map(|r| r.kind).collect();
+        use CmdKind::{Automorphism, Elementwise, InnerProduct};
+        assert_eq!(kinds, [InnerProduct, Elementwise, Automorphism].repeat(3));
     }
 
     #[test]

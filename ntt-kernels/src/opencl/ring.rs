@@ -258,7 +258,10 @@ fn runs(view: &View) -> Vec<(usize, usize, usize)> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(kind, CmdKind::KeySwitch | CmdKind::FoldedMatMul)
+        !matches!(
+            kind,
+            CmdKind::KeySwitch | CmdKind::FoldedMatMul | CmdKind::HoistedRotate
+        )
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -383,7 +386,7 @@ impl RingBackend for OpenClRing {
                     key,
                     plan,
                 } => self.blind_rotate(state, acc, (table, lwe, key), plan),
-                Cmd::KeySwitch { .. } => {
+                Cmd::KeySwitch { .. } | Cmd::HoistedRotate { .. } => {
                     unreachable!("the ring lowers what is not supported")
                 }
                 Cmd::GadgetProduct {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, KeySwitch, LweSwitchKey, ModDownPlan, Owner,
-    RawBuf, RotationPlan, View, ViewMut,
+    BaseConvertPlan, DigitPlan, Factors, GadgetPlan, HoistedRotation, HoistedRotations, KeySwitch,
+    LweSwitchKey, ModDownPlan, Owner, RawBuf, RotationPlan, View, ViewMut,
 };
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
@@ -249,6 +249,15 @@ pub enum Cmd {
         /// Everything else.
         switch: Box<KeySwitch>,
     },
+    /// Fused: rotations of one polynomial by several keys: [`Cmd::KeySwitch`] of the same digits
+    /// and the same other operand, once for each key. Without a division each of them is
+    /// [`Cmd::InnerProduct`], a multiple of the other operand added, [`Cmd::Automorphism`].
+    HoistedRotate {
+        /// At least one key, with its destination.
+        rotations: Vec<HoistedRotation>,
+        /// Everything else.
+        shared: Box<HoistedRotations>,
+    },
 }
 
 /// The operation of [`Cmd::Elementwise`].
@@ -339,11 +348,12 @@ pub enum CmdKind {
     GroupedRotate,
     GadgetProduct,
     KeySwitch,
+    HoistedRotate,
 }
 
 impl CmdKind {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Copy,
         Self::Elementwise,
         Self::ScaleLimbs,
@@ -368,6 +378,7 @@ impl CmdKind {
         Self::GroupedRotate,
         Self::GadgetProduct,
         Self::KeySwitch,
+        Self::HoistedRotate,
     ];
 
     /// Whether devices may leave the kind to its lowering.
@@ -383,6 +394,7 @@ impl CmdKind {
                 | Self::GroupedRotate
                 | Self::GadgetProduct
                 | Self::KeySwitch
+                | Self::HoistedRotate
         )
     }
 
@@ -426,6 +438,7 @@ impl CmdKind {
             Self::GroupedRotate => "grouped_rotate",
             Self::GadgetProduct => "gadget_product",
             Self::KeySwitch => "key_switch",
+            Self::HoistedRotate => "hoisted_rotate",
         }
     }
 }
@@ -482,11 +495,12 @@ impl Cmd {
             Self::BlindRotate { .. } => CmdKind::BlindRotate,
             Self::GadgetProduct { .. } => CmdKind::GadgetProduct,
             Self::KeySwitch { .. } => CmdKind::KeySwitch,
+            Self::HoistedRotate { .. } => CmdKind::HoistedRotate,
         }
     }
 
-    /// The view that the command writes.
-    pub fn dst(&self) -> &ViewMut {
+    /// The views that the command writes: one, but for [`Cmd::HoistedRotate`].
+    pub fn dsts(&self) -> Vec<&ViewMut> {
         match self {
             Self::Copy { dst, .. }
             | Self::Elementwise { dst, .. }
@@ -509,7 +523,8 @@ impl Cmd {
             | Self::ModMatMul { dst, .. }
             | Self::BlindRotate { acc: dst, .. }
             | Self::GadgetProduct { acc: dst, .. }
-            | Self::KeySwitch { dst, .. } => dst,
+            | Self::KeySwitch { dst, .. } => vec![dst],
+            Self::HoistedRotate { rotations, .. } => rotations.iter().map(|r| &r.dst).collect(),
         }
     }
 
@@ -541,6 +556,10 @@ impl Cmd {
             } => vec![table, lwe, key],
             Self::GadgetProduct { src, key, .. } => vec![src, key],
             Self::KeySwitch { switch, .. } => switch.views().to_vec(),
+            Self::HoistedRotate { rotations, shared } => {
+                let keys = rotations.iter().map(|r| &r.key);
+                shared.views().into_iter().chain(keys).collect()
+            }
         }
     }
 
@@ -625,6 +644,13 @@ impl Cmd {
             Self::KeySwitch { dst, switch } => {
                 f(dst.inner());
                 switch.views_mut().into_iter().for_each(f);
+            }
+            Self::HoistedRotate { rotations, shared } => {
+                for rotation in rotations {
+                    f(rotation.dst.inner());
+                    f(&mut rotation.key);
+                }
+                shared.views_mut().into_iter().for_each(f);
             }
             Self::DiagMulAcc { acc, terms, .. } => {
                 f(acc.inner());

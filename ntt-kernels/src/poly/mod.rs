@@ -11,6 +11,7 @@
 //! | [`Cmd`], [`CmdKind`] | a command as data |
 //! | [`Factors`] | the left operand of a matrix product: integers or polynomials |
 //! | [`KeySwitch`] | the operands of a whole key-switch |
+//! | [`HoistedRotations`], [`HoistedRotation`] | the operands of rotations that share their digits |
 //! | [`IntMatrix`] | small integers: the left operand of a matrix product |
 //! | [`BaseConvertPlan`], [`GadgetPlan`], [`ModDownPlan`] | constants of the composite commands |
 //! | [`DigitPlan`], [`RotationPlan`], [`LweSwitchKey`] | the same for TFHE |
@@ -18,6 +19,7 @@
 mod buf;
 mod cmd;
 mod factors;
+mod hoisted;
 mod int_matrix;
 mod key_switch;
 mod limbs;
@@ -28,6 +30,7 @@ pub(crate) use buf::Owner;
 pub use buf::{BufClass, Form, PolyBuf, Prepared, RawBuf, Role, View, ViewMut};
 pub use cmd::{Cmd, CmdKind, ElementwiseOp, Power, SeedLayout};
 pub use factors::Factors;
+pub use hoisted::{HoistedRotation, HoistedRotations};
 pub use int_matrix::IntMatrix;
 pub use key_switch::KeySwitch;
 pub use limbs::{Domain, LimbSet, Shape};

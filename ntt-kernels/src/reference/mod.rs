@@ -102,7 +102,7 @@ impl RingBackend for ReferenceRing {
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
         let result = self.run(cmd)?;
-        scatter(cmd.dst(), &result);
+        scatter(cmd.dsts()[0], &result);
         Ok(())
     }
 
@@ -114,10 +114,12 @@ impl RingBackend for ReferenceRing {
 impl ReferenceRing {
     /// The words that the command leaves in its destination.
     fn run(&self, cmd: &Cmd) -> Result<Words> {
-        let shape = cmd.dst().shape();
+        // Every primitive command has one.
+        let dst = cmd.dsts()[0];
+        let shape = dst.shape();
         let rows = definitions::Rows::new(&self.spec, shape);
         // `None` stands for the destination itself.
-        let operand = |view: &Option<View>| gather(view.as_ref().unwrap_or(cmd.dst()));
+        let operand = |view: &Option<View>| gather(view.as_ref().unwrap_or(dst));
         let start = |dst: &View, accumulate: bool| {
             if accumulate {
                 gather(dst)
@@ -182,7 +184,8 @@ impl ReferenceRing {
             | Cmd::ModMatMul { .. }
             | Cmd::BlindRotate { .. }
             | Cmd::GadgetProduct { .. }
-            | Cmd::KeySwitch { .. } => {
+            | Cmd::KeySwitch { .. }
+            | Cmd::HoistedRotate { .. } => {
                 return Err(Error::Unsupported {
                     op: "ReferenceDevice::submit",
                     device: NAME.into(),

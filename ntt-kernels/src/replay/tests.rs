@@ -4,7 +4,9 @@ use super::*;
 use crate::{
     CpuDevice,
     arith::primes_below,
-    poly::{Domain, ElementwiseOp, GadgetPlan, LimbSet, PolyBuf},
+    poly::{
+        Domain, ElementwiseOp, GadgetPlan, HoistedRotation, HoistedRotations, LimbSet, PolyBuf,
+    },
     testing::Input,
 };
 
@@ -105,7 +107,7 @@ fn ring_spec() -> RingSpec {
 }
 
 /// A gadget product with a key whose words are dropped after it was prepared, in-place commands on
-/// windows, values that die, a download in the middle.
+/// windows, values that die, one of two that a command made among them, a download in the middle.
 fn program(ring: &Ring) -> Result<Vec<Vec<u64>>> {
     let (chain, special) = (LimbSet::range(0, 2), LimbSet::single(2));
     let digits = [LimbSet::single(0), LimbSet::single(1)];
@@ -139,10 +141,39 @@ fn program(ring: &Ring) -> Result<Vec<Vec<u64>>> {
             accumulate,
         })?;
     }
-    drop(src);
+    let mut digits = ring.alloc(Shape::new(2, all, 5), Domain::Eval)?;
+    ring.submit(Cmd::Decompose {
+        dst: digits.view_mut(),
+        src: src.poly(0)?,
+        plan: plan.clone(),
+    })?;
+    let mut gone = ring.alloc(Shape::new(2, all, 5), Domain::Eval)?;
+    let mut kept = ring.alloc(Shape::new(2, all, 5), Domain::Eval)?;
+    let rotation = |dst: &mut PolyBuf, galois| HoistedRotation {
+        dst: dst.view_mut(),
+        key: key.view(),
+        galois,
+    };
+    ring.submit(Cmd::HoistedRotate {
+        rotations: vec![rotation(&mut gone, 5), rotation(&mut kept, 3)],
+        shared: Box::new(HoistedRotations {
+            digits: digits.view(),
+            gadget: plan,
+            addend: src.poly(1)?,
+            consts: [2, 3].into(),
+            mod_down: None,
+        }),
+    })?;
+    ring.submit(Cmd::Elementwise {
+        op: ElementwiseOp::Add,
+        dst: acc.view_mut(),
+        a: None,
+        b: Some(gone.view()),
+    })?;
+    drop((src, digits, gone));
     ring.wait()?;
     ring.intt(&mut acc)?;
-    Ok(vec![middle, ring.download(&acc)?])
+    Ok(vec![middle, ring.download(&kept)?, ring.download(&acc)?])
 }
 
 #[test]
@@ -164,12 +195,13 @@ fn whichever_call_fails_the_words_are_right_and_it_is_said() {
         assert!(matches!(replayed.failure, Error::DeviceFailed { .. }));
         assert_eq!(replayed.substitute, "cpu");
     }
-    // The last call fetches the accumulators; key and accumulators are named, the source is gone.
+    // The last call fetches the accumulators; key, accumulators and a rotation are named, the source is
+    // gone.
     let (ring, told, _) = mortal(&spec, calls - 1);
     program(&ring).unwrap();
     let told = told.lock().unwrap();
     let batches: Vec<usize> = told[0].values.iter().map(|shape| shape.batch).collect();
-    assert_eq!(batches, [4, 2]);
+    assert_eq!(batches, [4, 2, 2]);
 }
 
 /// What was done for values that are gone is forgotten.

@@ -1,12 +1,15 @@
 //! Fused commands as sequences of primitive ones. Each lowering is also the definition that a
 //! device's fused kernel is tested against.
 
+use std::sync::Arc;
+
 use super::Ring;
 use crate::{
     error::Result,
     poly::{
-        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, IntMatrix, KeySwitch, LimbSet,
-        ModDownPlan, PolyBuf, Power, RotationPlan, Shape, View, ViewMut, lwe_width,
+        Cmd, Domain, ElementwiseOp, Factors, GadgetPlan, HoistedRotation, HoistedRotations,
+        IntMatrix, KeySwitch, LimbSet, ModDownPlan, PolyBuf, Power, RotationPlan, Shape, View,
+        ViewMut, lwe_width,
     },
 };
 
@@ -58,6 +61,8 @@ pub(super) fn lower(ring: &Ring, cmd: Cmd) -> Result<()> {
             })
         }
         Cmd::KeySwitch { dst, switch } => key_switch(ring, dst, *switch),
+        Cmd::HoistedRotate { rotations, shared } => (rotations.into_iter())
+            .try_for_each(|rotation| hoisted_rotation(ring, rotation, &shared)),
         primitive => unreachable!("{} has no lowering", primitive.kind().name()),
     }
 }
@@ -81,20 +86,7 @@ fn key_switch(ring: &Ring, dst: ViewMut, s: KeySwitch) -> Result<()> {
             accumulate,
         }
     })?;
-    let mut multiple = ring.alloc(s.addend.shape(), Domain::Eval)?;
-    let summed = acc.view_mut().polys(0, s.addend.batch(), 1)?;
-    let summed = summed.with_limbs(s.addend.limbs())?;
-    ring.submit(Cmd::ScaleLimbs {
-        dst: multiple.view_mut(),
-        src: Some(s.addend),
-        consts: s.consts,
-    })?;
-    ring.submit(Cmd::Elementwise {
-        op: ElementwiseOp::Add,
-        dst: summed,
-        a: None,
-        b: Some(multiple.view()),
-    })?;
+    add_multiple(ring, acc.view_mut(), s.addend, s.consts)?;
     let divide = |dst| {
         ring.submit(Cmd::ModDown {
             dst,
@@ -111,6 +103,70 @@ fn key_switch(ring: &Ring, dst: ViewMut, s: KeySwitch) -> Result<()> {
         dst,
         src: divided.view(),
         galois: s.galois,
+    })
+}
+
+/// `acc[c] += consts addend[c]`, on the limbs of the addend.
+fn add_multiple(ring: &Ring, acc: ViewMut, addend: View, consts: Arc<[u64]>) -> Result<()> {
+    let dst = acc.polys(0, addend.batch(), 1)?;
+    let dst = dst.with_limbs(addend.limbs())?;
+    let (op, a) = (ElementwiseOp::Add, None);
+    if consts.iter().all(|&c| c == 1) {
+        let b = Some(addend);
+        return ring.submit(Cmd::Elementwise { op, dst, a, b });
+    }
+    let mut multiple = ring.alloc(addend.shape(), Domain::Eval)?;
+    ring.submit(Cmd::ScaleLimbs {
+        dst: multiple.view_mut(),
+        src: Some(addend),
+        consts,
+    })?;
+    let b = Some(multiple.view());
+    ring.submit(Cmd::Elementwise { op, dst, a, b })
+}
+
+fn hoisted_rotation(ring: &Ring, r: HoistedRotation, shared: &HoistedRotations) -> Result<()> {
+    let HoistedRotation { dst, key, galois } = r;
+    let HoistedRotations {
+        digits,
+        gadget,
+        addend,
+        consts,
+        mod_down,
+    } = shared.clone();
+    if let Some(mod_down) = mod_down {
+        let switch = KeySwitch {
+            src: digits,
+            decomposed: true,
+            key,
+            gadget,
+            addend,
+            consts,
+            mod_down,
+            galois,
+        };
+        let switch = Box::new(switch);
+        return ring.submit(Cmd::KeySwitch { dst, switch });
+    }
+    let mut acc = ring.alloc(dst.shape(), Domain::Eval)?;
+    let acc_or_dst = match galois {
+        1 => dst.clone(),
+        _ => acc.view_mut(),
+    };
+    ring.submit(Cmd::InnerProduct {
+        acc: acc_or_dst.clone(),
+        digits,
+        key,
+        accumulate: false,
+    })?;
+    add_multiple(ring, acc_or_dst, addend, consts)?;
+    if galois == 1 {
+        return Ok(());
+    }
+    ring.submit(Cmd::Automorphism {
+        dst,
+        src: acc.view(),
+        galois,
     })
 }
 

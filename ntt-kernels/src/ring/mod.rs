@@ -319,7 +319,7 @@ impl Ring {
 
     /// Fetches the operands, computes here, sends the result back.
     fn run_on_host(&self, cmd: &Cmd) -> Result<()> {
-        let (backend, dst) = (&self.0.backend, cmd.dst());
+        let (backend, dst) = (&self.0.backend, cmd.dsts()[0]);
         let result = host_form::run(self.spec(), cmd, |view| {
             let mut words = Zeroizing::new(vec![0; view.shape().words()]);
             backend.download(view, &mut words)?;

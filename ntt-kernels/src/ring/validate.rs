@@ -4,8 +4,9 @@ use super::Ring;
 use crate::{
     error::{Error, Result},
     poly::{
-        BufClass, Cmd, DigitPlan, Domain, ElementwiseOp, Factors, Form, IntMatrix, KeySwitch,
-        LWE_WORD_BITS, LimbSet, Power, RingId, Role, SeedLayout, View, lwe_width,
+        BufClass, Cmd, DigitPlan, Domain, ElementwiseOp, Factors, Form, GadgetPlan,
+        HoistedRotation, HoistedRotations, IntMatrix, KeySwitch, LWE_WORD_BITS, LimbSet,
+        ModDownPlan, Power, RingId, Role, SeedLayout, View, lwe_width,
     },
 };
 
@@ -26,21 +27,23 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// What holds for every command: one ring, no aliasing, public results from public data.
     fn common(&self, cmd: &Cmd) -> Result<()> {
-        let dst = cmd.dst();
-        self.ring.owner().check(self.op, dst.owner())?;
-        for src in cmd.sources() {
-            self.ring.owner().check(self.op, src.owner())?;
-            if src.same_buffer(dst) {
+        let dsts = cmd.dsts();
+        let Some(&dst) = dsts.first() else {
+            return self.plan("there is no destination".into());
+        };
+        for (i, other) in dsts.iter().enumerate() {
+            self.ring.owner().check(self.op, other.owner())?;
+            if dsts[..i].iter().any(|dst| other.same_buffer(dst)) {
                 return Err(Error::Aliasing { op: self.op });
             }
-            if src.log_n() != dst.log_n() {
-                let (expected, got) = (dst.shape().to_string(), src.shape().to_string());
-                return Err(Error::ShapeMismatch {
-                    op: self.op,
-                    expected,
-                    got,
-                });
+            self.degree(other, dst)?;
+        }
+        for src in cmd.sources() {
+            self.ring.owner().check(self.op, src.owner())?;
+            if dsts.iter().any(|dst| src.same_buffer(dst)) {
+                return Err(Error::Aliasing { op: self.op });
             }
+            self.degree(src, dst)?;
             if cmd.kind().is_fused() && src.class() == BufClass::Secret {
                 let device = self.ring.device().to_owned();
                 return Err(Error::SecretOnDevice {
@@ -245,43 +248,76 @@ impl Checker<'_> {
                 self.key(key, plan.digits().len(), plan.extended())
             }
             Cmd::KeySwitch { dst, switch } => self.key_switch(dst, switch),
+            Cmd::HoistedRotate { rotations, shared } => self.hoisted_rotate(rotations, shared),
         }
+    }
+
+    fn hoisted_rotate(&self, rotations: &[HoistedRotation], s: &HoistedRotations) -> Result<()> {
+        let digits = s.gadget.digits().len();
+        self.plan_ring(s.gadget.ring())?;
+        if let Some(plan) = &s.mod_down {
+            self.division(plan, &s.gadget)?;
+        }
+        self.given_digits(&s.digits, &s.gadget)?;
+        self.addend(&s.addend, &s.consts, &s.gadget)?;
+        rotations.iter().try_for_each(|rotation| {
+            self.eval_pair(&rotation.dst)?;
+            self.limbs(&rotation.dst, s.kept())?;
+            self.key(&rotation.key, digits, s.gadget.extended())?;
+            self.galois(&rotation.dst, rotation.galois)
+        })
+    }
+
+    /// A division that takes all limbs of the digits.
+    fn division(&self, mod_down: &ModDownPlan, gadget: &GadgetPlan) -> Result<()> {
+        self.plan_ring(mod_down.ring())?;
+        let basis = mod_down.kept().union(mod_down.dropped());
+        if basis == gadget.extended() {
+            return Ok(());
+        }
+        let extended = gadget.extended();
+        self.plan(format!(
+            "digits are in limbs {extended}, the division takes limbs {basis}"
+        ))
+    }
+
+    fn given_digits(&self, digits: &View, gadget: &GadgetPlan) -> Result<()> {
+        self.domain(digits, Domain::Eval)?;
+        self.batch(digits, gadget.digits().len())?;
+        self.limbs(digits, gadget.extended())
+    }
+
+    /// What is added to the sums of a key-switch.
+    fn addend(&self, addend: &View, consts: &[u64], gadget: &GadgetPlan) -> Result<()> {
+        self.domain(addend, Domain::Eval)?;
+        if addend.batch() != 1 {
+            self.batch(addend, 2)?;
+        }
+        if !gadget.extended().contains_all(addend.limbs()) {
+            let (limbs, extended) = (addend.limbs(), gadget.extended());
+            return self.plan(format!(
+                "limbs {limbs} of the addend are not all in {extended}"
+            ));
+        }
+        self.constants(addend, consts)
     }
 
     fn key_switch(&self, dst: &View, s: &KeySwitch) -> Result<()> {
         let (gadget, mod_down) = (&s.gadget, &s.mod_down);
         let digits = gadget.digits().len();
         self.plan_ring(gadget.ring())?;
-        self.plan_ring(mod_down.ring())?;
-        let basis = mod_down.kept().union(mod_down.dropped());
-        if basis != gadget.extended() {
-            let extended = gadget.extended();
-            return self.plan(format!(
-                "digits are in limbs {extended}, the division takes limbs {basis}"
-            ));
-        }
+        self.division(mod_down, gadget)?;
         self.eval_pair(dst)?;
         self.limbs(dst, mod_down.kept())?;
-        self.domain(&s.src, Domain::Eval)?;
         if s.decomposed {
-            self.batch(&s.src, digits)?;
-            self.limbs(&s.src, gadget.extended())?;
+            self.given_digits(&s.src, gadget)?;
         } else {
+            self.domain(&s.src, Domain::Eval)?;
             self.batch(&s.src, 1)?;
             self.limbs(&s.src, gadget.source())?;
         }
         self.key(&s.key, digits, gadget.extended())?;
-        self.domain(&s.addend, Domain::Eval)?;
-        if s.addend.batch() != 1 {
-            self.batch(&s.addend, 2)?;
-        }
-        if !gadget.extended().contains_all(s.addend.limbs()) {
-            let (limbs, extended) = (s.addend.limbs(), gadget.extended());
-            return self.plan(format!(
-                "limbs {limbs} of the addend are not all in {extended}"
-            ));
-        }
-        self.constants(&s.addend, &s.consts)?;
+        self.addend(&s.addend, &s.consts, gadget)?;
         self.galois(dst, s.galois)
     }
 
@@ -482,6 +518,18 @@ impl Checker<'_> {
         self.plan(format!(
             "it was built for ring {ring}, this is ring {expected}"
         ))
+    }
+
+    fn degree(&self, view: &View, like: &View) -> Result<()> {
+        if view.log_n() == like.log_n() {
+            return Ok(());
+        }
+        let (expected, got) = (like.shape().to_string(), view.shape().to_string());
+        Err(Error::ShapeMismatch {
+            op: self.op,
+            expected,
+            got,
+        })
     }
 
     fn plan(&self, reason: String) -> Result<()> {

@@ -130,19 +130,25 @@ impl RingBackend for DualRing {
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
         self.guard(|| {
-            let (op, dst) = (cmd.kind().name(), cmd.dst());
-            let before = self.fetch(&self.candidate, &dst.whole())?;
+            let (op, dsts) = (cmd.kind().name(), cmd.dsts());
+            let whole = || -> Result<Vec<_>> {
+                let fetch = |dst: &&ViewMut| self.fetch(&self.candidate, &dst.whole());
+                dsts.iter().map(fetch).collect()
+            };
+            let before = whole()?;
             let moved = |ring: &Ring| cmd.moved(ring.owner(), |raw| self.raw(ring, raw));
             self.reference.submit(moved(&self.reference))?;
             self.candidate.backend().submit(&moved(&self.candidate))?;
-            let after = self.fetch(&self.candidate, &dst.whole())?;
-            self.outside_unchanged(op, dst, &before, &after)?;
-            let result = match cmd {
-                Cmd::Ntt { inverse, .. } if *inverse => (**dst).clone().in_domain(Domain::Coeff),
-                Cmd::Ntt { .. } => (**dst).clone().in_domain(Domain::Eval),
-                _ => (**dst).clone(),
-            };
-            self.compare(&result, op, "destination")?;
+            let after = whole()?;
+            for (dst, (before, after)) in dsts.into_iter().zip(before.iter().zip(&after)) {
+                self.outside_unchanged(op, dst, before, after)?;
+                let result = match cmd {
+                    Cmd::Ntt { inverse: true, .. } => (**dst).clone().in_domain(Domain::Coeff),
+                    Cmd::Ntt { .. } => (**dst).clone().in_domain(Domain::Eval),
+                    _ => (**dst).clone(),
+                };
+                self.compare(&result, op, "destination")?;
+            }
             let sources = cmd.sources();
             let mut readable = sources.iter().filter(|v| v.form() == Form::Plain);
             readable.try_for_each(|src| self.compare(src, op, "source"))

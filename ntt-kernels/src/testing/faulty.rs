@@ -89,15 +89,17 @@ impl RingBackend for FaultyRing {
     fn submit(&self, cmd: &Cmd) -> Result<()> {
         let own = cmd.moved(self.ring.owner(), Arc::clone);
         self.ring.submit(own)?;
-        let kind = cmd.kind();
+        // The last of several: the others may hide it.
+        let (kind, dsts) = (cmd.kind(), cmd.dsts());
+        let dst: &View = dsts[dsts.len() - 1];
         match self.fault {
-            Fault::LastWord(at) if at == kind => self.change(cmd.dst(), |words, view| {
+            Fault::LastWord(at) if at == kind => self.change(dst, |words, view| {
                 let limb = view.limbs().iter().last().expect("windows have limbs");
                 let m = self.ring.spec().modulus(limb);
                 let last = words.len() - 1;
                 words[last] = m.add(words[last], 1);
             }),
-            Fault::NotReduced(at) if at == kind => self.change(cmd.dst(), |words, view| {
+            Fault::NotReduced(at) if at == kind => self.change(dst, |words, view| {
                 let moduli = (0..view.batch()).flat_map(|_| view.limbs().iter());
                 for (row, limb) in words.chunks_mut(view.n()).zip(moduli) {
                     let q = self.ring.spec().modulus(limb).value();
@@ -113,7 +115,6 @@ impl RingBackend for FaultyRing {
                 }
             }
             Fault::Outside(at) if at == kind => {
-                let dst = cmd.dst();
                 let inside = |p| (0..dst.batch()).any(|i| dst.buffer_poly(i) == p);
                 let free = (0..dst.buffer_shape().batch).find(|&p| !inside(p));
                 match free {
@@ -125,7 +126,6 @@ impl RingBackend for FaultyRing {
                 }
             }
             Fault::OtherLimb(at) if at == kind => {
-                let dst = cmd.dst();
                 let rest = dst.buffer_shape().limbs.difference(dst.limbs());
                 if rest.is_empty() {
                     return Ok(());
@@ -135,7 +135,7 @@ impl RingBackend for FaultyRing {
             }
             Fault::Sometimes(at) if at == kind => {
                 let odd = self.commands.fetch_add(1, Ordering::Relaxed) % 2 == 1;
-                self.change(cmd.dst(), |words, _| words[0] ^= u64::from(odd))
+                self.change(dst, |words, _| words[0] ^= u64::from(odd))
             }
             _ => Ok(()),
         }

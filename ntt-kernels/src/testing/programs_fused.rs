@@ -9,11 +9,12 @@ use super::{
 use crate::{
     error::Result,
     poly::{
-        Cmd, Domain, Factors, GadgetPlan, IntMatrix, KeySwitch, LimbSet, ModDownPlan, Role, Shape,
+        Cmd, Domain, Factors, GadgetPlan, HoistedRotation, HoistedRotations, IntMatrix, KeySwitch,
+        LimbSet, ModDownPlan, PolyBuf, Prepared, Role, Shape,
     },
 };
 
-pub(super) const ALL: [(&str, Program); 8] = [
+pub(super) const ALL: [(&str, Program); 9] = [
     ("tensor", tensor),
     ("mod_down", mod_down),
     ("decompose", decompose),
@@ -22,6 +23,7 @@ pub(super) const ALL: [(&str, Program); 8] = [
     ("images_mat_mul", images_mat_mul),
     ("gadget_product", gadget_product),
     ("key_switch", key_switch),
+    ("hoisted_rotate", hoisted_rotate),
 ];
 
 const OTHER: Input = Input::Random(78);
@@ -226,6 +228,80 @@ fn key_switch(run: &mut Run<'_>, s: Setup) -> Result<()> {
             })?;
             let what = format!("{} digits, decomposed {decomposed}", gadget.groups.len());
             run.see(format!("{what}, dropping {dropped}"), &dst.view())?;
+        }
+        run.see("operand", &operand.view())?;
+        run.see("digits", &digits.view())?;
+    }
+    Ok(())
+}
+
+/// One rotation of digits and several, one of them by nothing, with keys of more digits and limbs; with a
+/// division of the special limbs, of one more, and without; addends of both halves and of one, on all
+/// limbs of the source and on some.
+fn hoisted_rotate(run: &mut Run<'_>, s: Setup) -> Result<()> {
+    for gadget in gadgets(s) {
+        let (source, special) = (gadget.source, gadget.special);
+        let extended = source.union(special);
+        let count = gadget.groups.len();
+        let spec = run.ring.spec();
+        let plan = Arc::new(GadgetPlan::new(spec, source, special, &gadget.groups)?);
+        let inputs = [s.input, OTHER, s.input, OTHER];
+        let key = |(i, &input): (usize, &Input)| -> Result<Prepared> {
+            let shape = Shape::new(2 * (count + i % 2), s.limbs, s.log_n);
+            let key = run.buffer(shape, Domain::Eval, input)?;
+            run.ring.prepare(&key, Role::Key)
+        };
+        let keys: Vec<Prepared> = (inputs.iter().enumerate())
+            .map(key)
+            .collect::<Result<_>>()?;
+        let operand = run.buffer(s.shape(3), Domain::Eval, s.input)?;
+        let digits = run.buffer(s.shape(2 * count), Domain::Eval, OTHER)?;
+        let last: LimbSet = source.iter().skip(source.len() - 1).collect();
+        let some: LimbSet = source.iter().step_by(2).collect();
+        let elements = [5, (2 << s.log_n) - 1, 1, 3];
+        for (dropped, several, polys, limbs) in [
+            (Some(special), 4, 1, source),
+            (Some(special.union(last)), 1, 2, some),
+            (None, 3, 2, source),
+            (None, 1, 1, some),
+        ] {
+            let kept = extended.difference(dropped.unwrap_or(LimbSet::EMPTY));
+            if kept.is_empty() {
+                continue;
+            }
+            let spec = run.ring.spec();
+            let consts = limbs.iter().map(|l| match dropped {
+                Some(_) => (spec.modulus(l).value() - 1).saturating_sub(l as u64),
+                None => 1,
+            });
+            let shared = HoistedRotations {
+                digits: digits.view().polys(0, count, 2)?.with_limbs(extended)?,
+                gadget: plan.clone(),
+                addend: operand.view().polys(0, polys, 2)?.with_limbs(limbs)?,
+                consts: consts.collect(),
+                mod_down: match dropped {
+                    Some(dropped) => Some(Arc::new(ModDownPlan::new(spec, kept, dropped)?)),
+                    None => None,
+                },
+            };
+            let dst = |_| run.buffer(s.shape(4), Domain::Eval, OTHER);
+            let mut dsts: Vec<PolyBuf> = (0..several).map(dst).collect::<Result<_>>()?;
+            let rotation = |(i, dst): (usize, &mut PolyBuf)| -> Result<HoistedRotation> {
+                Ok(HoistedRotation {
+                    dst: dst.view_mut().polys(1, 2, 2)?.with_limbs(kept)?,
+                    key: keys[i].view(),
+                    galois: elements[i],
+                })
+            };
+            let rotations = dsts.iter_mut().enumerate().map(rotation);
+            run.ring.submit(Cmd::HoistedRotate {
+                rotations: rotations.collect::<Result<_>>()?,
+                shared: Box::new(shared),
+            })?;
+            for (i, dst) in dsts.iter().enumerate() {
+                let what = format!("{count} digits, rotation {i} of {several}");
+                run.see(format!("{what}, limbs {kept}"), &dst.view())?;
+            }
         }
         run.see("operand", &operand.view())?;
         run.see("digits", &digits.view())?;

@@ -7,9 +7,9 @@ use ringloom_ntt::{
     arith::primes_below,
     device::{Capabilities, Device, RingBackend},
     poly::{
-        BaseConvertPlan, BufClass, Cmd, CmdKind, Domain, ElementwiseOp, GadgetPlan, LiftMode,
-        LimbSet, ModDownPlan, PolyBuf, Prepared, RawBuf, RingSpec, Role, SeedLayout, Shape, View,
-        ViewMut,
+        BaseConvertPlan, BufClass, Cmd, CmdKind, Domain, ElementwiseOp, GadgetPlan,
+        HoistedRotation, HoistedRotations, LiftMode, LimbSet, ModDownPlan, PolyBuf, Prepared,
+        RawBuf, RingSpec, Role, SeedLayout, Shape, View, ViewMut,
     },
     reference::ReferenceDevice,
 };

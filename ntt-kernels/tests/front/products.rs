@@ -286,6 +286,121 @@ fn fused_operands() {
 }
 
 #[test]
+fn rotations_of_the_same_digits() {
+    let (ring, op) = (ring(), "hoisted_rotate");
+    let (all, keep, drop) = (range(0, 6), range(0, 4), range(4, 6));
+    let groups = [range(0, 2), range(2, 4)];
+    let gadget = |special| {
+        let gadget = GadgetPlan::new(ring.spec(), keep, special, &groups);
+        Arc::new(gadget.unwrap())
+    };
+    let division = |keep, drop| {
+        let plan = ModDownPlan::new(ring.spec(), keep, drop);
+        Some(Arc::new(plan.unwrap()))
+    };
+    let (digits, addend) = (eval(&ring, 2, all), eval(&ring, 1, keep));
+    let shared = || HoistedRotations {
+        digits: digits.view(),
+        gadget: gadget(drop),
+        addend: addend.view(),
+        consts: [1, 2, 3, 4].into(),
+        mod_down: division(keep, drop),
+    };
+    let key = prepared(&ring, 6, all, Role::Key);
+    let to = |dst: &mut PolyBuf| HoistedRotation {
+        dst: dst.view_mut(),
+        key: key.view(),
+        galois: 3,
+    };
+    let submit = |rotations, shared| {
+        let shared = Box::new(shared);
+        ring.submit(Cmd::HoistedRotate { rotations, shared })
+    };
+    let (mut one, mut two) = (eval(&ring, 2, keep), eval(&ring, 2, keep));
+    assert!(submit(vec![to(&mut one), to(&mut two)], shared()).is_ok());
+    let mut rotated = |shared| submit(vec![to(&mut one)], shared);
+
+    // What all of them share.
+    let with = |digits: &PolyBuf| HoistedRotations {
+        digits: digits.view(),
+        ..shared()
+    };
+    refused!(rotated(with(&eval(&ring, 3, all))), op, ShapeMismatch);
+    refused!(rotated(with(&eval(&ring, 2, keep))), op, ShapeMismatch);
+    refused!(rotated(with(&coeff(&ring, 2, all))), op, DomainMismatch);
+    let with = |addend: &PolyBuf| HoistedRotations {
+        addend: addend.view(),
+        ..shared()
+    };
+    refused!(rotated(with(&eval(&ring, 3, keep))), op, ShapeMismatch);
+    refused!(rotated(with(&coeff(&ring, 1, keep))), op, DomainMismatch);
+    let shorter = HoistedRotations {
+        gadget: gadget(range(4, 5)),
+        digits: digits.view().with_limbs(range(0, 5)).unwrap(),
+        ..shared()
+    };
+    refused!(rotated(shorter), op, InvalidPlan, "the division takes");
+    let beyond = HoistedRotations {
+        gadget: gadget(range(4, 5)),
+        digits: digits.view().with_limbs(range(0, 5)).unwrap(),
+        mod_down: division(keep, range(4, 5)),
+        ..with(&eval(&ring, 1, range(2, 6)))
+    };
+    refused!(rotated(beyond), op, InvalidPlan, "of the addend");
+    let few = HoistedRotations {
+        consts: [1].into(),
+        ..shared()
+    };
+    refused!(rotated(few), op, InvalidPlan, "1 constants for 4 limbs");
+    let extended = HoistedRotations {
+        mod_down: None,
+        ..shared()
+    };
+    refused!(rotated(extended), op, ShapeMismatch, "limbs");
+
+    // What each of them has, the second one here.
+    let second = |rotation| submit(vec![to(&mut eval(&ring, 2, keep)), rotation], shared());
+    refused!(submit(vec![], shared()), op, InvalidPlan, "no destination");
+    refused!(second(to(&mut eval(&ring, 3, keep))), op, ShapeMismatch);
+    refused!(second(to(&mut eval(&ring, 2, all))), op, ShapeMismatch);
+    refused!(second(to(&mut coeff(&ring, 2, keep))), op, DomainMismatch);
+    let with = |key: View, galois| HoistedRotation {
+        key,
+        galois,
+        ..to(&mut eval(&ring, 2, keep))
+    };
+    for galois in [0, 2, 4 * N as u64 + 1] {
+        refused!(second(with(key.view(), galois)), op, InvalidPlan, "Galois");
+    }
+    let short = prepared(&ring, 2, all, Role::Key);
+    refused!(second(with(short.view(), 3)), op, ShapeMismatch, "digits");
+    let narrow = prepared(&ring, 4, keep, Role::Key);
+    refused!(second(with(narrow.view(), 3)), op, ShapeMismatch);
+    let diagonal = prepared(&ring, 4, all, Role::Diagonal);
+    refused!(second(with(diagonal.view(), 3)), op, ShapeMismatch, "key");
+    let mut other = eval(&super::ring(), 2, keep);
+    refused!(second(to(&mut other)), op, RingMismatch);
+    let smaller = Shape::new(2, keep, LOG_N - 1);
+    let mut smaller = ring.alloc(smaller, Domain::Eval).unwrap();
+    refused!(second(to(&mut smaller)), op, ShapeMismatch);
+
+    // Windows of one buffer, of which one could not be written while the other is.
+    let mut both = eval(&ring, 4, keep);
+    let half = |both: &mut PolyBuf, first| HoistedRotation {
+        dst: both.view_mut().polys(first, 2, 1).unwrap(),
+        ..with(key.view(), 3)
+    };
+    let halves = vec![half(&mut both, 0), half(&mut both, 2)];
+    refused!(submit(halves, shared()), op, Aliasing);
+    let mut own = eval(&ring, 3, keep);
+    let addend = own.poly(0).unwrap();
+    let mut overwritten = to(&mut own);
+    overwritten.dst = overwritten.dst.polys(0, 2, 1).unwrap();
+    let shared = HoistedRotations { addend, ..shared() };
+    refused!(submit(vec![overwritten], shared), op, Aliasing);
+}
+
+#[test]
 fn preparation() {
     let ring = ring();
     let buf = coeff(&ring, 2, range(0, 2));

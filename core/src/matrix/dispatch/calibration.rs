@@ -10,8 +10,8 @@ use std::{
 use ringloom_ntt::{
     Ring,
     poly::{
-        Cmd, Domain, ElementwiseOp, Factors, IntMatrix, KeySwitch, LimbSet, ModDownPlan, PolyBuf,
-        Prepared, Role, Shape,
+        Cmd, Domain, ElementwiseOp, Factors, HoistedRotation, HoistedRotations, IntMatrix,
+        KeySwitch, LimbSet, ModDownPlan, PolyBuf, Prepared, Role, Shape,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -49,13 +49,13 @@ pub struct Calibration {
 }
 
 /// Format of the JSON form.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct LevelTimes {
     gadget_product: f64,
     decompose: f64,
-    inner_product: f64,
+    baby_step: f64,
     rotation: f64,
     rotation_of_digits: f64,
     relinearise_rescale: f64,
@@ -237,7 +237,7 @@ impl Calibration {
         match task {
             Task::GadgetProduct(level) => self.at(level, |t| t.gadget_product),
             Task::Decompose(level) => self.at(level, |t| t.decompose),
-            Task::InnerProduct(level) => self.at(level, |t| t.inner_product),
+            Task::BabyStep(level) => self.at(level, |t| t.baby_step),
             Task::Rotation(level) => self.at(level, |t| t.rotation),
             Task::RotationOfDigits(level) => self.at(level, |t| t.rotation_of_digits),
             Task::RelineariseRescale(level) => self.at(level, |t| t.relinearise_rescale),
@@ -273,7 +273,7 @@ impl Calibration {
             [
                 t.gadget_product,
                 t.decompose,
-                t.inner_product,
+                t.baby_step,
                 t.rotation,
                 t.rotation_of_digits,
                 t.relinearise_rescale,
@@ -346,6 +346,8 @@ const SPENT: Duration = Duration::from_millis(2);
 const LANES: usize = 2;
 /// Polynomials of a command that is divided by primes at once.
 const BATCH: usize = 16;
+/// Keys: as many as rotate a ciphertext at once, so that each is read from where it lies.
+const KEYS: usize = 4;
 /// Terms of a sum of products: as many as a step of a transpose has, or a giant step.
 const TERMS: usize = 8;
 /// Bytes that the operands of a product of matrices take while it is measured, if one limb does not take
@@ -391,7 +393,7 @@ impl<'s> Meter<'s> {
         let (limbs, extended) = (spec.limbs(), gadget.extended());
         let digits = gadget.digits().len();
         // Keys and sources change from product to product, as in a tree of key-switches.
-        let keys = (0..2).map(|_| {
+        let keys = (0..KEYS).map(|_| {
             let key = self.polys(2 * digits, extended)?;
             Ok(ring.prepare(&key, Role::Key)?)
         });
@@ -417,47 +419,68 @@ impl<'s> Meter<'s> {
                 plan: gadget.clone(),
             })?)
         })?;
-        let inner_product = self.time(|| {
-            for (i, key) in keys.iter().cycle().take(BATCH).enumerate() {
-                ring.submit(Cmd::InnerProduct {
-                    acc: acc.view_mut().polys(2 * i, 2, 1)?,
-                    digits: lifted.view(),
-                    key: key.view(),
-                    accumulate: false,
-                })?;
-            }
-            Ok(())
-        })?;
-        let mut pairs = self.polys(2 * BATCH, limbs)?;
-        let mut switch =
-            |src: Option<&PolyBuf>, addends: usize, plan: &Arc<ModDownPlan>, galois| {
-                let time = self.time(|| {
-                    for (i, key) in (0..BATCH).zip(keys.iter().cycle()) {
-                        let switch = KeySwitch {
-                            src: src.map_or_else(|| sources.poly(i), |digits| Ok(digits.view()))?,
-                            decomposed: src.is_some(),
-                            key: key.view(),
-                            gadget: gadget.clone(),
-                            addend: sources.view().polys(i / 2, addends, 1)?,
-                            consts: spec.special_residues().clone(),
-                            mod_down: plan.clone(),
-                            galois,
-                        };
-                        let to = pairs.view_mut().polys(2 * i, 2, 1)?;
-                        ring.submit(Cmd::KeySwitch {
-                            dst: to.with_limbs(plan.kept())?,
-                            switch: Box::new(switch),
-                        })?;
-                    }
-                    Ok(())
-                })?;
-                Ok::<_, Error>(rounded(time / BATCH as f64))
+        let mut images = (keys.iter())
+            .map(|_| self.polys(2, extended))
+            .collect::<Result<Vec<_>>>()?;
+        let mut rotations = |mod_down: Option<&Arc<ModDownPlan>>| {
+            let ones: Arc<[u64]> = limbs.iter().map(|_| 1).collect();
+            let consts = match mod_down {
+                Some(_) => spec.special_residues(),
+                None => &ones,
             };
-        let rotation = switch(None, 1, spec.mod_down(), 5)?;
-        let rotation_of_digits = switch(Some(&lifted), 1, spec.mod_down(), 5)?;
+            let time = self.time(|| {
+                let shared = HoistedRotations {
+                    digits: lifted.view(),
+                    gadget: gadget.clone(),
+                    addend: sources.poly(0)?,
+                    consts: consts.clone(),
+                    mod_down: mod_down.cloned(),
+                };
+                let rotation = |(image, key): (&mut PolyBuf, &Prepared)| -> Result<_> {
+                    Ok(HoistedRotation {
+                        dst: image.view_mut().with_limbs(shared.kept())?,
+                        key: key.view(),
+                        galois: 5,
+                    })
+                };
+                let rotations = images.iter_mut().zip(&keys).map(rotation);
+                Ok(ring.submit(Cmd::HoistedRotate {
+                    rotations: rotations.collect::<Result<_>>()?,
+                    shared: Box::new(shared),
+                })?)
+            })?;
+            Ok::<_, Error>(rounded(time / keys.len() as f64))
+        };
+        let baby_step = rotations(None)?;
+        let rotation_of_digits = rotations(Some(spec.mod_down()))?;
+        let mut pairs = self.polys(2 * BATCH, limbs)?;
+        let mut switch = |addends: usize, plan: &Arc<ModDownPlan>, galois| {
+            let time = self.time(|| {
+                for (i, key) in (0..BATCH).zip(keys.iter().cycle()) {
+                    let switch = KeySwitch {
+                        src: sources.poly(i)?,
+                        decomposed: false,
+                        key: key.view(),
+                        gadget: gadget.clone(),
+                        addend: sources.view().polys(i / 2, addends, 1)?,
+                        consts: spec.special_residues().clone(),
+                        mod_down: plan.clone(),
+                        galois,
+                    };
+                    let to = pairs.view_mut().polys(2 * i, 2, 1)?;
+                    ring.submit(Cmd::KeySwitch {
+                        dst: to.with_limbs(plan.kept())?,
+                        switch: Box::new(switch),
+                    })?;
+                }
+                Ok(())
+            })?;
+            Ok::<_, Error>(rounded(time / BATCH as f64))
+        };
+        let rotation = switch(1, spec.mod_down(), 5)?;
         let relinearised = spec.mod_down_rescale().unwrap_or(spec.mod_down());
-        let relinearise_rescale = switch(None, 2, relinearised, 1)?;
-        let divide = |plan: &Arc<ringloom_ntt::poly::ModDownPlan>| {
+        let relinearise_rescale = switch(2, relinearised, 1)?;
+        let divide = |plan: &Arc<ModDownPlan>| {
             let src = self.polys(BATCH, plan.kept().union(plan.dropped()))?;
             let mut dst = self.polys(BATCH, plan.kept())?;
             let time = self.time(|| {
@@ -475,7 +498,7 @@ impl<'s> Meter<'s> {
         Ok(LevelTimes {
             gadget_product: rounded(gadget_product / BATCH as f64),
             decompose,
-            inner_product: rounded(inner_product / BATCH as f64),
+            baby_step,
             rotation,
             rotation_of_digits,
             relinearise_rescale,

@@ -261,7 +261,7 @@ impl ProductPlan {
                     + pairs(products, below)
                     + beside_product(mul.tree(), mul.shape().0, l, extended, below)
             }
-            // Sources, their digits, two rotations, a product and its sum; masks of both sides.
+            // Sources, their digits, some rotations of each, a product and its sum; masks of both sides.
             Self::Slots { plan, .. } => {
                 let digits = params.level(level)?.gadget().digits().len();
                 let masks: usize = plan.linears().map(|p| p.indices().count()).sum();
@@ -270,7 +270,8 @@ impl ProductPlan {
                     .map(|p| p.babies().len() + 3)
                     .max()
                     .unwrap_or(0);
-                pairs(digits + 8, extended)
+                let rotations = MatMulPlan::ROTATIONS.min(plan.size());
+                pairs(digits + 6 + 2 * rotations, extended)
                     + (masks * extended) as u64
                     + pairs(babies.max(digits), extended)
             }
@@ -409,9 +410,7 @@ fn linear(c: &mut Counter<'_>, plan: &LinearPlan, diagonals: usize) {
     c.words(WordKind::Scale, 1, 2, l);
     c.words(WordKind::Scale, 1, 2, extended - l);
     c.decompositions(usize::from(babies > 0));
-    c.inner_products(babies);
-    c.words(WordKind::Add, babies, 1, l);
-    c.words(WordKind::Automorphism, babies, 2, extended);
+    c.baby_steps(babies);
     for giant in plan.rows() {
         c.linear_terms(plan.row(giant).len(), extended, large);
     }
@@ -464,7 +463,11 @@ fn slot_product(params: &Params, plan: &MatMulPlan) -> Result<Work> {
     }
     c.words(WordKind::Copy, 2, 2, l);
     c.decompositions(2);
-    c.rotations_of_digits(2 * (d - 1));
+    for first in (0..d).step_by(MatMulPlan::ROTATIONS) {
+        // A rotation by nothing is a copy.
+        let count = MatMulPlan::ROTATIONS.min(d - first) - usize::from(first == 0);
+        (0..2).for_each(|_| c.rotations_of_digits(count));
+    }
     c.tensors(d);
     c.words(WordKind::Add, d - 1, 3, l);
     c.relinearise_rescale(1);

@@ -14,11 +14,12 @@ pub enum Task {
     GadgetProduct(usize),
     /// A gadget decomposition of one polynomial at a level.
     Decompose(usize),
-    /// An inner product of the digits of one polynomial with a key at a level.
-    InnerProduct(usize),
+    /// A rotation of digits that stays in the extended basis, as a linear transform's baby step, at a level;
+    /// one of several of a command.
+    BabyStep(usize),
     /// A rotation at a level: a key-switch up to its automorphism.
     Rotation(usize),
-    /// The same with the digits given.
+    /// The same with the digits given, one of several of a command.
     RotationOfDigits(usize),
     /// A relinearisation merged with the rescaling, at a level.
     RelineariseRescale(usize),
@@ -108,12 +109,17 @@ impl Work {
 
     /// Key-switches, products of hoisted digits among them.
     pub fn key_switches(&self) -> u64 {
-        let kinds = [
-            CmdKind::GadgetProduct,
-            CmdKind::InnerProduct,
-            CmdKind::KeySwitch,
-        ];
-        kinds.map(|kind| self.commands(kind)).iter().sum()
+        let switches = self.counts().filter(|(task, _)| {
+            matches!(
+                task,
+                Task::GadgetProduct(_)
+                    | Task::BabyStep(_)
+                    | Task::Rotation(_)
+                    | Task::RotationOfDigits(_)
+                    | Task::RelineariseRescale(_)
+            )
+        });
+        switches.map(|(_, count)| count).sum()
     }
 
     /// All of another one, `times` over.
@@ -211,9 +217,10 @@ impl<'p> Counter<'p> {
         self.work.task(task, CmdKind::Decompose, count, 1);
     }
 
-    pub(super) fn inner_products(&mut self, count: usize) {
-        let task = Task::InnerProduct(self.level);
-        self.work.task(task, CmdKind::InnerProduct, count, 1);
+    /// `count` rotations of digits that exist, in the extended basis, one command.
+    pub(super) fn baby_steps(&mut self, count: usize) {
+        let task = Task::BabyStep(self.level);
+        self.work.task(task, CmdKind::HoistedRotate, 1, count);
     }
 
     pub(super) fn tensors(&mut self, count: usize) {
@@ -263,10 +270,10 @@ impl<'p> Counter<'p> {
         self.work.task(task, CmdKind::KeySwitch, count, 1);
     }
 
-    /// `count` rotations of digits that exist.
+    /// `count` rotations of digits that exist, one command.
     pub(super) fn rotations_of_digits(&mut self, count: usize) {
         let task = Task::RotationOfDigits(self.level);
-        self.work.task(task, CmdKind::KeySwitch, count, 1);
+        self.work.task(task, CmdKind::HoistedRotate, 1, count);
     }
 
     pub(super) fn relinearise_rescale(&mut self, count: usize) {
