@@ -116,8 +116,8 @@ impl OpenClDeviceBuilder {
         self
     }
 
-    /// Keeps transforms of rows in integers, where they would be in doubles for moduli below
-    /// `2^50`. The results are the same.
+    /// Keeps transforms in integers, where they would be in doubles for moduli below `2^50`. The
+    /// results are the same.
     #[must_use]
     pub fn without_doubles(mut self) -> Self {
         self.no_doubles = true;
@@ -282,7 +282,7 @@ pub(super) struct Shared {
     pub(super) info: DeviceInfo,
     /// Whether transforms run in tiles, otherwise row by row.
     pub(super) tiled: bool,
-    /// Whether transforms of rows may be in doubles.
+    /// Whether transforms may be in doubles.
     pub(super) doubles: bool,
     high_word: HighWord,
     exact_doubles: bool,
@@ -319,7 +319,7 @@ impl OpenClDevice {
             HighWord::Native => "64-bit words",
             HighWord::Ptx => "64-bit words by PTX",
         };
-        if self.0.doubles && !self.0.tiled {
+        if self.0.doubles {
             format!("{high}, of transforms below 2^50 in doubles")
         } else {
             high.into()

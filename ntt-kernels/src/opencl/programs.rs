@@ -32,6 +32,15 @@ pub(super) enum HighWord {
     Ptx,
 }
 
+/// The arithmetics that rows of a ring are in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum RowsIn {
+    Words,
+    Doubles,
+    /// Some in words, some in doubles.
+    Both,
+}
+
 /// A program and the constants it is built with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
@@ -64,6 +73,8 @@ pub(super) enum Source {
         lift: bool,
         /// Ends with products by a key.
         inner: bool,
+        /// What the rows may be in.
+        rows_in: RowsIn,
     },
 }
 
@@ -111,8 +122,9 @@ impl Source {
             Self::Measure { items } => {
                 define("WG", &items);
                 define("DOUBLES", &u32::from(arithmetic.doubles));
+                define("LANES", &4);
                 let parts: &[&str] = &[
-                    include_str!("kernels/row_doubles.cl"),
+                    include_str!("kernels/doubles.cl"),
                     include_str!("kernels/measure.cl"),
                 ];
                 if arithmetic.doubles {
@@ -124,8 +136,9 @@ impl Source {
             Self::Rows { invert } => {
                 define("INVERT", &u32::from(invert));
                 define("DOUBLES", &u32::from(arithmetic.doubles));
+                define("LANES", &4);
                 let doubles: &[&str] = &[
-                    include_str!("kernels/row_doubles.cl"),
+                    include_str!("kernels/doubles.cl"),
                     include_str!("kernels/row_passes.cl"),
                     include_str!("kernels/row_words.cl"),
                     include_str!("kernels/row_passes.cl"),
@@ -145,6 +158,7 @@ impl Source {
                 last,
                 lift,
                 inner,
+                rows_in,
             } => {
                 define("STAGES", &stages);
                 define("LOG_TILE", &log_tile);
@@ -154,11 +168,20 @@ impl Source {
                 define("LAST", &u32::from(last));
                 define("LIFT", &u32::from(lift));
                 define("INNER", &u32::from(inner));
+                define("WORDS", &u32::from(rows_in != RowsIn::Doubles));
+                define("DOUBLES", &u32::from(rows_in != RowsIn::Words));
+                define("LANES", &1);
                 define("ROUNDS", &rounds(stages, columns, invert, lift));
-                &[
+                let parts: &[&str] = &[
+                    include_str!("kernels/doubles.cl"),
                     include_str!("kernels/butterflies.cl"),
                     include_str!("kernels/ntt_tile.cl"),
-                ]
+                ];
+                if rows_in == RowsIn::Words {
+                    &parts[1..]
+                } else {
+                    parts
+                }
             }
         };
         text.push_str(include_str!("kernels/common.cl"));

@@ -4,7 +4,6 @@ use super::{device, opened};
 use crate::{
     CpuDevice, Ring,
     arith::primes_below,
-    device::Device,
     opencl::{OpenClDevice, Transforms},
     poly::{Domain, RingSpec, Shape},
     testing::{Input, conformance_on},
@@ -64,66 +63,100 @@ fn transforms_of_both_kinds_agree_with_the_cpu() {
     }
 }
 
-/// Every command, and every fused one against its lowering, in one pass and in two.
+/// Every command, and every fused one against its lowering, in one pass and in two, with rows in
+/// doubles and in words; and in one pass with all rows in doubles, as in words alone.
 #[test]
 fn tiled_transforms_conform() {
     let Some(device) = device(Transforms::Tiled) else {
         return;
     };
-    let primes = [17, 30, 50, 51, 60, 61].map(|bits| primes_below(bits, 1 << 12, 1).unwrap()[0]);
-    let spec = RingSpec::new(11, &primes).unwrap();
-    let report = conformance_on(&device, &spec, &[6, 11]);
-    assert!(report.passed(), "{report}");
+    let words = OpenClDevice::builder().transforms(Transforms::Tiled);
+    let words = words.without_optimisation().without_doubles();
+    let words = opened(words).expect("the device was there");
+    let cases: [(_, &[u32], &[u32]); 3] = [
+        (&device, &[17, 30, 50, 51, 60, 61], &[6, 11]),
+        (&device, &[17, 30, 49, 50], &[6]),
+        (&words, &[17, 50, 61], &[6]),
+    ];
+    for (device, bits, degrees) in cases {
+        let primes: Vec<u64> = (bits.iter())
+            .map(|&bits| primes_below(bits, 1 << 12, 1).unwrap()[0])
+            .collect();
+        let spec = RingSpec::new(11, &primes).unwrap();
+        let report = conformance_on(device, &spec, degrees);
+        assert!(report.passed(), "{report}");
+    }
 }
 
-/// Rows in doubles and in words, in one launch, on inputs at the edges of the bounds.
+/// Words of `bits` of moduli on both sides of `2^50`, at the edges of the bounds, against the CPU.
+fn edges_agree_with_the_cpu(device: &OpenClDevice, log_n: u32, bits: &[(u32, usize)]) {
+    let cpu = CpuDevice::builder().threads(1).build().unwrap();
+    let primes: Vec<u64> = (bits.iter())
+        .flat_map(|&(bits, count)| primes_below(bits, 2 << log_n, count).unwrap())
+        .collect();
+    let spec = RingSpec::new(log_n, &primes).unwrap();
+    let shape = Shape::new(1, spec.all_limbs(), log_n);
+    let mut inputs = vec![
+        Input::Maximal.words(&spec, shape),
+        Input::Random(7).words(&spec, shape),
+    ];
+    // Half moduli of alternating signs: the largest centred words; and one word alone.
+    let n = 1 << log_n;
+    let word = |f: &dyn Fn(usize, u64) -> u64| -> Vec<u64> {
+        let rows = primes.iter().flat_map(|&q| (0..n).map(move |i| (i, q)));
+        rows.map(|(i, q)| f(i, q)).collect()
+    };
+    inputs.push(word(&|i, q| if i % 2 == 0 { q / 2 } else { q / 2 + 1 }));
+    inputs.push(word(&|i, q| if i == n - 1 { q - 1 } else { 0 }));
+    inputs.push(word(&|i, q| if i < n / 2 { q - 1 } else { 0 }));
+    let rings = [
+        Ring::new(device, &spec).unwrap(),
+        Ring::new(&cpu, &spec).unwrap(),
+    ];
+    for (which, words) in inputs.iter().enumerate() {
+        for inverse in [false, true] {
+            let domain = if inverse { Domain::Eval } else { Domain::Coeff };
+            let [got, want] = rings.each_ref().map(|ring| {
+                let mut buf = ring.upload(shape, domain, words).unwrap();
+                let done = if inverse {
+                    ring.intt(&mut buf)
+                } else {
+                    ring.ntt(&mut buf)
+                };
+                done.unwrap();
+                ring.download(&buf).unwrap()
+            });
+            assert!(got == want, "2^{log_n}, input {which}, inverse {inverse}");
+        }
+    }
+}
+
+/// Both sides of 2^50, the widest, and a narrow one: rows in doubles and in words, in one launch.
+const BOTH: &[(u32, usize)] = &[(50, 2), (51, 1), (61, 1), (24, 1)];
+
 #[test]
 fn rows_in_doubles_and_words_agree_with_the_cpu() {
-    let cpu = CpuDevice::builder().threads(1).build().unwrap();
     let builder = || OpenClDevice::builder().transforms(Transforms::Rows);
-    for device in [builder().build(), builder().without_doubles().build()] {
-        let device = match device {
-            Ok(device) => device,
-            Err(error) => return eprintln!("not tested here: {error}"),
+    for builder in [builder(), builder().without_doubles()] {
+        let Some(device) = opened(builder) else {
+            return;
         };
         for log_n in 4..=14 {
-            // Both sides of 2^50, the widest, and a narrow one.
-            let primes: Vec<u64> = [(50, 2), (51, 1), (61, 1), (24, 1)]
-                .into_iter()
-                .flat_map(|(bits, count)| primes_below(bits, 2 << log_n, count).unwrap())
-                .collect();
-            let spec = RingSpec::new(log_n, &primes).unwrap();
-            let shape = Shape::new(1, spec.all_limbs(), log_n);
-            let mut inputs = vec![
-                Input::Maximal.words(&spec, shape),
-                Input::Random(7).words(&spec, shape),
-            ];
-            // Half moduli of alternating signs: the largest centred words; and one word alone.
-            let n = 1 << log_n;
-            let word = |f: &dyn Fn(usize, u64) -> u64| -> Vec<u64> {
-                let rows = primes.iter().flat_map(|&q| (0..n).map(move |i| (i, q)));
-                rows.map(|(i, q)| f(i, q)).collect()
-            };
-            inputs.push(word(&|i, q| if i % 2 == 0 { q / 2 } else { q / 2 + 1 }));
-            inputs.push(word(&|i, q| if i == n - 1 { q - 1 } else { 0 }));
-            inputs.push(word(&|i, q| if i < n / 2 { q - 1 } else { 0 }));
-            for (which, words) in inputs.iter().enumerate() {
-                for inverse in [false, true] {
-                    let domain = if inverse { Domain::Eval } else { Domain::Coeff };
-                    let [got, want] = [&device as &dyn Device, &cpu].map(|device| {
-                        let ring = Ring::new(device, &spec).unwrap();
-                        let mut buf = ring.upload(shape, domain, words).unwrap();
-                        let done = if inverse {
-                            ring.intt(&mut buf)
-                        } else {
-                            ring.ntt(&mut buf)
-                        };
-                        done.unwrap();
-                        ring.download(&buf).unwrap()
-                    });
-                    assert!(got == want, "2^{log_n}, input {which}, inverse {inverse}");
-                }
-            }
+            edges_agree_with_the_cpu(&device, log_n, BOTH);
         }
+    }
+}
+
+/// Rounds of one, two and three stages as the last and the only ones of both passes.
+#[test]
+fn tiles_in_doubles_and_words_agree_with_the_cpu() {
+    let Some(device) = device(Transforms::Tiled) else {
+        return;
+    };
+    for log_n in [4, 5, 10, 11, 13, 15] {
+        edges_agree_with_the_cpu(&device, log_n, BOTH);
+    }
+    for log_n in [4, 9, 12] {
+        edges_agree_with_the_cpu(&device, log_n, &[(50, 2), (24, 1)]);
     }
 }
