@@ -329,7 +329,14 @@ impl OpenClDevice {
     /// From now on every call on a queue fails, as on a device that was lost, or none does.
     #[cfg(test)]
     pub(super) fn lose(&self, lost: bool) {
-        self.0.session.lost.store(lost, Ordering::Relaxed);
+        self.0.session.injected.lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// The next launches fail with these codes; 0 lets one pass.
+    #[cfg(test)]
+    pub(super) fn fail_launches(&self, codes: &[i32]) {
+        let codes = codes.iter().rev().copied().collect();
+        *self.0.session.injected.launches.lock().expect("a test") = codes;
     }
 
     #[cfg(test)]

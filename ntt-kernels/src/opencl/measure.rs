@@ -111,13 +111,13 @@ fn products(shared: &Shared, arithmetic: Arithmetic) -> Result<f64> {
         "products_of_words"
     };
     let mut kernel = (shared.programs.build(&text)?.kernel(name)).map_err(fault)?;
-    let mut queue = shared.session.queue().map_err(fault)?;
+    let queue = shared.session.queue().map_err(fault)?;
     let memory = shared.session.memory(8 * WORDS).map_err(fault)?;
     let host: Vec<u64> = (0..WORDS).map(first).collect();
 
     let mut rounds = ROUNDS;
     loop {
-        queue.write(&memory, 0, &host).map_err(fault)?;
+        queue.write(&memory, 0, &host, None).map_err(fault)?;
         let args = [
             Arg::Memory(&memory),
             Arg::Memory(&constants),
@@ -132,7 +132,7 @@ fn products(shared: &Shared, arithmetic: Arithmetic) -> Result<f64> {
         if rounds == ROUNDS {
             // The first run also shows that the form is right on this device.
             let mut got = vec![0; WORDS];
-            queue.read(&memory, 0, &mut got).map_err(fault)?;
+            queue.read(&memory, 0, &mut got, None).map_err(fault)?;
             let power = m.pow(factor, u64::from(rounds));
             if (got.iter().zip(&host)).any(|(&got, &x)| got != m.mul(x, power)) {
                 return Err(failed(format!("{name} gave wrong products")));

@@ -83,3 +83,64 @@ fn a_limit_on_memory_is_kept_and_what_is_idle_makes_room() {
     drop(second);
     ring.ntt(&mut first).unwrap();
 }
+
+/// A driver that finds no memory for a launch, once and twice, by both names that it may give that.
+#[test]
+fn a_launch_without_memory_is_tried_again_once_what_is_idle_has_left() {
+    let Some(device) = device(Transforms::Rows) else {
+        return;
+    };
+    let (allocation_failure, out_of_resources) = (-4, -5);
+    let spec = RingSpec::new(6, &primes_below(50, 128, 2).unwrap()).unwrap();
+    let shape = Shape::new(2, spec.all_limbs(), 6);
+    let words = |seed| Input::Random(seed).words(&spec, shape);
+    for code in [allocation_failure, out_of_resources] {
+        let ring = Ring::new(&device, &spec).unwrap();
+        let moved = || (ring.stats().bytes_h2d, ring.stats().bytes_d2h);
+        let idle = ring.upload(shape, Domain::Coeff, &words(1)).unwrap();
+        let mut buf = ring.upload(shape, Domain::Coeff, &words(2)).unwrap();
+        let sent = 2 * shape.bytes();
+        assert_eq!(moved(), (sent, 0));
+        device.fail_launches(&[code]);
+        ring.ntt(&mut buf).unwrap();
+        // The operand stayed, the other buffer left.
+        assert_eq!(moved(), (sent, shape.bytes()));
+        ring.intt(&mut buf).unwrap();
+        assert!(ring.download(&buf).unwrap() == words(2));
+        assert!(ring.download(&idle).unwrap() == words(1));
+
+        device.fail_launches(&[code, code]);
+        let failed = ring.ntt(&mut buf).unwrap_err();
+        if code == allocation_failure {
+            assert!(matches!(failed, Error::OutOfMemory { .. }), "{failed}");
+            ring.ntt(&mut buf).unwrap();
+            ring.intt(&mut buf).unwrap();
+            assert!(ring.download(&buf).unwrap() == words(2));
+        } else {
+            // What a device says that is gone.
+            assert!(matches!(failed, Error::DeviceFailed { .. }), "{failed}");
+            assert_eq!(ring.wait().unwrap_err(), failed);
+        }
+    }
+}
+
+/// New memory of a buffer reads as zeros where nothing was written.
+#[test]
+fn what_was_not_uploaded_is_zero() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let spec = RingSpec::new(5, &primes_below(50, 64, 2).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    let shape = Shape::new(3, spec.all_limbs(), 5);
+    let part = Shape::new(1, spec.all_limbs(), 5);
+    let words = Input::Random(3).words(&spec, part);
+    let mut buf = ring.alloc(shape, Domain::Coeff).unwrap();
+    ring.backend()
+        .upload(&buf.poly_mut(1).unwrap(), &words)
+        .unwrap();
+    let zeros = vec![0; words.len()];
+    assert!(ring.download(&buf).unwrap() == [&*zeros, &words, &zeros].concat());
+    let untouched = ring.alloc(shape, Domain::Coeff).unwrap();
+    assert!(ring.download(&untouched).unwrap() == vec![0; shape.words()]);
+}

@@ -1,6 +1,6 @@
 //! What a ring counts, refuses, and shares between threads.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::device;
 use crate::{
@@ -74,6 +74,74 @@ fn threads_share_a_ring() {
             });
         }
     });
+}
+
+/// Memory goes from thread to thread through the pool while commands and transfers run beside each other.
+#[test]
+fn transfers_of_several_threads_find_their_words() {
+    let Some(device) = device(Transforms::Rows) else {
+        return;
+    };
+    let spec = RingSpec::new(9, &primes_below(50, 1024, 3).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (ring, spec) = (&ring, &spec);
+            scope.spawn(move || {
+                for round in 0..60_u64 {
+                    let batch = 1 + ((round + thread) % 3) as usize;
+                    let shape = Shape::new(batch, spec.all_limbs(), 9);
+                    let words = Input::Random(100 * thread + round).words(spec, shape);
+                    let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+                    let mut copy = ring.alloc(shape, Domain::Eval).unwrap();
+                    ring.ntt(&mut buf).unwrap();
+                    ring.submit(Cmd::Copy {
+                        dst: copy.view_mut(),
+                        src: buf.view(),
+                    })
+                    .unwrap();
+                    drop(buf);
+                    ring.intt(&mut copy).unwrap();
+                    assert!(ring.download(&copy).unwrap() == words, "{thread}, {round}");
+                }
+            });
+        }
+    });
+}
+
+/// Words go there and back while half a second of commands on another buffer is queued.
+#[test]
+fn transfers_do_not_wait_for_commands_on_other_buffers() {
+    let Some(device) = device(Transforms::Rows) else {
+        return;
+    };
+    let spec = RingSpec::new(12, &primes_below(50, 1 << 13, 2).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    let shape = Shape::new(16, spec.all_limbs(), 12);
+    let words = Input::Random(1).words(&spec, shape);
+    let mut busy = ring.upload(shape, Domain::Coeff, &words).unwrap();
+    // Programs are built, and the time of a command is known.
+    let mut there_and_back = |rounds| {
+        for _ in 0..rounds {
+            ring.ntt(&mut busy).unwrap();
+            ring.intt(&mut busy).unwrap();
+        }
+    };
+    there_and_back(1);
+    ring.wait().unwrap();
+    let start = Instant::now();
+    there_and_back(8);
+    ring.wait().unwrap();
+    let rounds = 8 * (500 / (start.elapsed().as_millis() as usize + 1) + 1);
+
+    let start = Instant::now();
+    there_and_back(rounds);
+    let other = ring.upload(shape, Domain::Coeff, &words).unwrap();
+    assert!(ring.download(&other).unwrap() == words);
+    let transfers = start.elapsed();
+    assert!(ring.download(&busy).unwrap() == words);
+    let all = start.elapsed();
+    assert!(transfers < all / 2, "{transfers:?} of {all:?}");
 }
 
 #[test]
