@@ -262,6 +262,11 @@ impl Programs {
         }
     }
 
+    /// Forms products so. No program has been built.
+    pub(super) fn use_arithmetic(&mut self, arithmetic: Arithmetic) {
+        self.arithmetic = arithmetic;
+    }
+
     /// The program, from memory, from disk, or built now.
     ///
     /// # Errors
@@ -278,7 +283,7 @@ impl Programs {
 
     fn make(&self, source: Source) -> Result<Program> {
         let text = source.text(self.arithmetic);
-        let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text)));
+        let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text, "bin")));
         let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
         if let Some(program) = stored.and_then(|binary| self.session.load(&binary, self.options)) {
             return Ok(program);
@@ -302,23 +307,24 @@ impl Programs {
         })
     }
 
-    fn file_name(&self, text: &str) -> String {
+    /// A name for what is kept of a text on this device and driver.
+    pub(super) fn file_name(&self, text: &str, extension: &str) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("ringloom 2026 opencl program");
         for part in [&self.identity, self.options, text] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
-        format!("{}.bin", hasher.finalize().to_hex())
+        format!("{}.{extension}", hasher.finalize().to_hex())
     }
 }
 
 /// Writes beside the place and renames, so that nobody reads half a file. A cache that cannot be
 /// written costs time only.
-fn store(file: &std::path::Path, binary: &[u8]) {
+pub(super) fn store(file: &std::path::Path, bytes: &[u8]) {
     let Some(folder) = file.parent() else { return };
     let part = file.with_extension(format!("{}.part", std::process::id()));
     let written = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&part, binary))
+        .and_then(|()| std::fs::write(&part, bytes))
         .and_then(|()| std::fs::rename(&part, file));
     if written.is_err() {
         let _ = std::fs::remove_file(&part);

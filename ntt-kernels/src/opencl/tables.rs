@@ -163,7 +163,7 @@ pub(super) fn row_factor_in_doubles(m: &Modulus, factor: u64) -> [u64; 2] {
 
 /// Whether transforms modulo this prime run in doubles.
 fn in_doubles(shared: &Shared, m: &Modulus) -> bool {
-    shared.doubles && m.bits() <= 50
+    shared.arithmetic.doubles && m.bits() <= 50
 }
 
 /// The row of the modulus table, as common.cl reads it.

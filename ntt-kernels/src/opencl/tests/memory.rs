@@ -36,7 +36,11 @@ fn too_much_memory_is_an_error_and_the_ring_lives_on() {
 #[test]
 fn a_limit_on_memory_is_kept_and_what_is_idle_makes_room() {
     let limit = 1 << 20;
-    let device = match OpenClDevice::builder().memory_limit(limit).build() {
+    let device = match OpenClDevice::builder()
+        .with_doubles()
+        .memory_limit(limit)
+        .build()
+    {
         Ok(device) => device,
         Err(error) => return eprintln!("not tested here: {error}"),
     };

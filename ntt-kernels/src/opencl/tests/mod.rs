@@ -15,7 +15,8 @@ mod transforms;
 
 /// Tiles are built without optimisation: on PoCL the compiler takes eight times as long with it.
 fn device(transforms: Transforms) -> Option<OpenClDevice> {
-    let mut builder = OpenClDevice::builder().transforms(transforms);
+    // Not what is faster today.
+    let mut builder = (OpenClDevice::builder().transforms(transforms)).with_doubles();
     if transforms == Transforms::Tiled {
         builder = builder.without_optimisation();
     }

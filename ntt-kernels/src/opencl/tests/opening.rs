@@ -1,12 +1,15 @@
 //! Finding a device, its programs, and the form of its products.
 
+use std::time::Duration;
+
 use super::device;
 use crate::{
     Ring,
     arith::primes_below,
     error::Error,
-    opencl::{Calibration, OpenClDevice, Transforms},
+    opencl::{Calibration, OpenClDevice, OpenClDeviceBuilder, Transforms},
     poly::{Domain, RingSpec, Shape},
+    testing::Input,
 };
 
 #[test]
@@ -17,6 +20,7 @@ fn programs_are_kept_on_disk() {
     let words: Vec<u64> = (0..16).collect();
     let run = || {
         let device = OpenClDevice::builder()
+            .with_doubles()
             .program_cache(&folder)
             .build()
             .ok()?;
@@ -95,6 +99,68 @@ fn a_calibration_chooses_the_faster_form() {
         took: measured.took,
     };
     assert!(ptx.prefers_ptx() && !ptx.prefers_doubles());
+}
+
+/// What is not chosen is measured when a device is first opened in a folder, and read from there later;
+/// residues are the same in every form.
+#[test]
+fn the_form_of_products_is_measured_once() {
+    let folder = std::env::temp_dir().join(format!("ringloom-rates-{}", std::process::id()));
+    let opened = || OpenClDevice::builder().program_cache(&folder).build();
+    let device = match opened() {
+        Ok(device) => device,
+        Err(error @ Error::Unavailable { .. }) => return eprintln!("not tested here: {error}"),
+        Err(error) => panic!("{error}"),
+    };
+    let measured = device.measured().expect("nothing was chosen").clone();
+    assert_eq!(
+        device.products().contains("doubles"),
+        measured.prefers_doubles()
+    );
+    // The very same numbers, also of the time that it took.
+    assert_eq!(opened().unwrap().measured(), Some(&measured));
+    let rates = || {
+        let files = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|f| f.unwrap().path());
+        let mut rates = files.filter(|f| f.extension().is_some_and(|e| e == "rates"));
+        (rates.next().unwrap(), rates.next())
+    };
+    let (file, None) = rates() else {
+        panic!("one device, one measurement")
+    };
+    // What says something else is believed; what says nothing is measured again.
+    std::fs::write(&file, "words 2\ndoubles 1\ntook 0\n").unwrap();
+    assert!(!opened().unwrap().products().contains("doubles"));
+    std::fs::write(&file, "words 1\ndoubles 2\ntook 0\n").unwrap();
+    assert!(opened().unwrap().products().contains("doubles"));
+    std::fs::write(&file, "no rates").unwrap();
+    assert_ne!(opened().unwrap().measured().unwrap().took, Duration::ZERO);
+    // Who chooses measures nothing.
+    let builder = || OpenClDevice::builder().program_cache(&folder);
+    for builder in [
+        builder().without_doubles(),
+        builder().with_doubles(),
+        builder().native_high_word(false),
+        builder().calibration(&measured),
+    ] {
+        assert_eq!(builder.build().unwrap().measured(), None);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    let spec = RingSpec::new(8, &primes_below(50, 512, 3).unwrap()).unwrap();
+    let shape = Shape::new(2, spec.all_limbs(), 8);
+    let words = Input::Random(4).words(&spec, shape);
+    let values = |builder: OpenClDeviceBuilder| {
+        let ring = Ring::new(&builder.build().unwrap(), &spec).unwrap();
+        let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+        ring.ntt(&mut buf).unwrap();
+        ring.download(&buf).unwrap()
+    };
+    let builder = OpenClDevice::builder;
+    let in_words = values(builder().without_doubles());
+    assert!(in_words == values(builder().with_doubles()));
+    assert!(in_words == values(builder().no_program_cache()));
 }
 
 /// In processes of their own, because the library is looked for once, where the environment says: a

@@ -12,7 +12,7 @@ use crate::{
 #[test]
 fn transforms_of_both_kinds_agree_with_the_cpu() {
     // Tiles: a program for each number of stages, so few degrees; one of them with optimisation.
-    let optimised = OpenClDevice::builder().transforms(Transforms::Tiled);
+    let optimised = (OpenClDevice::builder().transforms(Transforms::Tiled)).with_doubles();
     let cases: [(_, _, &[u32]); 3] = [
         (
             Transforms::Rows,
@@ -137,7 +137,7 @@ const BOTH: &[(u32, usize)] = &[(50, 2), (51, 1), (61, 1), (24, 1)];
 #[test]
 fn rows_in_doubles_and_words_agree_with_the_cpu() {
     let builder = || OpenClDevice::builder().transforms(Transforms::Rows);
-    for builder in [builder(), builder().without_doubles()] {
+    for builder in [builder().with_doubles(), builder().without_doubles()] {
         let Some(device) = opened(builder) else {
             return;
         };
