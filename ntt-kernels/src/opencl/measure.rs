@@ -18,8 +18,8 @@ use crate::{
 };
 
 /// What [`OpenClDevice::calibrate`](super::OpenClDevice::calibrate) measured on one device: products
-/// of words below a prime of 50 bits by a fixed factor, four at a time in each work item, without
-/// memory. The results of every form were compared with the host's before it was timed.
+/// of words below a prime of 50 bits by a fixed factor, without memory: four at a time in each work item,
+/// words or vectors of words as transforms of the device take them. The results of every form were compared with the host's before it was timed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
     /// Products a second with high words from products of 32-bit words.
@@ -34,12 +34,13 @@ pub struct Calibration {
 
 /// One form, ready to be timed.
 struct Trial {
-    name: &'static str,
     kernel: Kernel,
     queue: Queue,
     memory: Memory,
     constants: Memory,
-    items: usize,
+    /// Work items, and those of a group.
+    global: usize,
+    local: usize,
     rounds: u32,
 }
 
@@ -211,13 +212,18 @@ fn measure(
     })
 }
 
-fn items(shared: &Shared) -> usize {
-    1 << shared.items.ilog2()
+/// Work items of a group, and words of a vector, as transforms of the device have them.
+fn shape(shared: &Shared) -> (usize, usize) {
+    if shared.tiled {
+        (1 << shared.items.ilog2(), 1)
+    } else {
+        (1, 4)
+    }
 }
 
 fn trial_text(shared: &Shared, form: Arithmetic) -> String {
-    let items = items(shared);
-    Source::Measure { items }.text(form)
+    let (items, lanes) = shape(shared);
+    Source::Measure { items, lanes }.text(form)
 }
 
 impl Trial {
@@ -233,19 +239,15 @@ impl Trial {
         let host: Vec<u64> = (0..WORDS).map(first).collect();
 
         let fault = |fault: Fault| failed(shared, fault.to_string());
-        let name = if form.doubles {
-            "products_of_doubles"
-        } else {
-            "products_of_words"
-        };
+        let (local, lanes) = shape(shared);
         let program = shared.programs.build(&trial_text(shared, form))?;
         let mut trial = Self {
-            name,
-            kernel: program.kernel(name).map_err(fault)?,
+            kernel: program.kernel("products").map_err(fault)?,
             queue: shared.session.queue().map_err(fault)?,
             memory: shared.session.memory(8 * WORDS).map_err(fault)?,
             constants: table(shared, &constants)?,
-            items: items(shared),
+            global: WORDS / (4 * lanes),
+            local,
             rounds: ROUNDS,
         };
         let written = trial.queue.write(&trial.memory, 0, &host, None);
@@ -256,7 +258,8 @@ impl Trial {
         read.map_err(fault)?;
         let power = m.pow(factor, u64::from(ROUNDS));
         if (got.iter().zip(&host)).any(|(&got, &x)| got != m.mul(x, power)) {
-            return Err(failed(shared, format!("{name} gave wrong products")));
+            let what = if form.doubles { "doubles" } else { "words" };
+            return Err(failed(shared, format!("{what} gave wrong products")));
         }
         Ok(trial)
     }
@@ -273,15 +276,15 @@ impl Trial {
     }
 
     fn run(&mut self, shared: &Shared) -> Result<Duration> {
-        let fault = |fault: Fault| failed(shared, format!("{}: {fault}", self.name));
+        let fault = |fault: Fault| failed(shared, fault.to_string());
         let args = [
             Arg::Memory(&self.memory),
             Arg::Memory(&self.constants),
             Arg::Word(self.rounds),
         ];
-        let (queue, global) = (&self.queue, [WORDS / 4, 1, 1]);
+        let (queue, global) = (&self.queue, [self.global, 1, 1]);
         let start = Instant::now();
-        let launched = queue.launch(&mut self.kernel, &args, global, self.items);
+        let launched = queue.launch(&mut self.kernel, &args, global, self.local);
         launched.map_err(fault)?;
         queue.finish().map_err(fault)?;
         Ok(start.elapsed())

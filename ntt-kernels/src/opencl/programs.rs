@@ -58,8 +58,8 @@ pub(super) enum Source {
     Lwe { items: usize },
     /// Seed expansion.
     Seed { items: usize },
-    /// Products to be timed.
-    Measure { items: usize },
+    /// Products to be timed, in vectors of `lanes` words.
+    Measure { items: usize, lanes: usize },
     /// Transforms of rows.
     Rows { invert: bool },
     /// Half of a transform in local memory.
@@ -119,18 +119,20 @@ impl Source {
                 define("SEED_WG", &items);
                 &[include_str!("kernels/seed.cl")]
             }
-            Self::Measure { items } => {
+            Self::Measure { items, lanes } => {
                 define("WG", &items);
                 define("DOUBLES", &u32::from(arithmetic.doubles));
-                define("LANES", &4);
-                let parts: &[&str] = &[
-                    include_str!("kernels/doubles.cl"),
-                    include_str!("kernels/measure.cl"),
-                ];
-                if arithmetic.doubles {
-                    parts
-                } else {
-                    &parts[1..]
+                define("LANES", &lanes);
+                match (arithmetic.doubles, lanes) {
+                    (true, _) => &[
+                        include_str!("kernels/doubles.cl"),
+                        include_str!("kernels/measure.cl"),
+                    ],
+                    (false, 4) => &[
+                        include_str!("kernels/row_words.cl"),
+                        include_str!("kernels/measure.cl"),
+                    ],
+                    _ => &[include_str!("kernels/measure.cl")],
                 }
             }
             Self::Rows { invert } => {
