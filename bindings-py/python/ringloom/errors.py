@@ -201,7 +201,7 @@ class DeviceFailedError(DeviceError):
 
 
 class ReplayWarning(RuntimeWarning):
-    """A device that failed, whose work was replayed on the session's `fallback`; nothing is lost."""
+    """A device that failed, whose work was replayed on the session's `fallback`."""
 
 
 class RingOperandError(RingloomError, ValueError):
