@@ -1,11 +1,11 @@
 //! Devices by name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ffi::CString, sync::Arc};
 
 use pyo3::prelude::*;
 use ringloom::tfhe::{TfheParams, TfheSession};
 use ringloom_fpga::{device_names, missing_devices as missing, open_device};
-use ringloom_ntt::{device::Device, transform_rate};
+use ringloom_ntt::{Replayed, Replaying, device::Device, poly::Shape, transform_rate};
 
 use crate::{
     convert::{ReducedFields, reduce_fields},
@@ -109,6 +109,80 @@ pub fn missing_devices(py: Python<'_>) -> BTreeMap<&'static str, String> {
         let text = |(name, error): (_, ringloom_ntt::Error)| (name, error.to_string());
         missing().into_iter().map(text).collect()
     })
+}
+
+/// Where a server computes.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub device: &'a str,
+    /// Replays what was done, and goes on, when the device fails.
+    pub fallback: Option<&'a str>,
+    pub threads: Option<usize>,
+}
+
+impl Place<'_> {
+    fn open(self) -> ringloom_ntt::Result<Arc<dyn Device>> {
+        let device = open_device(self.device, self.threads)?;
+        let Some(fallback) = self.fallback else {
+            return Ok(device);
+        };
+        let substitute = open_device(fallback, self.threads)?;
+        Ok(Arc::new(Replaying::new(
+            device,
+            substitute,
+            Arc::new(warn_of_replay),
+        )))
+    }
+
+    /// A session of parameters.
+    pub fn session(self, params: &ringloom::Params) -> ringloom::Result<ringloom::Session> {
+        ringloom::Session::new(params, &*self.open()?)
+    }
+
+    /// A session of encrypted integers.
+    pub fn integers(self, params: &TfheParams) -> ringloom::Result<TfheSession> {
+        TfheSession::new(params, &*self.open()?)
+    }
+}
+
+/// Warns in Python, from the line that met the failure. Where warnings are errors, it is reported and
+/// not raised: the value that the caller asked for is there.
+fn warn_of_replay(replayed: &Replayed) {
+    Python::attach(|py| {
+        let warned = (|| {
+            let category = py.import("ringloom.errors")?.getattr("ReplayWarning")?;
+            let text = CString::new(describe(replayed))?;
+            PyErr::warn(py, &category, &text, 1)
+        })();
+        if let Err(error) = warned {
+            error.write_unraisable(py, None);
+        }
+    });
+}
+
+/// What failed, what ran again, and what had lived on the first device only.
+fn describe(replayed: &Replayed) -> String {
+    let mut kinds = BTreeMap::new();
+    for shape in &replayed.values {
+        *kinds
+            .entry((shape.batch, shape.limbs.len(), 1_u64 << shape.log_n))
+            .or_insert(0_usize) += 1;
+    }
+    let kinds: Vec<String> = kinds
+        .into_iter()
+        .map(|((batch, limbs, n), count)| format!("{count} of {batch} x {limbs} x {n} words"))
+        .collect();
+    let bytes: u64 = replayed.values.iter().map(Shape::bytes).sum();
+    format!(
+        "{}; {} uploads, preparations and commands ran again on {}, which goes on; {} values had lived on the failed \
+         device only, {} KiB: {}",
+        replayed.failure,
+        replayed.steps,
+        replayed.substitute,
+        replayed.values.len(),
+        bytes >> 10,
+        kinds.join(", "),
+    )
 }
 
 /// A session of encrypted integers on a named device.

@@ -10,7 +10,7 @@ use ringloom::{
 
 use crate::{
     convert::{Integers, int64, integers, shape_text, shape_tuple},
-    device,
+    device::Place,
     errors::{Failure, Result},
     int_client::{IntCiphertext, IntParams},
     int_functions,
@@ -40,19 +40,26 @@ pub struct IntTensor {
 
 #[pymethods]
 impl IntSession {
-    /// Opens parameters on a device and loads a client's keys there; `lut8` needs `packing` too.
+    /// Opens parameters on a device and loads a client's keys there; `lut8` needs `packing` too. `fallback`
+    /// is that of `Session`.
     #[new]
-    #[pyo3(signature = (params, keys, *, packing=None, device="auto", threads=None))]
+    #[pyo3(signature = (params, keys, *, packing=None, device="auto", fallback=None, threads=None))]
     fn new(
         py: Python<'_>,
         params: &IntParams,
         keys: &IntKeys,
         packing: Option<&IntPackingKey>,
         device: &str,
+        fallback: Option<&str>,
         threads: Option<usize>,
     ) -> Result<Self> {
         let (keys, packing) = py.detach(|| {
-            let session = device::open_integers(&params.0, device, threads)?;
+            let place = Place {
+                device,
+                fallback,
+                threads,
+            };
+            let session = place.integers(&params.0)?;
             let keys = TfheKeys::load(&session, &keys.open(&params.0)?)?;
             let packing = packing
                 .map(|key| PackingKey::load(&session, &key.open(&params.0)?))

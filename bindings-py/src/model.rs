@@ -8,7 +8,7 @@ use ringloom::{Error, model as core};
 use crate::{
     ciphertext::Ciphertext,
     convert::{ReducedFields, reduce_fields},
-    device,
+    device::Place,
     encrypted_program::EncryptedProgram,
     errors::{Failure, Result},
     keys::EvaluationKeys,
@@ -126,14 +126,15 @@ impl StepReport {
 #[pymethods]
 impl ModelServer {
     /// Encodes a program on a device, or brings its encrypted weights there, and loads a client's
-    /// keys.
+    /// keys. `fallback` is that of `Session`.
     #[new]
-    #[pyo3(signature = (program, keys, *, device="auto", threads=None, progress=None))]
+    #[pyo3(signature = (program, keys, *, device="auto", fallback=None, threads=None, progress=None))]
     fn new(
         py: Python<'_>,
         program: &Bound<'_, PyAny>,
         keys: &EvaluationKeys,
         device: &str,
+        fallback: Option<&str>,
         threads: Option<usize>,
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<Self> {
@@ -144,7 +145,12 @@ impl ModelServer {
             Weighted::Encrypted(program) => program.inner_params().clone(),
         };
         let inner = py.detach(|| {
-            let session = device::open(&params, device, threads)?;
+            let place = Place {
+                device,
+                fallback,
+                threads,
+            };
+            let session = place.session(&params)?;
             let keys = keys.open(&params)?;
             let report = &mut |done, total| progress.report(done, total);
             match program {

@@ -9,7 +9,7 @@ use crate::{
     ciphertext::Ciphertext,
     conversion::{ConversionPlan, MatrixConversion},
     convert::{bytes_text, reals},
-    device,
+    device::Place,
     errors::{Failure, Result},
     keys::EvaluationKeys,
     matrix::MatrixTensor,
@@ -54,14 +54,19 @@ impl Session {
 #[pymethods]
 impl Session {
     /// Opens parameters on a device and loads a client's keys there.
+    ///
+    /// With `fallback`, the name of a second device, a failure of the first is no error: what was done is
+    /// replayed there, the same residues come out, and a `ReplayWarning` says what ran again. The replay's log
+    /// costs host memory: the words of keys and inputs.
     #[new]
-    #[pyo3(signature = (params, keys, *, device="auto", threads=None, calibration=None, memory=None, progress=None))]
+    #[pyo3(signature = (params, keys, *, device="auto", fallback=None, threads=None, calibration=None, memory=None, progress=None))]
     #[allow(clippy::too_many_arguments)] // keywords in Python
     fn new(
         py: Python<'_>,
         params: &Params,
         keys: &EvaluationKeys,
         device: &str,
+        fallback: Option<&str>,
         threads: Option<usize>,
         calibration: Option<&Calibration>,
         memory: Option<u64>,
@@ -72,7 +77,12 @@ impl Session {
         }
         let mut progress = Progress::new(progress.as_ref(), py, "load keys")?;
         let loaded = py.detach(|| {
-            let session = device::open(&params.0, device, threads)?;
+            let place = Place {
+                device,
+                fallback,
+                threads,
+            };
+            let session = place.session(&params.0)?;
             let keys = keys.open(&params.0)?;
             LoadedKeys::load_with(&session, &keys, &mut |done, total| {
                 progress.report(done, total)

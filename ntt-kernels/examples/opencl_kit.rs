@@ -85,8 +85,10 @@ fn examine(builder: &dyn Fn() -> OpenClDeviceBuilder, out: &mut Findings) -> Res
     out.number("units", info.units as f64);
     out.number("memory_bytes", info.memory_bytes as f64);
     out.number("buffer_bytes", info.buffer_bytes as f64);
+    out.text("products", &device.products());
     rates(&device, out)?;
-    correct("portable", &device, out);
+    let portable = builder().without_doubles().build()?;
+    correct("portable", &portable, out);
     match device.calibrate() {
         Ok(measured) => {
             out.number("products_per_s_words", measured.words);
@@ -98,7 +100,7 @@ fn examine(builder: &dyn Fn() -> OpenClDeviceBuilder, out: &mut Findings) -> Res
             }
             let chosen = builder().calibration(&measured).build()?;
             out.text("calibrated_products", &chosen.products());
-            if chosen.products() != device.products() {
+            if chosen.products() != portable.products() {
                 correct("calibrated", &chosen, out);
             }
         }

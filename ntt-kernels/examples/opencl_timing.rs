@@ -1,7 +1,7 @@
 //! Times transforms, key-switches, hoisted rotations and a product with diagonals on a device and checks their residues against the CPU.
 //!
-//! `opencl_timing [DEVICE [LOG_N [LIMBS [DIGITS]]]]` writes one JSON object. Programs are built and
-//! tables uploaded before the clock starts.
+//! `opencl_timing [DEVICE [LOG_N [LIMBS [DIGITS [ROWS]]]]]` writes one JSON object; transforms are of at least ROWS
+//! rows at once. Programs are built and tables uploaded before the clock starts.
 #![allow(clippy::print_stdout)] // a command line
 
 use std::{sync::Arc, time::Instant};
@@ -36,7 +36,8 @@ fn main() -> Result<(), Error> {
     );
     let equal = timed.results()? == check.results()?;
     drop(check);
-    let batch = Shape::new(64usize.div_ceil(limbs), LimbSet::range(0, limbs), log_n);
+    let batch = number(4, 64).div_ceil(limbs);
+    let batch = Shape::new(batch, LimbSet::range(0, limbs), log_n);
     let rows = (batch.batch * limbs) as f64;
     let mut buf = ring.alloc(batch, Domain::Coeff)?;
     fill(&ring, &mut buf)?;

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet, hash_map},
     fmt,
+    ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
@@ -32,7 +33,8 @@ pub struct Replaying {
     notice: Notice,
 }
 
-/// Called once for each ring whose device failed, after the replay; it must not use that ring.
+/// Called once for each ring whose device failed, after the replay, by the call that met the failure and
+/// before it returns. No lock of the ring is held.
 pub type Notice = Arc<dyn Fn(&Replayed) + Send + Sync>;
 
 /// What was replayed.
@@ -104,6 +106,40 @@ struct State {
     crowded: usize,
     buffers: HashMap<u64, Weak<Proxy>>,
     made: u64,
+    /// What the caller is to be told.
+    replayed: Option<Replayed>,
+}
+
+/// The state of a ring while a call has it. Once it is free again, the caller is told of a replay.
+struct Held<'a> {
+    state: Option<MutexGuard<'a, State>>,
+    notice: &'a Notice,
+}
+
+impl Deref for Held<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        (self.state.as_ref()).expect("it is held until it is dropped")
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        (self.state.as_mut()).expect("it is held until it is dropped")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let replayed = self
+            .state
+            .take()
+            .and_then(|mut state| state.replayed.take());
+        if let Some(replayed) = replayed {
+            (self.notice)(&replayed);
+        }
+    }
 }
 
 /// A buffer as the front sees it.
@@ -162,8 +198,11 @@ fn logged(raw: &RawBuf) -> RawBuf {
 }
 
 impl ReplayingRing {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        (self.state.lock()).expect("no code panics while it holds the log")
+    fn lock(&self) -> Held<'_> {
+        Held {
+            state: Some((self.state.lock()).expect("no code panics while it holds the log")),
+            notice: &self.device.notice,
+        }
     }
 
     /// Runs a call where the ring lives now; replays first when the device fails in it.
@@ -244,7 +283,7 @@ impl ReplayingRing {
         };
         state.log.clear();
         state.substitute = Some(ring);
-        (self.device.notice)(&replayed);
+        state.replayed = Some(replayed);
         Ok(())
     }
 }

@@ -704,6 +704,7 @@ class Session:
         keys: EvaluationKeys,
         *,
         device: str = "auto",
+        fallback: str | None = None,
         threads: int | None = None,
         calibration: Calibration | None = None,
         memory: int | None = None,
@@ -1001,6 +1002,7 @@ class IntSession:
         *,
         packing: IntPackingKey | None = None,
         device: str = "auto",
+        fallback: str | None = None,
         threads: int | None = None,
     ) -> IntSession: ...
     def load(self, ciphertext: IntCiphertext) -> IntTensor: ...
@@ -1346,6 +1348,7 @@ class ModelServer:
         keys: EvaluationKeys,
         *,
         device: str = "auto",
+        fallback: str | None = None,
         threads: int | None = None,
         progress: _Progress = None,
     ) -> ModelServer: ...

@@ -200,6 +200,10 @@ class DeviceFailedError(DeviceError):
     """A device that failed and stays failed."""
 
 
+class ReplayWarning(RuntimeWarning):
+    """A device that failed, whose work was replayed on the session's `fallback`."""
+
+
 class RingOperandError(RingloomError, ValueError):
     """Base of errors about operands of ring commands."""
 

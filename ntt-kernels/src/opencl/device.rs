@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    measure::{Calibration, calibrate},
+    measure::{Calibration, calibrate, kept_calibration},
     programs::{Arithmetic, HighWord, OPTIONS, Programs, QUICKLY_BUILT},
     ring::OpenClRing,
     sys::{self, Chip, Fault, Found, Session, SharedSession},
@@ -81,12 +81,18 @@ pub enum Transforms {
 }
 
 /// Options of an [`OpenClDevice`].
+///
+/// Without [`without_doubles`](Self::without_doubles), [`with_doubles`](Self::with_doubles),
+/// [`native_high_word`](Self::native_high_word) and [`calibration`](Self::calibration), products take the
+/// form that is fastest on the device. It is [measured](OpenClDevice::calibrate) when the device is first
+/// opened, and kept on disk with the programs, by device and driver; for CPUs, too. A form that fails
+/// there is not chosen.
 #[derive(Clone, Debug, Default)]
 pub struct OpenClDeviceBuilder {
     index: Option<usize>,
     transforms: Transforms,
-    no_doubles: bool,
-    high_word: HighWord,
+    doubles: Option<bool>,
+    high_word: Option<HighWord>,
     memory_limit: Option<u64>,
     quickly_built: bool,
     cache: Cache,
@@ -116,11 +122,19 @@ impl OpenClDeviceBuilder {
         self
     }
 
-    /// Keeps transforms of rows in integers, where they would be in doubles for moduli below
-    /// `2^50`. The results are the same.
+    /// Keeps transforms in integers, where they would be in doubles for moduli below `2^50`. The
+    /// results are the same.
     #[must_use]
     pub fn without_doubles(mut self) -> Self {
-        self.no_doubles = true;
+        self.doubles = Some(false);
+        self
+    }
+
+    /// Has transforms in doubles for moduli below `2^50`, where the device has exact ones, whether or not
+    /// they are faster. The results are the same.
+    #[must_use]
+    pub fn with_doubles(mut self) -> Self {
+        self.doubles = Some(true);
         self
     }
 
@@ -129,11 +143,11 @@ impl OpenClDeviceBuilder {
     /// works.
     #[must_use]
     pub fn native_high_word(mut self, native: bool) -> Self {
-        self.high_word = if native {
+        self.high_word = Some(if native {
             HighWord::Native
         } else {
             HighWord::Portable
-        };
+        });
         self
     }
 
@@ -141,12 +155,9 @@ impl OpenClDeviceBuilder {
     /// device. The results are the same.
     #[must_use]
     pub fn calibration(mut self, measured: &Calibration) -> Self {
-        self.no_doubles = !measured.prefers_doubles();
-        self.high_word = if measured.prefers_ptx() {
-            HighWord::Ptx
-        } else {
-            HighWord::Portable
-        };
+        let chosen = measured.arithmetic();
+        self.doubles = Some(chosen.doubles);
+        self.high_word = Some(chosen.high_word);
         self
     }
 
@@ -159,23 +170,24 @@ impl OpenClDeviceBuilder {
     }
 
     /// Builds programs without the driver's optimisations: on PoCL eight times sooner, and slow to run.
-    /// The results are the same. For tests.
+    /// Nothing is measured: products are in doubles where they are exact. The results are the same. For
+    /// tests.
     #[must_use]
     pub fn without_optimisation(mut self) -> Self {
         self.quickly_built = true;
         self
     }
 
-    /// Keeps built programs in this folder. The default is `ringloom/opencl` in the user's cache
-    /// folder, and none for CPUs, whose runtime keeps its own. Whoever may write there may choose
-    /// what runs on the device.
+    /// Keeps built programs and the calibration in this folder. The default is `ringloom/opencl` in the
+    /// user's cache folder; for CPUs, whose runtime keeps its own programs, of the calibration only.
+    /// Whoever may write there may choose what runs on the device.
     #[must_use]
     pub fn program_cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = Cache::Folder(folder.into());
         self
     }
 
-    /// Keeps no programs on disk.
+    /// Keeps nothing on disk: programs are built and forms measured for each opened device.
     #[must_use]
     pub fn no_program_cache(mut self) -> Self {
         self.cache = Cache::Off;
@@ -187,6 +199,7 @@ impl OpenClDeviceBuilder {
     /// # Errors
     /// [`Error::Unavailable`] without a runtime, a driver or such a device, or for one that cannot
     /// run the programs of this crate.
+    /// [`Error::DeviceFailed`] where products are measured and those in words fail.
     pub fn build(self) -> Result<OpenClDevice> {
         let found = found()?;
         let index = self.index.unwrap_or_else(|| preferred(&found));
@@ -225,40 +238,46 @@ impl OpenClDeviceBuilder {
             info.memory_bytes = info.memory_bytes.min(limit);
             info.buffer_bytes = info.buffer_bytes.min(limit);
         }
-        let folder = match self.cache {
-            Cache::Default if chosen.chip == Chip::Cpu => None,
-            Cache::Default => cache_folder(),
-            Cache::Folder(folder) => Some(folder),
-            Cache::Off => None,
-        };
-        let doubles = chosen.exact_doubles && !self.no_doubles;
-        let arithmetic = Arithmetic {
-            high_word: match self.high_word {
-                // A calibration of another device.
-                HighWord::Ptx if !is_nvidia(&info) => HighWord::Portable,
-                high_word => high_word,
-            },
-            doubles,
+        let (folder, notes) = match self.cache {
+            Cache::Default if chosen.chip == Chip::Cpu => (None, cache_folder()),
+            Cache::Default => (cache_folder(), cache_folder()),
+            Cache::Folder(folder) => (Some(folder.clone()), Some(folder)),
+            Cache::Off => (None, None),
         };
         let options = if self.quickly_built {
             QUICKLY_BUILT
         } else {
             OPTIONS
         };
+        let given = self.doubles.is_some() || self.high_word.is_some() || self.quickly_built;
+        let arithmetic = Arithmetic {
+            high_word: match self.high_word.unwrap_or_default() {
+                // A calibration of another device.
+                HighWord::Ptx if !is_nvidia(&info) => HighWord::Portable,
+                high_word => high_word,
+            },
+            doubles: chosen.exact_doubles && self.doubles.unwrap_or(true),
+        };
         let programs = Programs::new(session.clone(), &name, &info, arithmetic, options, folder);
-        let shared = Shared {
+        let mut shared = Shared {
             session,
             programs,
             name,
             tiled,
-            doubles,
-            high_word: arithmetic.high_word,
+            arithmetic,
+            measured: None,
             exact_doubles: chosen.exact_doubles,
             launches: AtomicU64::new(0),
             // Vectors of work items on a CPU are short; a GPU hides latency with more.
             items: (chosen.group_items).min(if chosen.chip == Chip::Cpu { 64 } else { 128 }),
             info,
         };
+        if !given {
+            let measured = kept_calibration(&shared, is_nvidia(&shared.info), notes.as_deref())?;
+            shared.arithmetic = measured.arithmetic();
+            shared.programs.use_arithmetic(shared.arithmetic);
+            shared.measured = Some(measured);
+        }
         Ok(OpenClDevice(Arc::new(shared)))
     }
 }
@@ -282,10 +301,11 @@ pub(super) struct Shared {
     pub(super) info: DeviceInfo,
     /// Whether transforms run in tiles, otherwise row by row.
     pub(super) tiled: bool,
-    /// Whether transforms of rows may be in doubles.
-    pub(super) doubles: bool,
-    high_word: HighWord,
-    exact_doubles: bool,
+    /// How products are formed.
+    pub(super) arithmetic: Arithmetic,
+    /// What that was chosen by, unless it was given.
+    measured: Option<Calibration>,
+    pub(super) exact_doubles: bool,
     pub(super) launches: AtomicU64,
     /// Work items of a group of the flat kernels, at most.
     pub(super) items: usize,
@@ -309,17 +329,23 @@ impl OpenClDevice {
     /// [`Error::DeviceFailed`], also when a form gives a wrong product.
     pub fn calibrate(&self) -> Result<Calibration> {
         let shared = &self.0;
-        calibrate(shared, shared.exact_doubles, is_nvidia(&shared.info))
+        calibrate(shared, is_nvidia(&shared.info))
+    }
+
+    /// What the form of its products was chosen by: measured when it was opened, or before on the same
+    /// device and driver. `None` where the builder was given the form.
+    pub fn measured(&self) -> Option<&Calibration> {
+        self.0.measured.as_ref()
     }
 
     /// How its products are formed, for reports.
     pub fn products(&self) -> String {
-        let high = match self.0.high_word {
+        let high = match self.0.arithmetic.high_word {
             HighWord::Portable => "32-bit words",
             HighWord::Native => "64-bit words",
             HighWord::Ptx => "64-bit words by PTX",
         };
-        if self.0.doubles && !self.0.tiled {
+        if self.0.arithmetic.doubles {
             format!("{high}, of transforms below 2^50 in doubles")
         } else {
             high.into()
@@ -329,7 +355,14 @@ impl OpenClDevice {
     /// From now on every call on a queue fails, as on a device that was lost, or none does.
     #[cfg(test)]
     pub(super) fn lose(&self, lost: bool) {
-        self.0.session.lost.store(lost, Ordering::Relaxed);
+        self.0.session.injected.lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// The next launches fail with these codes; 0 lets one pass.
+    #[cfg(test)]
+    pub(super) fn fail_launches(&self, codes: &[i32]) {
+        let codes = codes.iter().rev().copied().collect();
+        *self.0.session.injected.launches.lock().expect("a test") = codes;
     }
 
     #[cfg(test)]

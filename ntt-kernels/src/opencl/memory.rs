@@ -14,8 +14,8 @@ use crate::{
     poly::View,
 };
 
-/// Freed buffers of one ring by size, and what the ring holds in all. Reuse needs no waiting: the
-/// queue of the ring is in order.
+/// Freed buffers of one ring by size, and what the ring holds in all. Commands reuse them without
+/// waiting, as their queue is in order; memory tells transfers what to wait for.
 pub(super) struct Pool {
     shared: Arc<Shared>,
     state: Mutex<State>,
@@ -80,6 +80,15 @@ impl Pool {
         };
         state.held_bytes += bytes as u64;
         Ok((self.buffer(memory), true))
+    }
+
+    pub(super) fn freed_bytes(&self) -> u64 {
+        self.lock().freed_bytes
+    }
+
+    /// Gives idle memory back to the driver.
+    pub(super) fn release(&self) {
+        self.lock().release();
     }
 
     /// Whether the device has room for `words` words when nothing else is there.

@@ -32,6 +32,15 @@ pub(super) enum HighWord {
     Ptx,
 }
 
+/// The arithmetics that rows of a ring are in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum RowsIn {
+    Words,
+    Doubles,
+    /// Some in words, some in doubles.
+    Both,
+}
+
 /// A program and the constants it is built with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
@@ -49,8 +58,8 @@ pub(super) enum Source {
     Lwe { items: usize },
     /// Seed expansion.
     Seed { items: usize },
-    /// Products to be timed.
-    Measure { items: usize },
+    /// Products to be timed, in vectors of `lanes` words.
+    Measure { items: usize, lanes: usize },
     /// Transforms of rows.
     Rows { invert: bool },
     /// Half of a transform in local memory.
@@ -64,6 +73,8 @@ pub(super) enum Source {
         lift: bool,
         /// Ends with products by a key.
         inner: bool,
+        /// What the rows may be in.
+        rows_in: RowsIn,
     },
 }
 
@@ -108,24 +119,28 @@ impl Source {
                 define("SEED_WG", &items);
                 &[include_str!("kernels/seed.cl")]
             }
-            Self::Measure { items } => {
+            Self::Measure { items, lanes } => {
                 define("WG", &items);
                 define("DOUBLES", &u32::from(arithmetic.doubles));
-                let parts: &[&str] = &[
-                    include_str!("kernels/row_doubles.cl"),
-                    include_str!("kernels/measure.cl"),
-                ];
-                if arithmetic.doubles {
-                    parts
-                } else {
-                    &parts[1..]
+                define("LANES", &lanes);
+                match (arithmetic.doubles, lanes) {
+                    (true, _) => &[
+                        include_str!("kernels/doubles.cl"),
+                        include_str!("kernels/measure.cl"),
+                    ],
+                    (false, 4) => &[
+                        include_str!("kernels/row_words.cl"),
+                        include_str!("kernels/measure.cl"),
+                    ],
+                    _ => &[include_str!("kernels/measure.cl")],
                 }
             }
             Self::Rows { invert } => {
                 define("INVERT", &u32::from(invert));
                 define("DOUBLES", &u32::from(arithmetic.doubles));
+                define("LANES", &4);
                 let doubles: &[&str] = &[
-                    include_str!("kernels/row_doubles.cl"),
+                    include_str!("kernels/doubles.cl"),
                     include_str!("kernels/row_passes.cl"),
                     include_str!("kernels/row_words.cl"),
                     include_str!("kernels/row_passes.cl"),
@@ -145,6 +160,7 @@ impl Source {
                 last,
                 lift,
                 inner,
+                rows_in,
             } => {
                 define("STAGES", &stages);
                 define("LOG_TILE", &log_tile);
@@ -154,11 +170,20 @@ impl Source {
                 define("LAST", &u32::from(last));
                 define("LIFT", &u32::from(lift));
                 define("INNER", &u32::from(inner));
+                define("WORDS", &u32::from(rows_in != RowsIn::Doubles));
+                define("DOUBLES", &u32::from(rows_in != RowsIn::Words));
+                define("LANES", &1);
                 define("ROUNDS", &rounds(stages, columns, invert, lift));
-                &[
+                let parts: &[&str] = &[
+                    include_str!("kernels/doubles.cl"),
                     include_str!("kernels/butterflies.cl"),
                     include_str!("kernels/ntt_tile.cl"),
-                ]
+                ];
+                if rows_in == RowsIn::Words {
+                    &parts[1..]
+                } else {
+                    parts
+                }
             }
         };
         text.push_str(include_str!("kernels/common.cl"));
@@ -239,6 +264,11 @@ impl Programs {
         }
     }
 
+    /// Forms products so. No program has been built.
+    pub(super) fn use_arithmetic(&mut self, arithmetic: Arithmetic) {
+        self.arithmetic = arithmetic;
+    }
+
     /// The program, from memory, from disk, or built now.
     ///
     /// # Errors
@@ -255,7 +285,7 @@ impl Programs {
 
     fn make(&self, source: Source) -> Result<Program> {
         let text = source.text(self.arithmetic);
-        let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text)));
+        let file = (self.folder.as_ref()).map(|folder| folder.join(self.file_name(&text, "bin")));
         let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
         if let Some(program) = stored.and_then(|binary| self.session.load(&binary, self.options)) {
             return Ok(program);
@@ -279,23 +309,24 @@ impl Programs {
         })
     }
 
-    fn file_name(&self, text: &str) -> String {
+    /// A name for what is kept of a text on this device and driver.
+    pub(super) fn file_name(&self, text: &str, extension: &str) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("ringloom 2026 opencl program");
         for part in [&self.identity, self.options, text] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
-        format!("{}.bin", hasher.finalize().to_hex())
+        format!("{}.{extension}", hasher.finalize().to_hex())
     }
 }
 
 /// Writes beside the place and renames, so that nobody reads half a file. A cache that cannot be
 /// written costs time only.
-fn store(file: &std::path::Path, binary: &[u8]) {
+pub(super) fn store(file: &std::path::Path, bytes: &[u8]) {
     let Some(folder) = file.parent() else { return };
     let part = file.with_extension(format!("{}.part", std::process::id()));
     let written = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&part, binary))
+        .and_then(|()| std::fs::write(&part, bytes))
         .and_then(|()| std::fs::rename(&part, file));
     if written.is_err() {
         let _ = std::fs::remove_file(&part);

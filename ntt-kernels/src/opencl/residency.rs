@@ -21,6 +21,8 @@ pub(super) struct Tenant {
 
 struct Slot {
     home: Home,
+    /// Whether its memory was never written, and holds what another program has left there.
+    fresh: bool,
     /// When a command last needed it, in commands' uses.
     used: u64,
 }
@@ -52,13 +54,20 @@ impl Tenant {
 
 impl OpenClRing {
     /// A buffer of the ring in memory of the device.
-    pub(super) fn settle(&self, state: &mut State, words: usize, buffer: Buffer) -> RawBuf {
+    pub(super) fn settle(
+        &self,
+        state: &mut State,
+        words: usize,
+        buffer: Buffer,
+        fresh: bool,
+    ) -> RawBuf {
         let tenants = &mut state.tenants;
         tenants.uses += 1;
         let tenant = Arc::new(Tenant {
             words,
             slot: Mutex::new(Slot {
                 home: Home::Device(Arc::new(buffer)),
+                fresh,
                 used: tenants.uses,
             }),
         });
@@ -87,7 +96,27 @@ impl OpenClRing {
         }
     }
 
-    /// Moves the least recently used buffer that no command works on to the host.
+    /// Has idle buffers leave until `bytes` bytes are free, and gives the driver all that is free, once
+    /// the commands that are queued have run.
+    pub(super) fn make_room(&self, state: &mut State, bytes: u64) -> Result<()> {
+        while self.pool.freed_bytes() < bytes && self.evict(state)? {}
+        let finished = state.queue.finish();
+        finished.map_err(|fault| self.fault("eviction", &fault))?;
+        self.pool.release();
+        Ok(())
+    }
+
+    /// Zeros instead of what another program has left.
+    fn clear_if_fresh(&self, state: &State, op: &'static str, slot: &mut Slot) -> Result<()> {
+        if let (true, Home::Device(buffer)) = (slot.fresh, &slot.home) {
+            let cleared = state.queue.clear(buffer.memory());
+            cleared.map_err(|fault| self.fault(op, &fault))?;
+            slot.fresh = false;
+        }
+        Ok(())
+    }
+
+    /// Moves the least recently used buffer that no command or transfer works on to the host.
     fn evict(&self, state: &mut State) -> Result<bool> {
         let mut oldest: Option<(u64, Arc<Tenant>)> = None;
         for tenant in state.tenants.all.iter().filter_map(Weak::upgrade) {
@@ -103,9 +132,10 @@ impl OpenClRing {
             return Ok(false);
         };
         let mut slot = tenant.slot();
+        self.clear_if_fresh(state, "eviction", &mut slot)?;
         if let Home::Device(buffer) = &slot.home {
             let mut words = vec![0; tenant.words];
-            let read = state.queue.read(buffer.memory(), 0, &mut words);
+            let read = state.queue.read(buffer.memory(), 0, &mut words, None);
             read.map_err(|fault| self.fault("eviction", &fault))?;
             slot.home = Home::Host(words);
             let bytes = 8 * tenant.words as u64;
@@ -121,6 +151,7 @@ impl OpenClRing {
         {
             let mut slot = tenant.slot();
             slot.used = state.tenants.uses;
+            self.clear_if_fresh(state, "clearing memory", &mut slot)?;
             if let Home::Device(buffer) = &slot.home {
                 return Ok(buffer.clone());
             }
@@ -129,7 +160,7 @@ impl OpenClRing {
         let buffer = Arc::new(buffer);
         let mut slot = tenant.slot();
         if let Home::Host(words) = &slot.home {
-            let written = state.queue.write(buffer.memory(), 0, words);
+            let written = state.queue.write(buffer.memory(), 0, words, None);
             written.map_err(|fault| self.fault("return of an evicted buffer", &fault))?;
             let bytes = 8 * tenant.words as u64;
             self.evicted_h2d.fetch_add(bytes, Ordering::Relaxed);
@@ -156,45 +187,65 @@ impl OpenClRing {
         failure.map_or(Ok(pinned), Err)
     }
 
-    /// Copies host words to runs of a buffer: position there, position here, length.
-    pub(super) fn write_runs(
+    /// Before host words are copied to runs of a buffer (position there, position here, length): its
+    /// memory, or none where it was evicted and they have been copied now.
+    pub(super) fn begin_write(
         &self,
         state: &mut State,
         view: &View,
-        runs: Vec<(usize, usize, usize)>,
+        runs: &[Run],
         host: &[u64],
-    ) -> Result<()> {
-        let mut slot = Tenant::of(view.raw()).slot();
-        for (at, from, len) in runs {
-            match &mut slot.home {
-                Home::Device(buffer) => {
-                    let written = (state.queue).write(buffer.memory(), at, &host[from..][..len]);
-                    written.map_err(|fault| self.fault("upload", &fault))?;
+    ) -> Result<Option<Arc<Buffer>>> {
+        let tenant = Tenant::of(view.raw());
+        let mut slot = tenant.slot();
+        if fills(tenant, runs) {
+            slot.fresh = false;
+        }
+        self.clear_if_fresh(state, "upload", &mut slot)?;
+        match &mut slot.home {
+            Home::Device(buffer) => Ok(Some(buffer.clone())),
+            Home::Host(words) => {
+                for &(at, from, len) in runs {
+                    words[at..][..len].copy_from_slice(&host[from..][..len]);
                 }
-                Home::Host(words) => words[at..][..len].copy_from_slice(&host[from..][..len]),
+                Ok(None)
             }
         }
-        Ok(())
     }
 
-    /// Copies runs of a buffer to host words.
-    pub(super) fn read_runs(
+    /// After an upload that failed: where it would have filled the buffer, zeros are next.
+    pub(super) fn spoil(&self, view: &View, runs: &[Run]) {
+        let tenant = Tenant::of(view.raw());
+        if fills(tenant, runs) {
+            tenant.slot().fresh = true;
+        }
+    }
+
+    /// The same before runs of a buffer are copied to host words.
+    pub(super) fn begin_read(
         &self,
         state: &mut State,
         view: &View,
-        runs: Vec<(usize, usize, usize)>,
+        runs: &[Run],
         host: &mut [u64],
-    ) -> Result<()> {
-        let slot = Tenant::of(view.raw()).slot();
-        for (at, to, len) in runs {
-            match &slot.home {
-                Home::Device(buffer) => {
-                    let read = (state.queue).read(buffer.memory(), at, &mut host[to..][..len]);
-                    read.map_err(|fault| self.fault("download", &fault))?;
+    ) -> Result<Option<Arc<Buffer>>> {
+        let mut slot = Tenant::of(view.raw()).slot();
+        self.clear_if_fresh(state, "download", &mut slot)?;
+        match &slot.home {
+            Home::Device(buffer) => Ok(Some(buffer.clone())),
+            Home::Host(words) => {
+                for &(at, to, len) in runs {
+                    host[to..][..len].copy_from_slice(&words[at..][..len]);
                 }
-                Home::Host(words) => host[to..][..len].copy_from_slice(&words[at..][..len]),
+                Ok(None)
             }
         }
-        Ok(())
     }
 }
+
+fn fills(tenant: &Tenant, runs: &[Run]) -> bool {
+    matches!(runs, [(0, _, len)] if *len == tenant.words)
+}
+
+/// Words that lie together: position in the buffer, position in canonical order, length.
+pub(super) type Run = (usize, usize, usize);

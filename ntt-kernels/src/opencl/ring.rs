@@ -13,8 +13,8 @@ use super::{
     memory::{Buffer, Pool, window},
     products::Digits,
     programs::Source,
-    residency::Tenants,
-    sys::{Arg, Fault, Kernel, Memory, Queue, Words4},
+    residency::{Run, Tenants},
+    sys::{Arg, Event, Fault, Kernel, Memory, Queue, Words4},
     tables::{Constants, Latest, PlanTables, Rows},
     transform::End,
 };
@@ -30,7 +30,7 @@ use crate::{
 /// Lists, constants and plans that a ring keeps on the device, at most, of each kind.
 const KEPT: usize = 1024;
 
-/// One ring. Its commands run in order on one queue.
+/// One ring. Its commands run in order on one queue, transfers beside them.
 pub(super) struct OpenClRing {
     pub(super) shared: Arc<Shared>,
     pub(super) spec: RingSpec,
@@ -39,6 +39,8 @@ pub(super) struct OpenClRing {
     /// Bytes that eviction has moved.
     pub(super) evicted_h2d: AtomicU64,
     pub(super) evicted_d2h: AtomicU64,
+    uploads: Queue,
+    downloads: Queue,
     state: Mutex<State>,
 }
 
@@ -94,12 +96,17 @@ impl<'a> Place<'a> {
 impl OpenClRing {
     pub(super) fn new(shared: Arc<Shared>, spec: &RingSpec) -> Result<Self> {
         let constants = Constants::new(&shared, spec)?;
-        let queue = shared.session.queue();
-        let queue = queue.map_err(|fault| failed(&shared, "opening a ring", &fault))?;
+        let queue = || {
+            let queue = shared.session.queue();
+            queue.map_err(|fault| failed(&shared, "opening a ring", &fault))
+        };
+        let (queue, uploads, downloads) = (queue()?, queue()?, queue()?);
         Ok(Self {
             pool: Arc::new(Pool::new(shared.clone())),
             evicted_h2d: AtomicU64::new(0),
             evicted_d2h: AtomicU64::new(0),
+            uploads,
+            downloads,
             spec: spec.clone(),
             constants,
             state: Mutex::new(State {
@@ -131,6 +138,24 @@ impl OpenClRing {
         result
     }
 
+    /// The error of a call that ran without the lock, or the one that came first.
+    fn failure(&self, error: Error) -> Error {
+        match error {
+            Error::DeviceFailed { .. } => self.guard(|_| Err::<(), _>(error)).unwrap_err(),
+            other => other,
+        }
+    }
+
+    /// The last kernel that was queued with a buffer's memory, on its way.
+    fn last_use(&self, state: &State, op: &'static str, buffer: &Buffer) -> Result<Option<Event>> {
+        let event = buffer.memory().last_use();
+        if event.is_some() {
+            let flushed = state.queue.flush();
+            flushed.map_err(|fault| self.fault(op, &fault))?;
+        }
+        Ok(event)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         (self.state.lock()).expect("no code panics while it holds the queue")
     }
@@ -156,17 +181,25 @@ impl OpenClRing {
         global: [usize; 3],
         items: usize,
     ) -> Result<()> {
-        let fault = |fault: Fault| self.fault(kernel, &fault);
-        let State { queue, kernels, .. } = state;
-        let entry = match kernels.entry((source, kernel)) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+        let mut made = (state.kernels).remove(&(source, kernel)).map_or_else(
+            || {
                 let made = self.shared.programs.get(source)?.kernel(kernel);
-                entry.insert(made.map_err(fault)?)
-            }
-        };
+                made.map_err(|fault| self.fault(kernel, &fault))
+            },
+            Ok,
+        )?;
         self.shared.launches.fetch_add(1, Ordering::Relaxed);
-        queue.launch(entry, &args, global, items).map_err(fault)
+        let mut launched = state.queue.launch(&mut made, &args, global, items);
+        if let Err(fault) = &launched
+            && fault.may_be_memory()
+        {
+            let room = self.make_room(state, operand_bytes(&args));
+            if room.is_ok() {
+                launched = state.queue.launch(&mut made, &args, global, items);
+            }
+        }
+        state.kernels.insert((source, kernel), made);
+        launched.map_err(|fault| self.fault(kernel, &fault))
     }
 
     /// Work items of a group of a flat kernel on rows of `len` items.
@@ -233,6 +266,15 @@ pub(super) fn kept<K: std::hash::Hash + Eq, V>(
     Ok(made)
 }
 
+/// Bytes of the memory of a launch, at most.
+fn operand_bytes(args: &[Arg<'_>]) -> u64 {
+    let bytes = args.iter().map(|arg| match arg {
+        Arg::Memory(memory) => memory.bytes() as u64,
+        _ => 0,
+    });
+    bytes.sum()
+}
+
 fn failed(shared: &Shared, op: &'static str, fault: &Fault) -> Error {
     Error::DeviceFailed {
         op,
@@ -241,11 +283,10 @@ fn failed(shared: &Shared, op: &'static str, fault: &Fault) -> Error {
     }
 }
 
-/// Runs of words that lie together: position in the buffer, position in canonical order, length.
-fn runs(view: &View) -> Vec<(usize, usize, usize)> {
+fn runs(view: &View) -> Vec<Run> {
     let n = view.n();
     let rows = (0..view.batch()).flat_map(|p| view.limbs().iter().map(move |l| (p, l)));
-    let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+    let mut runs: Vec<Run> = Vec::new();
     for (i, (poly, limb)) in rows.enumerate() {
         let at = view.offset(poly, limb);
         match runs.last_mut() {
@@ -268,21 +309,62 @@ impl RingBackend for OpenClRing {
         let words = (shape.batch).saturating_mul(shape.limbs.len() << shape.log_n);
         self.guard(|state| {
             let (buffer, fresh) = self.take(state, words)?;
-            if fresh {
-                // Not what another program has left there.
-                let cleared = state.queue.clear(buffer.memory());
-                cleared.map_err(|fault| self.fault("RingBackend::alloc", &fault))?;
-            }
-            Ok(self.settle(state, words, buffer))
+            Ok(self.settle(state, words, buffer, fresh))
         })
     }
 
     fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()> {
-        self.guard(|state| self.write_runs(state, dst, runs(dst), host))
+        let (op, runs) = ("upload", runs(dst));
+        let ready = self.guard(|state| {
+            let buffer = self.begin_write(state, dst, &runs, host)?;
+            let Some(buffer) = buffer else {
+                return Ok(None);
+            };
+            let event = self.last_use(state, op, &buffer)?;
+            Ok(Some((buffer, event)))
+        })?;
+        let Some((buffer, event)) = ready else {
+            return Ok(());
+        };
+        let write = || {
+            runs.iter().try_for_each(|&(at, from, len)| {
+                let words = &host[from..][..len];
+                (self.uploads).write(buffer.memory(), at, words, event.as_ref())
+            })
+        };
+        let mut written = write();
+        if let Err(fault) = &written
+            && fault.may_be_memory()
+        {
+            let bytes = buffer.memory().bytes() as u64;
+            if self.guard(|state| Ok(self.make_room(state, bytes).is_ok()))? {
+                written = write();
+            }
+        }
+        written.map_err(|fault| {
+            self.spoil(dst, &runs);
+            self.failure(self.fault(op, &fault))
+        })
     }
 
     fn download(&self, src: &View, host: &mut [u64]) -> Result<()> {
-        self.guard(|state| self.read_runs(state, src, runs(src), host))
+        let (op, runs) = ("download", runs(src));
+        let ready = self.guard(|state| {
+            let buffer = self.begin_read(state, src, &runs, host)?;
+            let Some(buffer) = buffer else {
+                return Ok(None);
+            };
+            let event = self.last_use(state, op, &buffer)?;
+            Ok(Some((buffer, event)))
+        })?;
+        let Some((buffer, event)) = ready else {
+            return Ok(());
+        };
+        runs.iter().try_for_each(|&(at, to, len)| {
+            let words = &mut host[to..][..len];
+            let read = (self.downloads).read(buffer.memory(), at, words, event.as_ref());
+            read.map_err(|fault| self.failure(self.fault(op, &fault)))
+        })
     }
 
     fn prepare(&self, src: &View, _role: Role) -> Result<RawBuf> {
@@ -296,7 +378,7 @@ impl RingBackend for OpenClRing {
                 window: window(src),
             };
             self.copy_rows(state, dst, src_place, &rows, src.log_n())?;
-            Ok(self.settle(state, words, buffer))
+            Ok(self.settle(state, words, buffer, false))
         })
     }
 
@@ -414,11 +496,12 @@ impl RingBackend for OpenClRing {
     }
 
     fn wait(&self) -> Result<()> {
-        self.guard(|state| {
-            state
-                .queue
-                .finish()
-                .map_err(|fault| self.fault("wait", &fault))
-        })
+        let latest = self.guard(|state| {
+            let flushed = state.queue.flush();
+            flushed.map_err(|fault| self.fault("wait", &fault))?;
+            Ok(state.queue.latest())
+        })?;
+        let waited = latest.map_or(Ok(()), |event| event.wait());
+        waited.map_err(|fault| self.failure(self.fault("wait", &fault)))
     }
 }

@@ -389,7 +389,9 @@ mod tests {
     fn a_rotation_of_a_batch_is_four_launches_for_each_step() {
         let cpu = CpuDevice::builder().threads(1).build().unwrap();
         for transforms in [Transforms::Rows, Transforms::Tiled] {
-            let builder = OpenClDevice::builder().transforms(transforms);
+            let builder = OpenClDevice::builder()
+                .with_doubles()
+                .transforms(transforms);
             let device = match builder.without_optimisation().build() {
                 Ok(device) => device,
                 Err(error @ Error::Unavailable { .. }) => {

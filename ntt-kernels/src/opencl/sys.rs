@@ -1,33 +1,33 @@
 //! The OpenCL calls of this crate: the only unsafe code of the device.
 //!
-//! Handles are released on drop. A queue is used by one thread at a time, because setting the
-//! arguments of a kernel is the one OpenCL call that is not thread-safe; [`Queue`] therefore needs
-//! `&mut` for launches.
+//! Handles are released on drop. Setting the arguments of a kernel is the one OpenCL call that is not
+//! thread-safe; [`Queue::launch`] therefore needs the kernel alone.
 
 #![allow(unsafe_code)]
 
 use std::{
+    ffi::{CString, c_void},
     fmt,
-    mem::{ManuallyDrop, size_of_val},
+    mem::size_of_val,
     ptr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use opencl3::{
-    command_queue::CommandQueue,
-    context::Context,
+    command_queue as queues,
+    context::context as contexts,
     device::{
         CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_GPU, CL_FP_FMA,
         CL_FP_ROUND_TO_NEAREST, Device,
     },
     error_codes::ClError,
-    kernel::Kernel as ClKernel,
+    event as events, kernel as kernels,
     memory::{
-        Buffer, CL_MEM_COPY_HOST_PTR, CL_MEM_READ_ONLY, CL_MEM_READ_WRITE, ClMem, cl_mem_flags,
+        self as memories, CL_MEM_COPY_HOST_PTR, CL_MEM_READ_ONLY, CL_MEM_READ_WRITE, cl_mem_flags,
     },
     platform::get_platforms,
-    program::Program as ClProgram,
-    types::{CL_TRUE, cl_mem},
+    program as programs,
+    types::{CL_TRUE, cl_event},
 };
 
 /// An OpenCL call that failed.
@@ -38,10 +38,10 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    fn of(call: &'static str) -> impl Fn(ClError) -> Self {
+    fn of<E: Into<ClError>>(call: &'static str) -> impl Fn(E) -> Self {
         move |error| Self {
             call,
-            code: error.0,
+            code: error.into().0,
         }
     }
 
@@ -49,6 +49,12 @@ impl Fault {
     /// memory.
     pub(super) fn is_memory(&self) -> bool {
         matches!(self.code, -4 | -6)
+    }
+
+    /// Whether less in memory may help: the above, and out of resources, which is also what drivers
+    /// say of a device that is gone.
+    pub(super) fn may_be_memory(&self) -> bool {
+        matches!(self.code, -6..=-4)
     }
 }
 
@@ -115,7 +121,7 @@ pub(super) fn find() -> Result<Vec<Found>, Fault> {
 const EXACT: u64 = CL_FP_FMA | CL_FP_ROUND_TO_NEAREST;
 
 fn describe(device: Device, platform: &str) -> Result<Found, Fault> {
-    let fault = Fault::of("clGetDeviceInfo");
+    let fault = Fault::of::<ClError>("clGetDeviceInfo");
     let kind = device.dev_type().map_err(&fault)?;
     let little = device.endian_little().map_err(&fault)?;
     let compiler = device.compiler_available().map_err(&fault)?;
@@ -148,13 +154,42 @@ fn describe(device: Device, platform: &str) -> Result<Found, Fault> {
     })
 }
 
+/// What the runtime gave, released on drop. Releasing may fail, as on a device that is lost; nothing is
+/// left to do then.
+struct Handle {
+    raw: *mut c_void,
+    release: unsafe fn(*mut c_void) -> Result<(), i32>,
+}
+
+// SAFETY: the runtime's functions on handles may be called from any thread; the one exception, the
+// arguments of a kernel, takes an exclusive borrow.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours, of the kind that the function releases, and used no more.
+        let _ = unsafe { (self.release)(self.raw) };
+    }
+}
+
 /// A device that has been opened.
 pub(super) struct Session {
     device: Device,
-    context: Context,
-    /// Whether calls on queues fail, for tests of a lost device.
+    context: Handle,
     #[cfg(test)]
-    pub(super) lost: Arc<std::sync::atomic::AtomicBool>,
+    pub(super) injected: Arc<Injected>,
+}
+
+/// What a test has calls on queues answer.
+#[cfg(test)]
+#[derive(Default)]
+pub(super) struct Injected {
+    /// Whether all fail.
+    pub(super) lost: std::sync::atomic::AtomicBool,
+    /// What the next launches fail with, the last one first; 0 lets one pass.
+    pub(super) launches: Mutex<Vec<i32>>,
 }
 
 /// Programs that did not build.
@@ -165,23 +200,31 @@ pub(super) struct BuildFault {
 
 impl Session {
     pub(super) fn open(found: &Found) -> Result<Self, Fault> {
-        let context = Context::from_device(&found.device).map_err(Fault::of("clCreateContext"))?;
+        let devices = [found.device.id()];
+        let context = contexts::create_context(&devices, ptr::null(), None, ptr::null_mut());
         Ok(Self {
             device: found.device,
-            context,
+            context: Handle {
+                raw: context.map_err(Fault::of("clCreateContext"))?,
+                release: contexts::release_context,
+            },
             #[cfg(test)]
-            lost: Arc::default(),
+            injected: Arc::default(),
         })
     }
 
     /// An in-order queue.
     pub(super) fn queue(&self) -> Result<Queue, Fault> {
         // SAFETY: the device is a member of the context, which was made from it.
-        let queue = unsafe { CommandQueue::create(&self.context, self.device.id(), 0) };
+        let queue = unsafe { queues::create_command_queue(self.context.raw, self.device.id(), 0) };
         Ok(Queue {
-            queue: queue.map_err(Fault::of("clCreateCommandQueue"))?,
+            handle: Handle {
+                raw: queue.map_err(Fault::of("clCreateCommandQueue"))?,
+                release: queues::release_command_queue,
+            },
+            latest: Mutex::default(),
             #[cfg(test)]
-            lost: self.lost.clone(),
+            injected: self.injected.clone(),
         })
     }
 
@@ -190,28 +233,41 @@ impl Session {
             fault,
             log: String::new(),
         };
-        let mut program = ClProgram::create_from_source(&self.context, source)
+        let program = programs::create_program_with_source(self.context.raw, &[source])
             .map_err(Fault::of("clCreateProgramWithSource"))
             .map_err(without_log)?;
-        match program.build(&[self.device.id()], options) {
-            Ok(()) => Ok(Program(program)),
-            Err(error) => Err(BuildFault {
-                fault: Fault::of("clBuildProgram")(error),
-                log: program.get_build_log(self.device.id()).unwrap_or_default(),
-            }),
-        }
+        let program = Program::own(program);
+        self.compile(&program, options)
+            .map_err(|fault| BuildFault {
+                fault,
+                log: self.build_log(&program),
+            })?;
+        Ok(program)
+    }
+
+    fn compile(&self, program: &Program, options: &str) -> Result<(), Fault> {
+        let options = CString::new(options).expect("options are written in this crate");
+        let (devices, raw) = ([self.device.id()], program.0.raw);
+        programs::build_program(raw, &devices, &options, None, ptr::null_mut())
+            .map_err(Fault::of("clBuildProgram"))
+    }
+
+    fn build_log(&self, program: &Program) -> String {
+        let log = programs::CL_PROGRAM_BUILD_LOG;
+        let log = programs::get_program_build_info(program.0.raw, self.device.id(), log);
+        log.map(String::from).unwrap_or_default()
     }
 
     /// A program from what [`Program::binary`] gave on the same device and driver; `None` when the
     /// driver does not take it.
     pub(super) fn load(&self, binary: &[u8], options: &str) -> Option<Program> {
-        let devices = [self.device.id()];
+        let (devices, context) = ([self.device.id()], self.context.raw);
         // SAFETY: the device is a member of the context. The driver checks the binary and refuses
         // what it did not make; the lengths are those of the slices.
-        let program = unsafe { ClProgram::create_from_binary(&self.context, &devices, &[binary]) };
-        let mut program = program.ok()?;
-        program.build(&devices, options).ok()?;
-        Some(Program(program))
+        let program = unsafe { programs::create_program_with_binary(context, &devices, &[binary]) };
+        let program = Program::own(program.ok()?);
+        self.compile(&program, options).ok()?;
+        Some(program)
     }
 
     /// Memory with unspecified contents.
@@ -230,41 +286,93 @@ impl Session {
         &self,
         flags: cl_mem_flags,
         bytes: usize,
-        host: *mut std::ffi::c_void,
+        host: *mut c_void,
     ) -> Result<Memory, Fault> {
         // SAFETY: `host` is null, or the flags say to copy `bytes` bytes from it during the call
-        // and it points to as many initialised ones. `bytes` counts items of one byte.
-        let buffer = unsafe { Buffer::<u8>::create(&self.context, flags, bytes, host) };
-        let buffer = buffer.map_err(Fault::of("clCreateBuffer"))?;
-        Ok(Memory(buffer, bytes))
+        // and it points to as many initialised ones.
+        let raw = unsafe { memories::create_buffer(self.context.raw, flags, bytes, host) };
+        Ok(Memory {
+            handle: Handle {
+                raw: raw.map_err(Fault::of("clCreateBuffer"))?,
+                release: memories::release_mem_object,
+            },
+            bytes,
+            last_use: Mutex::default(),
+        })
     }
 }
 
 /// A built program.
-pub(super) struct Program(ClProgram);
+pub(super) struct Program(Handle);
 
 impl Program {
+    fn own(raw: *mut c_void) -> Self {
+        Self(Handle {
+            raw,
+            release: programs::release_program,
+        })
+    }
+
     pub(super) fn kernel(&self, name: &str) -> Result<Kernel, Fault> {
-        let kernel = ClKernel::create(&self.0, name).map_err(Fault::of("clCreateKernel"))?;
-        Ok(Kernel(kernel))
+        let name = CString::new(name).expect("names are written in this crate");
+        let raw = kernels::create_kernel(self.0.raw, &name);
+        Ok(Kernel(Handle {
+            raw: raw.map_err(Fault::of("clCreateKernel"))?,
+            release: kernels::release_kernel,
+        }))
     }
 
     /// The driver's form of the program, for [`Session::load`].
     pub(super) fn binary(&self) -> Option<Vec<u8>> {
-        let binary = self.0.get_binaries().ok()?.pop()?;
+        let binaries = programs::get_program_info(self.0.raw, programs::CL_PROGRAM_BINARIES);
+        let binary = Vec::<Vec<u8>>::from(binaries.ok()?).pop()?;
         (!binary.is_empty()).then_some(binary)
     }
 }
 
-/// One kernel of a program. Its arguments are state, so it is used by one queue only.
-pub(super) struct Kernel(ClKernel);
+/// One kernel of a program. Its arguments are state, so one thread uses it at a time.
+pub(super) struct Kernel(Handle);
+
+/// A queued command.
+#[derive(Clone)]
+pub(super) struct Event(Arc<Handle>);
+
+impl Event {
+    fn own(raw: cl_event) -> Self {
+        Self(Arc::new(Handle {
+            raw,
+            release: events::release_event,
+        }))
+    }
+
+    /// Waits until the command has run; its queue has been flushed.
+    pub(super) fn wait(&self) -> Result<(), Fault> {
+        events::wait_for_events(&[self.0.raw]).map_err(Fault::of("clWaitForEvents"))
+    }
+}
 
 /// Device memory.
-pub(super) struct Memory(Buffer<u8>, usize);
+pub(super) struct Memory {
+    handle: Handle,
+    bytes: usize,
+    /// The last kernel that was queued with it.
+    last_use: Mutex<Option<Event>>,
+}
 
 impl Memory {
     pub(super) fn bytes(&self) -> usize {
-        self.1
+        self.bytes
+    }
+
+    /// The last kernel that was queued with it, after which all earlier ones have run, too.
+    pub(super) fn last_use(&self) -> Option<Event> {
+        let last = self.last_use.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn used_by(&self, event: &Event) {
+        let last = self.last_use.lock();
+        *last.unwrap_or_else(PoisonError::into_inner) = Some(event.clone());
     }
 }
 
@@ -288,9 +396,11 @@ pub(super) enum Arg<'a> {
 
 /// An in-order queue: commands run one after the other.
 pub(super) struct Queue {
-    queue: CommandQueue,
+    handle: Handle,
+    /// The last kernel or clearing that was queued.
+    latest: Mutex<Option<Event>>,
     #[cfg(test)]
-    lost: Arc<std::sync::atomic::AtomicBool>,
+    injected: Arc<Injected>,
 }
 
 impl Queue {
@@ -298,7 +408,7 @@ impl Queue {
     #[inline]
     fn answers(&self, _call: &'static str) -> Result<(), Fault> {
         #[cfg(test)]
-        if self.lost.load(std::sync::atomic::Ordering::Relaxed) {
+        if (self.injected.lost).load(std::sync::atomic::Ordering::Relaxed) {
             // What drivers give when a device is gone: out of resources.
             return Err(Fault {
                 call: _call,
@@ -313,27 +423,29 @@ impl Queue {
     /// The caller guarantees that the arguments are those of the kernel's declaration, and that the
     /// kernel stays within its buffers for them.
     pub(super) fn launch(
-        &mut self,
+        &self,
         kernel: &mut Kernel,
         args: &[Arg<'_>],
         global: [usize; 3],
         local: usize,
     ) -> Result<(), Fault> {
-        self.answers("clEnqueueNDRangeKernel")?;
-        let kernel = &kernel.0;
+        let call = "clEnqueueNDRangeKernel";
+        self.answers(call)?;
+        #[cfg(test)]
+        if let Some(code @ ..0) = self.injected.launches.lock().expect("a test").pop() {
+            return Err(Fault { call, code });
+        }
         for (i, arg) in args.iter().enumerate() {
-            let i = i as u32;
+            let (size, value): (usize, *const c_void) = match arg {
+                Arg::Memory(memory) => of(&memory.handle.raw),
+                Arg::Word(word) => of(word),
+                Arg::Words4(words) => of(words),
+                Arg::Words8(words) => of(words),
+            };
             // SAFETY: the runtime checks the index and the size of the value against the kernel
             // and copies the value during the call. Memory handles are alive; the runtime keeps
             // memory until the commands that use it have run.
-            let set = unsafe {
-                match arg {
-                    Arg::Memory(memory) => kernel.set_arg(i, &memory.0.get()),
-                    Arg::Word(word) => kernel.set_arg(i, word),
-                    Arg::Words4(words) => kernel.set_arg(i, words),
-                    Arg::Words8(words) => kernel.set_arg(i, words),
-                }
-            };
+            let set = unsafe { kernels::set_kernel_arg(kernel.0.raw, i as u32, size, value) };
             set.map_err(Fault::of("clSetKernelArg"))?;
         }
         let local = [local, 1, 1];
@@ -341,90 +453,156 @@ impl Queue {
         // until the call returns. Kernels index only within the windows of their arguments, which
         // the ring has checked against the buffers.
         let event = unsafe {
-            self.queue.enqueue_nd_range_kernel(
-                kernel.get(),
+            queues::enqueue_nd_range_kernel(
+                self.handle.raw,
+                kernel.0.raw,
                 3,
                 ptr::null(),
                 global.as_ptr(),
                 local.as_ptr(),
-                &[],
+                0,
+                ptr::null(),
             )
         };
-        event.map_err(Fault::of("clEnqueueNDRangeKernel"))?;
+        let event = Event::own(event.map_err(Fault::of(call))?);
+        for arg in args {
+            if let Arg::Memory(memory) = arg {
+                memory.used_by(&event);
+            }
+        }
+        self.came(event);
         Ok(())
     }
 
     /// Fills memory with zeros.
-    pub(super) fn clear(&mut self, memory: &Memory) -> Result<(), Fault> {
-        let mut alias = alias(memory);
-        // SAFETY: the range is the whole buffer, and its size is a multiple of the pattern's.
-        let event =
-            unsafe { (self.queue).enqueue_fill_buffer(&mut alias, &[0u8], 0, memory.bytes(), &[]) };
-        event.map_err(Fault::of("clEnqueueFillBuffer"))?;
+    pub(super) fn clear(&self, memory: &Memory) -> Result<(), Fault> {
+        self.answers("clEnqueueFillBuffer")?;
+        let (size, pattern) = of(&0u8);
+        // SAFETY: the range is the whole buffer, and its size is a multiple of the pattern's, which
+        // the call copies.
+        let event = unsafe {
+            let (queue, buffer) = (self.handle.raw, memory.handle.raw);
+            let none = ptr::null();
+            queues::enqueue_fill_buffer(queue, buffer, pattern, size, 0, memory.bytes, 0, none)
+        };
+        let event = Event::own(event.map_err(Fault::of("clEnqueueFillBuffer"))?);
+        memory.used_by(&event);
+        self.came(event);
         Ok(())
     }
 
-    /// Copies host words to memory from word `start`; waits.
+    /// Copies host words to memory from word `start`, after `event` has come; waits.
     pub(super) fn write(
-        &mut self,
+        &self,
         memory: &Memory,
         start: usize,
         words: &[u64],
+        event: Option<&Event>,
     ) -> Result<(), Fault> {
-        assert!(
-            8 * (start + words.len()) <= memory.bytes(),
-            "a window is within its buffer"
-        );
+        within(memory, start, words.len());
         self.answers("clEnqueueWriteBuffer")?;
-        let mut alias = alias(memory);
-        let bytes = bytemuck::cast_slice(words);
+        let (after, list) = wait_list(event);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
-        // the host bytes have been read.
+        // the host bytes have been read. The event is alive.
         let event = unsafe {
-            (self.queue).enqueue_write_buffer(&mut alias, CL_TRUE, 8 * start, bytes, &[])
+            queues::enqueue_write_buffer(
+                self.handle.raw,
+                memory.handle.raw,
+                CL_TRUE,
+                8 * start,
+                size_of_val(words),
+                words.as_ptr().cast(),
+                after,
+                list,
+            )
         };
-        event.map_err(Fault::of("clEnqueueWriteBuffer"))?;
+        Event::own(event.map_err(Fault::of("clEnqueueWriteBuffer"))?);
         Ok(())
     }
 
-    /// Copies memory from word `start` to host words, after all earlier commands; waits.
+    /// Copies memory from word `start` to host words, after all earlier commands and `event`; waits.
     pub(super) fn read(
-        &mut self,
+        &self,
         memory: &Memory,
         start: usize,
         words: &mut [u64],
+        event: Option<&Event>,
     ) -> Result<(), Fault> {
-        assert!(
-            8 * (start + words.len()) <= memory.bytes(),
-            "a window is within its buffer"
-        );
+        within(memory, start, words.len());
         self.answers("clEnqueueReadBuffer")?;
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
+        let (after, list) = wait_list(event);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
-        // the host bytes have been written.
-        let event =
-            unsafe { (self.queue).enqueue_read_buffer(&memory.0, CL_TRUE, 8 * start, bytes, &[]) };
-        event.map_err(Fault::of("clEnqueueReadBuffer"))?;
+        // the host bytes have been written. The event is alive.
+        let event = unsafe {
+            queues::enqueue_read_buffer(
+                self.handle.raw,
+                memory.handle.raw,
+                CL_TRUE,
+                8 * start,
+                size_of_val(words),
+                words.as_mut_ptr().cast(),
+                after,
+                list,
+            )
+        };
+        Event::own(event.map_err(Fault::of("clEnqueueReadBuffer"))?);
         Ok(())
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), Fault> {
+    pub(super) fn flush(&self) -> Result<(), Fault> {
         self.answers("clFlush")?;
-        self.queue.flush().map_err(Fault::of("clFlush"))
+        queues::flush(self.handle.raw).map_err(Fault::of("clFlush"))
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), Fault> {
+    pub(super) fn finish(&self) -> Result<(), Fault> {
         self.answers("clFinish")?;
-        self.queue.finish().map_err(Fault::of("clFinish"))
+        queues::finish(self.handle.raw).map_err(Fault::of("clFinish"))
+    }
+
+    /// The last kernel or clearing that was queued.
+    pub(super) fn latest(&self) -> Option<Event> {
+        let latest = self.latest.lock();
+        latest.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn came(&self, event: Event) {
+        let latest = self.latest.lock();
+        *latest.unwrap_or_else(PoisonError::into_inner) = Some(event);
     }
 }
 
-/// The same buffer object without ownership: OpenCL orders the accesses, and `opencl3` wants an
-/// exclusive borrow only to write.
-fn alias(memory: &Memory) -> ManuallyDrop<Buffer<u8>> {
-    let raw: cl_mem = memory.0.get();
-    ManuallyDrop::new(Buffer::new(raw))
+/// Size and place of a value.
+fn of<T>(value: &T) -> (usize, *const c_void) {
+    (size_of_val(value), ptr::from_ref(value).cast())
+}
+
+/// Length and place of a list of at most one event.
+fn wait_list(event: Option<&Event>) -> (u32, *const cl_event) {
+    event.map_or((0, ptr::null()), |event| {
+        (1, ptr::from_ref(&event.0.raw).cast())
+    })
+}
+
+fn within(memory: &Memory, start: usize, words: usize) {
+    assert!(
+        8 * (start + words) <= memory.bytes,
+        "a window is within its buffer"
+    );
 }
 
 /// What several rings share.
 pub(super) type SharedSession = Arc<Session>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device that is gone may refuse to release what it gave.
+    #[test]
+    fn a_handle_that_is_not_released_is_no_panic() {
+        drop(Handle {
+            raw: ptr::null_mut(),
+            release: |_| Err(-5),
+        });
+    }
+}

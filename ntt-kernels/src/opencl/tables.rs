@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::{device::Shared, memory::table_fault, sys::Memory};
+use super::{device::Shared, memory::table_fault, programs::RowsIn, sys::Memory};
 use crate::{
     arith::{Modulus, ShoupWord, bit_reverse, root_of_unity},
     error::Result,
@@ -13,8 +13,8 @@ use crate::{
 pub(super) struct Constants {
     /// Eight words for each limb, as `modulus` in common.cl says.
     pub(super) moduli: Memory,
-    /// `psi^bitrev(k)`, `N` for each limb: pairs with quotients, or where transforms run row by
-    /// row all factors and then what [`row_factor`] puts beside them.
+    /// `psi^bitrev(k)`, `N` for each limb, and what [`row_factor`] puts beside them: pairs, or where
+    /// transforms run row by row first all factors.
     pub(super) forward: Memory,
     /// `psi^-bitrev(k)`, in the same form.
     pub(super) inverse: Memory,
@@ -22,6 +22,8 @@ pub(super) struct Constants {
     pub(super) scalings: Memory,
     /// For each limb no digit, as [`PlanTables::owners`] says.
     pub(super) nobody: Memory,
+    /// What transforms are in.
+    pub(super) rows_in: RowsIn,
 }
 
 /// `psi^0` to `psi^(N-1)` as residues, where `psi` belongs to a ring of degree `2^log_n`.
@@ -80,10 +82,10 @@ impl Constants {
         let mut inverse = Vec::with_capacity((2 * spec.moduli().len()) << log_n);
         let mut scalings = Vec::new();
         let twiddles = |m: &Modulus, table: &mut Vec<u64>, powers: &[u64]| {
+            let factors = powers.iter().map(|&w| row_factor(shared, m, w));
             if shared.tiled {
-                table.extend(powers.iter().flat_map(|&w| pair(m.shoup(w))));
+                table.extend(factors.flatten());
             } else {
-                let factors = powers.iter().map(|&w| row_factor(shared, m, w));
                 let (factors, ratios): (Vec<u64>, Vec<u64>) = factors.map(|[w, r]| (w, r)).unzip();
                 table.extend(factors);
                 table.extend(ratios);
@@ -105,6 +107,16 @@ impl Constants {
             inverse: table(shared, &inverse)?,
             scalings: table(shared, &scalings)?,
             nobody: table(shared, &vec![u32::MAX; spec.moduli().len()])?,
+            rows_in: match spec
+                .moduli()
+                .iter()
+                .filter(|m| in_doubles(shared, m))
+                .count()
+            {
+                0 => RowsIn::Words,
+                count if count == spec.moduli().len() => RowsIn::Doubles,
+                _ => RowsIn::Both,
+            },
         })
     }
 }
@@ -149,9 +161,9 @@ pub(super) fn row_factor_in_doubles(m: &Modulus, factor: u64) -> [u64; 2] {
     [centred.to_bits(), (centred / q).to_bits()]
 }
 
-/// Whether transforms of rows of this modulus run in doubles.
+/// Whether transforms modulo this prime run in doubles.
 fn in_doubles(shared: &Shared, m: &Modulus) -> bool {
-    shared.doubles && !shared.tiled && m.bits() <= 50
+    shared.arithmetic.doubles && m.bits() <= 50
 }
 
 /// The row of the modulus table, as common.cl reads it.

@@ -2,7 +2,7 @@
 
 use super::{
     products::Digits,
-    programs::Source,
+    programs::{RowsIn, Source},
     ring::{OpenClRing, Place, State},
     sys::{Arg, Memory},
     tables::{DEGREES, Lift, Rows},
@@ -58,7 +58,7 @@ impl OpenClRing {
             let kernel = (Source::Rows { invert }, kernel);
             return self.launch(state, kernel, args, [rows.count, 1, 1], 1);
         }
-        let mut halves = halves(log_n);
+        let (mut halves, rows_in) = (halves(log_n), self.constants.rows_in);
         if invert {
             halves.reverse();
         }
@@ -70,7 +70,7 @@ impl OpenClRing {
             if invert || last {
                 args.extend(self.end(src, log_n, end));
             }
-            let source = half.source(invert, last, false, false);
+            let source = half.source(rows_in, (invert, last), (false, false));
             self.tiles(state, source, args, rows, log_n, half)?;
         }
         Ok(())
@@ -86,7 +86,7 @@ impl OpenClRing {
         log_n: u32,
         end: End<'_>,
     ) -> Result<()> {
-        let (halves, rows) = (halves(log_n), lifted.rows);
+        let (halves, rows, rows_in) = (halves(log_n), lifted.rows, self.constants.rows_in);
         let &[first, ..] = &halves[..] else {
             return Ok(());
         };
@@ -97,14 +97,14 @@ impl OpenClRing {
         if one {
             args.extend(self.end(lifted.ys, log_n, end));
         }
-        let source = first.source(false, one, true, false);
+        let source = first.source(rows_in, (false, one), (true, false));
         self.tiles(state, source, args, rows, log_n, first)?;
         let Some(&second) = halves.get(1) else {
             return Ok(());
         };
         let mut args = self.operands((dst, middle), rows, log_n, false);
         args.extend(self.end(middle, log_n, end));
-        let source = second.source(false, true, false, false);
+        let source = second.source(rows_in, (false, true), (false, false));
         self.tiles(state, source, args, rows, log_n, second)
     }
 
@@ -120,12 +120,12 @@ impl OpenClRing {
         targets: &Rows,
         log_n: u32,
     ) -> Result<()> {
-        let (halves, rows) = (halves(log_n), lifted.rows);
+        let (halves, rows, rows_in) = (halves(log_n), lifted.rows, self.constants.rows_in);
         let one = halves.len() == 1;
         if !one {
             let mut args = self.operands((digits.lifted, lifted.ys), rows, log_n, false);
             args.extend(self.lift_args(lifted));
-            let source = halves[0].source(false, false, true, false);
+            let source = halves[0].source(rows_in, (false, false), (true, false));
             self.tiles(state, source, args, rows, log_n, halves[0])?;
         }
         let from = if one { lifted.ys } else { digits.lifted };
@@ -142,7 +142,7 @@ impl OpenClRing {
             Arg::Word(u32::from(digits.accumulate)),
         ]);
         let half = halves[halves.len() - 1];
-        let source = half.source(false, true, one, true);
+        let source = half.source(rows_in, (false, true), (one, true));
         self.tiles(state, source, args, targets, log_n, half)
     }
 
@@ -226,7 +226,12 @@ struct Half {
 }
 
 impl Half {
-    fn source(self, invert: bool, last: bool, lift: bool, inner: bool) -> Source {
+    fn source(
+        self,
+        rows_in: RowsIn,
+        (invert, last): (bool, bool),
+        (lift, inner): (bool, bool),
+    ) -> Source {
         Source::Tile {
             stages: self.stages,
             log_tile: self.log_tile,
@@ -235,6 +240,7 @@ impl Half {
             last,
             lift,
             inner,
+            rows_in,
         }
     }
 }

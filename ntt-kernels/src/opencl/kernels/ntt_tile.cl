@@ -8,6 +8,8 @@
 // stages, with barriers between them.
 // LIFT: the words that a forward transform starts with are lifted from those of other limbs.
 // INNER: the last forward pass of all digits of a gadget product, multiplied by the key.
+// WORDS, DOUBLES: the arithmetics that rows may be in. With both, what a row is in is the same for
+// all items of a group.
 // Ranges: dimension 0 over the tiles of a row (WG items each), dimension 1 over the row list.
 //
 // `tables` has 1 << log_max pairs for each limb.
@@ -37,7 +39,7 @@
 #define NETWORK_AT(AT, K) AT(base + ((K) << log_t), c)
 #define FROM_GLOBAL(LOG_R)                                                                         \
     _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                     \
-        x[k] = from[NETWORK_AT(GLOBAL_AT, k)];
+        x[k] = BEGIN(from[NETWORK_AT(GLOBAL_AT, k)]);
 #define FROM_LOCAL(LOG_R)                                                                          \
     _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                     \
         x[k] = tile[NETWORK_AT(LOCAL_AT, k)];
@@ -62,19 +64,41 @@
         const ulong summand = factors[lift.z + 4 * lift.y];                                        \
         _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++) {                               \
             multiply_add(&sum[k], 1UL, summand);                                                   \
-            x[k] = reduce_wide(sum[k], m);                                                         \
+            x[k] = BEGIN(reduce_wide(sum[k], m));                                                  \
         }                                                                                          \
     }
 #define TO_LOCAL(R, C, X) tile[LOCAL_AT(R, C)] = X
 #define TO_GLOBAL(R, C, X) to[GLOBAL_AT(R, C)] = FINISH(X)
 
+// Chooses by the arithmetic of the row.
+#if WORDS && DOUBLES
+#define CHOOSE(IN_WORDS, IN_DOUBLES) (in_doubles ? (IN_DOUBLES) : (IN_WORDS))
+#elif DOUBLES
+#define CHOOSE(IN_WORDS, IN_DOUBLES) (IN_DOUBLES)
+#else
+#define CHOOSE(IN_WORDS, IN_DOUBLES) (IN_WORDS)
+#endif
+
+// Whether the pass starts with residues; a tile that is a whole row has one pass.
+#if INVERT
+#define FRESH (!COLUMNS)
+#else
+#define FRESH (COLUMNS || LOG_TILE == STAGES)
+#endif
+#if FRESH
+#define BEGIN(X) CHOOSE(X, as_ulong(open_doubles(X)))
+#else
+#define BEGIN(X) (X)
+#endif
+
 // The last pass leaves residues, the first one lazy words. The summand is 0 but for source words.
 #if !LAST
 #define FINISH(X) (X)
 #elif INVERT
-#define FINISH(X) add_mod(correct(X, q), summand, q)
+#define FINISH(X) add_mod(CHOOSE(correct(X, q), close_doubles(as_double(X), dq)), summand, q)
 #else
-#define FINISH(X) correct(correct(X, 2 * q), q)
+#define FINISH(X)                                                                                  \
+    CHOOSE(correct(correct(X, 2 * q), q), close_doubles(reduce_doubles(as_double(X), dq), dq))
 #endif
 
 #if !INVERT
@@ -97,6 +121,19 @@
 #define NETWORK(J, LOG_R) CALL(INVERSE_, LOG_R)
 #endif
 
+#if WORDS && DOUBLES
+#define RUN(J, LOG_R, TAME)                                                                        \
+    if (in_doubles) {                                                                              \
+        NETWORK(J, LOG_R)(x, root, bits, TAME, dq)                                                 \
+    } else {                                                                                       \
+        NETWORK(J, LOG_R)(x, root, words, TAME, q)                                                 \
+    }
+#elif DOUBLES
+#define RUN(J, LOG_R, TAME) NETWORK(J, LOG_R)(x, root, bits, TAME, dq)
+#else
+#define RUN(J, LOG_R, TAME) NETWORK(J, LOG_R)(x, root, words, TAME, q)
+#endif
+
 #define ROUND(J, LOG_R, GET, PUT)                                                                  \
     _Pragma("unroll") for (uint u = 0; u < (8u >> LOG_R); u++) {                                   \
         const uint b = me + u * WG;                                                                \
@@ -107,7 +144,7 @@
         const uint root = (ROOT(c) << J) + block;                                                  \
         ulong x[1 << LOG_R];                                                                       \
         GET(LOG_R)                                                                                 \
-        NETWORK(J, LOG_R)(x, root)                                                                 \
+        RUN(J, LOG_R, (J != 0 || !FRESH))                                                          \
         _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
             PUT(base + (k << log_t), c, x[k]);                                                     \
     }
@@ -115,7 +152,7 @@
 // Neighbouring items move neighbouring words.
 #define LOAD_TILE                                                                                  \
     _Pragma("unroll") for (uint u = 0; u < 8; u++)                                                 \
-        tile[PADDED(me + u * WG)] = from[(tile_index << LOG_TILE) + me + u * WG];
+        tile[PADDED(me + u * WG)] = BEGIN(from[(tile_index << LOG_TILE) + me + u * WG]);
 #if INNER
 #define STORE_TILE                                                                                 \
     _Pragma("unroll") for (uint u = 0; u < 8; u++) {                                               \
@@ -124,12 +161,18 @@
         multiply_add(&sum1[u], word, key1[u * WG]);                                                \
     }
 #else
-// (minuend - transform) * factor, where `subtract` is not 0: a difference below 2q.
+// (minuend - transform) * factor, where `subtract` is not 0: a difference below 2q in words, of two
+// residues in doubles.
+#define SUBTRACTED(WORD)                                                                           \
+    CHOOSE(mul_fixed(minuend[at] + q - (WORD), inverse, q),                                        \
+           close_doubles(product_doubles(open_doubles(minuend[at]) - open_doubles(WORD),           \
+                                         as_double(inverse.x), as_double(inverse.y), dq),          \
+                         dq))
 #define STORE_TILE                                                                                 \
     _Pragma("unroll") for (uint u = 0; u < 8; u++) {                                               \
         const uint at = (tile_index << LOG_TILE) + me + u * WG;                                    \
         const ulong word = FINISH(tile[PADDED(me + u * WG)]);                                      \
-        to[at] = subtract ? mul_fixed(minuend[at] + q - word, inverse, q) : word;                  \
+        to[at] = subtract ? SUBTRACTED(word) : word;                                               \
     }
 #endif
 
@@ -164,6 +207,14 @@
 #define END_PROLOGUE
 #endif
 
+#if DOUBLES
+#define DOUBLES_PROLOGUE                                                                           \
+    const constants_doubles dq = of_doubles(moduli + 8 * limb);                                    \
+    const bool in_doubles = moduli[8 * limb + 6] != 0;
+#else
+#define DOUBLES_PROLOGUE
+#endif
+
 #define ARGUMENTS                                                                                  \
     __global ulong *dst, window dst_window, __global const ulong *src, window src_window,          \
         __global const uint *rows, __global const ulong *moduli, __global const ulong2 *tables,    \
@@ -173,6 +224,7 @@
     const uint row = rows[get_global_id(1)], limb = row_limb(row);                                 \
     const modulus m = load_modulus(moduli, limb);                                                  \
     const ulong q = m.q;                                                                           \
+    DOUBLES_PROLOGUE                                                                               \
     __global const ulong2 *twiddles = tables + ((ulong)limb << log_max);
 
 #if !INNER

@@ -1,0 +1,164 @@
+//! What a ring counts, refuses, and shares between threads.
+
+use std::{sync::Arc, time::Instant};
+
+use super::device;
+use crate::{
+    CpuDevice, Ring,
+    arith::primes_below,
+    device::{Device, RingBackend},
+    error::Error,
+    opencl::Transforms,
+    poly::{Cmd, Domain, ElementwiseOp, RingSpec, Shape},
+    testing::{Dual, Input},
+};
+
+#[test]
+fn nothing_runs_on_the_host_and_transfers_are_counted() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let spec = RingSpec::new(6, &primes_below(50, 128, 3).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    let shape = Shape::new(2, spec.all_limbs(), 6);
+    let words = Input::Random(1).words(&spec, shape);
+    let mut a = ring.upload(shape, Domain::Coeff, &words).unwrap();
+    ring.ntt(&mut a).unwrap();
+    ring.submit(Cmd::Elementwise {
+        op: ElementwiseOp::Neg,
+        dst: a.view_mut(),
+        a: None,
+        b: None,
+    })
+    .unwrap();
+    ring.download(&a).unwrap();
+    let stats = ring.stats();
+    assert_eq!(
+        (stats.bytes_h2d, stats.bytes_d2h),
+        (shape.bytes(), shape.bytes())
+    );
+    assert_eq!(stats.host_fallback_cmds, 0);
+}
+
+#[test]
+fn secrets_are_refused() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let spec = RingSpec::new(4, &primes_below(30, 32, 1).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    let shape = Shape::new(1, spec.all_limbs(), 4);
+    let refused = ring.upload_secret(shape, Domain::Coeff, &[0; 16]).err();
+    assert!(matches!(refused, Some(Error::SecretOnDevice { .. })));
+}
+
+#[test]
+fn threads_share_a_ring() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let spec = RingSpec::new(6, &primes_below(50, 128, 2).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    let shape = Shape::new(1, spec.all_limbs(), 6);
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let (ring, spec) = (&ring, &spec);
+            scope.spawn(move || {
+                let words = Input::Random(seed).words(spec, shape);
+                for _ in 0..20 {
+                    let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+                    ring.ntt(&mut buf).unwrap();
+                    ring.intt(&mut buf).unwrap();
+                    assert!(ring.download(&buf).unwrap() == words);
+                }
+            });
+        }
+    });
+}
+
+/// Memory goes from thread to thread through the pool while commands and transfers run beside each other.
+#[test]
+fn transfers_of_several_threads_find_their_words() {
+    let Some(device) = device(Transforms::Rows) else {
+        return;
+    };
+    let spec = RingSpec::new(9, &primes_below(50, 1024, 3).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (ring, spec) = (&ring, &spec);
+            scope.spawn(move || {
+                for round in 0..60_u64 {
+                    let batch = 1 + ((round + thread) % 3) as usize;
+                    let shape = Shape::new(batch, spec.all_limbs(), 9);
+                    let words = Input::Random(100 * thread + round).words(spec, shape);
+                    let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+                    let mut copy = ring.alloc(shape, Domain::Eval).unwrap();
+                    ring.ntt(&mut buf).unwrap();
+                    ring.submit(Cmd::Copy {
+                        dst: copy.view_mut(),
+                        src: buf.view(),
+                    })
+                    .unwrap();
+                    drop(buf);
+                    ring.intt(&mut copy).unwrap();
+                    assert!(ring.download(&copy).unwrap() == words, "{thread}, {round}");
+                }
+            });
+        }
+    });
+}
+
+/// Words go there and back while half a second of commands on another buffer is queued.
+#[test]
+fn transfers_do_not_wait_for_commands_on_other_buffers() {
+    let Some(device) = device(Transforms::Rows) else {
+        return;
+    };
+    let spec = RingSpec::new(12, &primes_below(50, 1 << 13, 2).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    let shape = Shape::new(16, spec.all_limbs(), 12);
+    let words = Input::Random(1).words(&spec, shape);
+    let mut busy = ring.upload(shape, Domain::Coeff, &words).unwrap();
+    // Programs are built, and the time of a command is known.
+    let mut there_and_back = |rounds| {
+        for _ in 0..rounds {
+            ring.ntt(&mut busy).unwrap();
+            ring.intt(&mut busy).unwrap();
+        }
+    };
+    there_and_back(1);
+    ring.wait().unwrap();
+    let start = Instant::now();
+    there_and_back(8);
+    ring.wait().unwrap();
+    let rounds = 8 * (500 / (start.elapsed().as_millis() as usize + 1) + 1);
+
+    let start = Instant::now();
+    there_and_back(rounds);
+    let other = ring.upload(shape, Domain::Coeff, &words).unwrap();
+    assert!(ring.download(&other).unwrap() == words);
+    let transfers = start.elapsed();
+    assert!(ring.download(&busy).unwrap() == words);
+    let all = start.elapsed();
+    assert!(transfers < all / 2, "{transfers:?} of {all:?}");
+}
+
+#[test]
+fn a_small_dual_program() {
+    let Some(device) = device(Transforms::Auto) else {
+        return;
+    };
+    let cpu = CpuDevice::builder().threads(1).build().unwrap();
+    let dual = Dual::new(Arc::new(cpu), Arc::new(device));
+    let spec = RingSpec::new(5, &primes_below(61, 64, 4).unwrap()).unwrap();
+    let opened: Arc<dyn RingBackend> = dual.open_ring(&spec).unwrap();
+    drop(opened);
+    let ring = Ring::new(&dual, &spec).unwrap();
+    let shape = Shape::new(3, spec.all_limbs(), 5);
+    let words = Input::Maximal.words(&spec, shape);
+    let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+    ring.ntt(&mut buf).unwrap();
+    ring.intt(&mut buf).unwrap();
+    assert!(ring.download(&buf).unwrap() == words);
+}
