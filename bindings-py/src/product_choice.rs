@@ -11,7 +11,7 @@ use ringloom::{
 use crate::{
     convert::bytes_text,
     device,
-    errors::Result,
+    errors::{Named, Result},
     matrix_packing::MatrixPacking,
     params::{KeyRequest, Params},
 };
@@ -141,15 +141,21 @@ pub fn explain(
 ) -> Result<Explanation> {
     let sides = (side(left)?, side(right)?);
     let level = level.unwrap_or(params.0.max_level());
-    let mut request = ProductRequest::new(&params.0, level, shape, sides)?;
-    request = request.with_count(count)?.with_log_scale(log_scale);
+    let op = "explain";
+    let request = ProductRequest::new(&params.0, level, shape, sides).named(op)?;
+    let mut request = request
+        .with_count(count)
+        .named(op)?
+        .with_log_scale(log_scale);
     if let Some(bytes) = memory {
         request = request.with_memory(bytes);
     }
     if let Some(error) = tolerance {
         request = request.with_tolerance(error);
     }
-    let explained = py.detach(|| request.explain(&params.0, &calibration.0))?;
+    let explained = py
+        .detach(|| request.explain(&params.0, &calibration.0))
+        .named(op)?;
     Ok(Explanation::new(params, calibration, explained))
 }
 

@@ -161,7 +161,7 @@ impl TransposePlan {
             return Err(Error::Shape {
                 op,
                 expected: "at least one row and one column".into(),
-                got: format!("{} x {}", shape.0, shape.1),
+                got: format!("({}, {})", shape.0, shape.1),
             });
         }
         let log_radix = log_radix(op, radix)?;

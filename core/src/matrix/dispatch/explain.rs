@@ -80,7 +80,7 @@ impl ProductRequest {
             Err(Error::Shape { op, expected, got })
         };
         if m == 0 || k == 0 || n == 0 {
-            let got = format!("{m} x {k} times {k} x {n}");
+            let got = format!("({m}, {k}) @ ({k}, {n})");
             return refused("at least one row and one column on both sides", got);
         }
         if sides == (Side::Plain, Side::Plain) {
@@ -374,7 +374,7 @@ pub(super) fn too_large(
     };
     Error::Memory {
         op,
-        what: format!("{times}{m} x {k} times {k} x {n} with its keys"),
+        what: format!("{times}({m}, {k}) @ ({k}, {n}) with its keys"),
         needed,
         available,
     }
