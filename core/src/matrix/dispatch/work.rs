@@ -10,8 +10,11 @@ use crate::{error::Result, params::Params};
 /// [`Calibration`](super::Calibration) has a time for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Task {
-    /// A gadget product of one polynomial at a level.
+    /// A gadget product of one polynomial at a level with another key than the one before, which has to be
+    /// read from memory.
     GadgetProduct(usize),
+    /// The same with the key of the one before.
+    GadgetProductAgain(usize),
     /// A gadget decomposition of one polynomial at a level.
     Decompose(usize),
     /// An inner product of the digits of one polynomial with a key at a level.
@@ -23,11 +26,26 @@ pub enum Task {
     /// A relinearisation merged with the rescaling, at a level.
     RelineariseRescale(usize),
     /// The division of one polynomial by the special primes at a level.
-    ModDown(usize),
+    ModDown {
+        /// The level.
+        level: usize,
+        /// Whether the command is larger than a cache.
+        large: bool,
+    },
     /// The division of one polynomial by the special primes and those that the level drops.
-    ModDownRescale(usize),
+    ModDownRescale {
+        /// The level.
+        level: usize,
+        /// Whether the command is larger than a cache.
+        large: bool,
+    },
     /// The division of one polynomial by the primes that the level drops.
-    Rescale(usize),
+    Rescale {
+        /// The level.
+        level: usize,
+        /// Whether the command is larger than a cache.
+        large: bool,
+    },
     /// A product of two ciphertexts before relinearisation, at a level.
     Tensor(usize),
     /// `N` words of a command that touches each once.
@@ -201,9 +219,12 @@ impl<'p> Counter<'p> {
         polys * self.extended() * self.params.n() >= LARGE
     }
 
-    pub(super) fn gadget_products(&mut self, count: usize) {
-        let task = Task::GadgetProduct(self.level);
-        self.work.task(task, CmdKind::GadgetProduct, count, 1);
+    /// Products of `each` polynomials with each of `keys` keys.
+    pub(super) fn gadget_products(&mut self, keys: usize, each: usize) {
+        let kind = CmdKind::GadgetProduct;
+        let (first, again) = (keys * each.min(1), keys * each.saturating_sub(1));
+        (self.work).task(Task::GadgetProduct(self.level), kind, first, 1);
+        (self.work).task(Task::GadgetProductAgain(self.level), kind, again, 1);
     }
 
     pub(super) fn decompositions(&mut self, count: usize) {
@@ -222,17 +243,20 @@ impl<'p> Counter<'p> {
     }
 
     pub(super) fn mod_down(&mut self, commands: usize, polys: usize) {
-        let task = Task::ModDown(self.level);
+        let (level, large) = (self.level, self.is_large(polys));
+        let task = Task::ModDown { level, large };
         self.work.task(task, CmdKind::ModDown, commands, polys);
     }
 
     pub(super) fn mod_down_rescale(&mut self, commands: usize, polys: usize) {
-        let task = Task::ModDownRescale(self.level);
+        let (level, large) = (self.level, self.is_large(polys));
+        let task = Task::ModDownRescale { level, large };
         self.work.task(task, CmdKind::ModDown, commands, polys);
     }
 
     pub(super) fn rescale(&mut self, commands: usize, polys: usize) {
-        let task = Task::Rescale(self.level);
+        let (level, large) = (self.level, polys * self.limbs * self.params.n() >= LARGE);
+        let task = Task::Rescale { level, large };
         self.work.task(task, CmdKind::ModDown, commands, polys);
     }
 
