@@ -230,7 +230,7 @@ impl TiledMatrix {
         let count = if count == 1 {
             String::new()
         } else {
-            format!("{count} times ")
+            format!("{count} products ")
         };
         format!(
             "{side} of {count}({m}, {k}) @ ({k}, {n}) in tiles of {tile} at {}, level {}",

@@ -101,7 +101,7 @@ impl Tree {
         self.steps.iter().flat_map(of_step)
     }
 
-    pub(super) fn key_request(&self, level: usize) -> KeyRequest {
+    pub(in crate::matrix) fn key_request(&self, level: usize) -> KeyRequest {
         self.elements().fold(KeyRequest::new(), |keys, galois| {
             keys.with_automorphism(galois, level)
         })

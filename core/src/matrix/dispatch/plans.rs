@@ -206,6 +206,16 @@ impl ProductPlan {
         }
     }
 
+    /// Those of them that the transposition inside a product of encrypted matrices takes; none in slots or with a
+    /// side in the clear.
+    pub fn transpose_key_request(&self) -> KeyRequest {
+        match self {
+            Self::Coefficients { plan, .. } => plan.tree().key_request(plan.level()),
+            Self::Tiles { plan, .. } => plan.mul().tree().key_request(plan.level()),
+            _ => KeyRequest::new(),
+        }
+    }
+
     /// Everything that one product submits to the device, once weights and masks are prepared.
     ///
     /// # Errors

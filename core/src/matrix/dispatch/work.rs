@@ -124,6 +124,11 @@ impl Work {
         self.commands.get(&kind).copied().unwrap_or(0)
     }
 
+    /// Commands of all kinds.
+    pub fn all_commands(&self) -> u64 {
+        self.commands.values().sum()
+    }
+
     /// Key-switches, products of hoisted digits among them.
     pub fn key_switches(&self) -> u64 {
         let kinds = [

@@ -18,7 +18,7 @@ pub(super) struct Grid {
 /// Sizes of the grid of products. Kernels work in panels, so small sizes are not cheaper by their
 /// number of entries.
 const ROWS: [usize; 4] = [1, 8, 32, 128];
-const COLUMNS: [usize; 4] = [1, 8, 64, 256];
+const COLUMNS: [usize; 5] = [1, 8, 32, 64, 256];
 
 /// Polynomials of a row in a product of matrices: those of a ciphertext.
 const LANES: usize = 2;

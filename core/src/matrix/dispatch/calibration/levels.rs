@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
-use ringloom_ntt::poly::{Cmd, KeySwitch, ModDownPlan, PolyBuf, Prepared, Role};
+use ringloom_ntt::poly::{
+    Cmd, KeySwitch, LimbSet, ModDownPlan, PolyBuf, Prepared, Role, SeedLayout, Shape,
+};
 use serde::{Deserialize, Serialize};
 
-use super::meter::{Meter, rounded};
-use crate::error::{Error, Result};
+use super::{
+    least,
+    meter::{Meter, rounded},
+};
+use crate::{
+    error::{Error, Result},
+    rlwe::expand_key,
+};
 
 /// Nanoseconds of one unit of each command; of divisions in commands that fit a cache and in larger ones.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
@@ -22,9 +30,30 @@ pub(super) struct LevelTimes {
     pub(super) mod_down_rescale: [f64; 2],
     pub(super) rescale: [f64; 2],
     pub(super) tensor: f64,
+    pub(super) load_key: f64,
 }
 
 impl LevelTimes {
+    /// The shorter of each two times.
+    pub(super) fn least(&self, other: &Self) -> Self {
+        let of = |time: fn(&Self) -> f64| time(self).min(time(other));
+        let both = |time: fn(&Self) -> [f64; 2]| least(time(self), time(other));
+        Self {
+            gadget_product: of(|t| t.gadget_product),
+            gadget_product_again: of(|t| t.gadget_product_again),
+            decompose: of(|t| t.decompose),
+            inner_product: of(|t| t.inner_product),
+            rotation: of(|t| t.rotation),
+            rotation_of_digits: of(|t| t.rotation_of_digits),
+            relinearise_rescale: of(|t| t.relinearise_rescale),
+            mod_down: both(|t| t.mod_down),
+            mod_down_rescale: both(|t| t.mod_down_rescale),
+            rescale: both(|t| t.rescale),
+            tensor: of(|t| t.tensor),
+            load_key: of(|t| t.load_key),
+        }
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = f64> + use<> {
         let single = [
             self.gadget_product,
@@ -35,6 +64,7 @@ impl LevelTimes {
             self.rotation_of_digits,
             self.relinearise_rescale,
             self.tensor,
+            self.load_key,
         ];
         let divisions = [self.mod_down, self.mod_down_rescale, self.rescale];
         single.into_iter().chain(divisions.into_iter().flatten())
@@ -147,8 +177,19 @@ impl Meter<'_> {
                     b: sources.view().polys(2, 2, 1)?,
                 })?)
             })?,
+            load_key: self.load_key(digits, extended)?,
         })
     }
+    /// Of a key as a client sends it, until it is on the device.
+    fn load_key(&self, digits: usize, extended: LimbSet) -> Result<f64> {
+        let shape = Shape::new(digits, extended, self.params.log_n());
+        let body = vec![1; shape.words()];
+        let (seed, key_index) = ([7; 32], 0);
+        let seed = || SeedLayout { seed, key_index };
+        let time = self.time(|| expand_key(self.ring, shape, &body, seed()).map(drop))?;
+        Ok(rounded(time))
+    }
+
     /// Of a polynomial: pair by pair, as of ciphertexts, and many at once.
     fn divisions(&self, plan: &Arc<ModDownPlan>) -> Result<[f64; 2]> {
         let limbs = plan.kept().union(plan.dropped());

@@ -46,6 +46,16 @@ impl<'s> Meter<'s> {
         Ok(best.max(1.0))
     }
 
+    /// Of a buffer for a ciphertext of the top level, one after the other.
+    pub(super) fn buffer(&self) -> Result<f64> {
+        const BUFFERS: usize = 64;
+        let limbs = self.params.level(self.params.max_level())?.limbs();
+        let shape = Shape::new(2, limbs, self.params.log_n());
+        let alloc = || Ok(drop(self.ring.alloc(shape, Domain::Eval)?));
+        let time = self.time(|| (0..BUFFERS).try_for_each(|_| alloc()))?;
+        Ok(rounded(time / BUFFERS as f64))
+    }
+
     /// Polynomials whose words have been written, so that each has memory of its own.
     pub(super) fn polys(&self, count: usize, limbs: LimbSet) -> Result<PolyBuf> {
         let shape = Shape::new(count, limbs, self.params.log_n());
