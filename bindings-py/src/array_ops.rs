@@ -10,7 +10,7 @@ use crate::{
     array_packing::{ArrayPacking, axis, check_axes},
     array_plan::{ArrayPlan, Operation, as_matrix},
     convert::{Reals, reals, shape_text},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     matrix::{MatrixTensor, keys_note, missing_keys},
     multiplier::{Clear, Sides},
     params::Params,
@@ -45,9 +45,14 @@ impl MatrixTensor {
         })
     }
 
-    pub fn with_array(&self, array: ringloom::Result<EncryptedArray>) -> Result<Self> {
-        let matrix = EncryptedMatrix::new(PackedAs::Array(array?), false)?;
-        Ok(Self::new(&self.server, matrix))
+    /// The result of an operation.
+    pub fn with_array(
+        &self,
+        op: &'static str,
+        array: ringloom::Result<EncryptedArray>,
+    ) -> Result<Self> {
+        let matrix = array.and_then(|array| EncryptedMatrix::new(PackedAs::Array(array), false));
+        Ok(Self::new(&self.server, matrix.named(op)?))
     }
 
     fn params(&self) -> &ringloom::Params {
@@ -63,9 +68,9 @@ impl MatrixTensor {
     /// An operation that moves or adds entries.
     pub fn moved(&self, py: Python<'_>, op: &'static str, operation: Operation) -> Result<Self> {
         let x = self.array(op)?;
-        let plan = py.detach(|| self.plan(x, operation))?;
+        let plan = py.detach(|| self.plan(x, operation)).named(op)?;
         let moved = plan.apply(py, op, &self.server.evaluator, &[x])?;
-        self.with_array(Ok(moved))
+        self.with_array(op, Ok(moved))
     }
 
     /// Two arrays entry by entry, one of them broadcast where its packing allows it.
@@ -83,9 +88,9 @@ impl MatrixTensor {
             Entrywise::Sub => x.sub(e, y),
             Entrywise::Mul => x.mul(e, y),
         });
-        let result = self.with_array(result);
+        let result = self.with_array(op, result);
         if how == Entrywise::Mul {
-            let note = keys_note(&self.plan(x, Operation::Multiply)?.expression());
+            let note = keys_note(&self.plan(x, Operation::Multiply).named(op)?.expression());
             return missing_keys(py, result, &note);
         }
         let note = "Bring one of them to the other's packing: x.to_packing(y.array_packing).";
@@ -113,7 +118,7 @@ impl MatrixTensor {
             }
             (_, _, Entrywise::Mul) => x.mul_plain(e, values, shape),
         });
-        self.with_array(result)
+        self.with_array(op, result)
     }
 
     /// Whatever stands on the other side of `*` and the like.
@@ -132,19 +137,19 @@ impl MatrixTensor {
 
     pub fn negated(&self, py: Python<'_>, op: &'static str) -> Result<Self> {
         let (x, e) = (self.array(op)?, &self.server.evaluator);
-        self.with_array(py.detach(|| x.negate(e)))
+        self.with_array(op, py.detach(|| x.negate(e)))
     }
 
     pub fn raised(&self, py: Python<'_>, op: &'static str, k: u32) -> Result<Self> {
         let (x, e) = (self.array(op)?, &self.server.evaluator);
-        let note = keys_note(&self.plan(x, Operation::Power(k))?.expression());
+        let note = keys_note(&self.plan(x, Operation::Power(k)).named(op)?.expression());
         let power = py.detach(|| x.power(e, k));
-        missing_keys(py, self.with_array(power), &note)
+        missing_keys(py, self.with_array(op, power), &note)
     }
 
     pub fn aligned(&self, py: Python<'_>, op: &'static str, level: usize) -> Result<Self> {
         let (x, e) = (self.array(op)?, &self.server.evaluator);
-        self.with_array(py.detach(|| x.align_to(e, level)))
+        self.with_array(op, py.detach(|| x.align_to(e, level)))
     }
 
     /// The same entries in another shape, one of whose sizes may be left open.
@@ -168,7 +173,7 @@ impl MatrixTensor {
             }
         };
         check_axes(op, &shape)?;
-        self.with_array(x.clone().reshape(&shape))
+        self.with_array(op, x.clone().reshape(&shape))
     }
 
     /// The array as a product takes it: a vector is a row on the left, a column on the right.
@@ -185,10 +190,15 @@ impl MatrixTensor {
         op: &'static str,
         (x, y): (&EncryptedArray, &EncryptedArray),
     ) -> Result<Self> {
-        let plan = py.detach(|| self.plan(x, Operation::MatMul(y.packing().clone())))?;
-        let (a, b) = (self.side(x, true)?, self.side(y, false)?);
+        let plan = py
+            .detach(|| self.plan(x, Operation::MatMul(y.packing().clone())))
+            .named(op)?;
+        let (a, b) = (
+            self.side(x, true).named(op)?,
+            self.side(y, false).named(op)?,
+        );
         let product = py.detach(|| self.server.multiply(op, &Sides::Encrypted(&a, &b)));
-        self.finished(py, product, &plan)
+        self.finished(py, op, product, &plan)
     }
 
     /// The product of an array with a plaintext matrix.
@@ -206,8 +216,8 @@ impl MatrixTensor {
         } else {
             Operation::TimesPlain(shape)
         };
-        let plan = py.detach(|| self.plan(x, operation))?;
-        let side = self.side(x, !clear_is_left)?;
+        let plan = py.detach(|| self.plan(x, operation)).named(op)?;
+        let side = self.side(x, !clear_is_left).named(op)?;
         let product = py.detach(|| {
             let clear = Clear {
                 shape,
@@ -220,21 +230,22 @@ impl MatrixTensor {
             };
             self.server.multiply(op, &sides)
         });
-        self.finished(py, product, &plan)
+        self.finished(py, op, product, &plan)
     }
 
     /// A product in the shape that numpy gives it, or the keys that it lacks.
     fn finished(
         &self,
         py: Python<'_>,
+        op: &'static str,
         product: ringloom::Result<EncryptedMatrix>,
         plan: &ArrayPlan,
     ) -> Result<Self> {
         let note = keys_note(&plan.expression());
-        let product = missing_keys(py, product.map_err(Failure::from), &note)?;
+        let product = missing_keys(py, product.named(op), &note)?;
         let product = Self::new(&self.server, product);
-        let array = product.array("MatrixTensor.__matmul__")?.clone();
-        self.with_array(array.reshape(plan.result().shape()))
+        let array = product.array(op)?.clone();
+        self.with_array(op, array.reshape(plan.result().shape()))
     }
 
     pub fn summed(
@@ -291,10 +302,11 @@ pub fn concatenate(
     }
     let params = Params(first.params().clone());
     let sources = parts.iter().map(|x| x.packing().clone()).collect();
-    let plan =
-        py.detach(|| ArrayPlan::new(&params, sources, Operation::Concatenate(axis), level))?;
+    let plan = py
+        .detach(|| ArrayPlan::new(&params, sources, Operation::Concatenate(axis), level))
+        .named(op)?;
     let whole = plan.apply(py, op, &first.server.evaluator, &parts)?;
-    first.with_array(Ok(whole))
+    first.with_array(op, Ok(whole))
 }
 
 /// The refusal to take encrypted values for numbers.

@@ -13,7 +13,7 @@ use crate::{
     array_index::Index,
     array_plan::{ArrayPlan, Operation},
     convert::{ReducedCall, reduce_call, shape_text, shape_tuple},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     params::{Params, hash},
 };
 
@@ -134,9 +134,9 @@ impl ArrayPacking {
         let op = "ArrayPacking";
         let (shape, lines) = (shape.into_vec(), self::lines(op, lines)?);
         check_axes(op, &shape)?;
-        let usual = matrix::ArrayPacking::new(&params.0, &shape, lines)?;
+        let usual = matrix::ArrayPacking::new(&params.0, &shape, lines).named(op)?;
         let (line, slots) = (usual.line(), params.0.slots());
-        let mut line = Packing::tiled(slots, line.length, width.unwrap_or(line.width))?;
+        let mut line = Packing::tiled(slots, line.length, width.unwrap_or(line.width)).named(op)?;
         if let Some(period) = period {
             if !period.is_power_of_two() || !(line.period..=line.width).contains(&period) {
                 let expected = format!("a power of two from {} to {}", line.period, line.width);

@@ -16,7 +16,7 @@ use crate::{
     array_index::Index,
     array_packing::{ArrayPacking, tuple_text},
     convert::{reduce_call, reduce_method, shape_text},
-    errors::{Failure, Result},
+    errors::{Named, Result},
     matrix::{keys_note, missing_keys},
     params::{KeyRequest, Params},
 };
@@ -47,6 +47,27 @@ pub enum Operation {
     PlainTimes((usize, usize)),
 }
 
+impl Operation {
+    /// The method of `ArrayPacking`, or the function, that plans it.
+    fn planned_by(&self) -> &'static str {
+        match self {
+            Self::Convert(_) => "ArrayPacking.convert_plan",
+            Self::Slice(_) => "ArrayPacking.slice_plan",
+            Self::Sum { .. } => "ArrayPacking.sum_plan",
+            Self::Concatenate(_) => "concatenate_plan",
+            Self::Multiply => "ArrayPacking.mul_plan",
+            Self::Power(_) => "ArrayPacking.power_plan",
+            Self::MatMul(_) | Self::TimesPlain(_) => "ArrayPacking.matmul_plan",
+            Self::PlainTimes(_) => "ArrayPacking.rmatmul_plan",
+        }
+    }
+
+    /// That without its class.
+    fn method(&self) -> &'static str {
+        self.planned_by().trim_start_matches("ArrayPacking.")
+    }
+}
+
 /// One step of an operation that moves or adds entries.
 enum Step {
     Rearrange(RearrangePlan),
@@ -68,18 +89,20 @@ impl ArrayPlan {
         operation: Operation,
         level: usize,
     ) -> Result<Self> {
-        params.0.level(level)?;
+        let op = operation.planned_by();
+        params.0.level(level).named(op)?;
         let (steps, cost) = match &operation {
-            Operation::Multiply | Operation::Power(_) => {
-                (Vec::new(), powers(&sources[0], &operation, level)?)
-            }
+            Operation::Multiply | Operation::Power(_) => (
+                Vec::new(),
+                powers(&sources[0], &operation, level).named(op)?,
+            ),
             Operation::MatMul(_) | Operation::TimesPlain(_) | Operation::PlainTimes(_) => (
                 Vec::new(),
-                product(&params.0, &sources[0], &operation, level)?,
+                product(&params.0, &sources[0], &operation, level).named(op)?,
             ),
             _ => {
                 let mut moves = Moves::new(&sources[0], level);
-                moves.add(&params.0, &sources, &operation)?;
+                moves.add(&params.0, &sources, &operation).named(op)?;
                 (moves.steps, moves.cost)
             }
         };
@@ -126,11 +149,7 @@ impl ArrayPlan {
             }
             Ok(now.unwrap_or_else(|| arrays[0].clone()))
         });
-        missing_keys(
-            py,
-            moved.map_err(Failure::from),
-            &keys_note(&self.expression()),
-        )
+        missing_keys(py, moved.named(op), &keys_note(&self.expression()))
     }
 
     /// The call that makes it again, for people.
@@ -210,22 +229,24 @@ impl ArrayPlan {
         let packed = |p| ArrayPacking::of(&self.params.0, p);
         let options = PyDict::new(py);
         options.set_item("level", self.level)?;
-        let (name, arguments) = match &self.operation {
-            Operation::Convert(target) => ("convert_plan", (packed(target),).into_pyobject(py)?),
-            Operation::Slice(index) => ("slice_plan", (index.key(py)?,).into_pyobject(py)?),
+        let name = self.operation.method();
+        let arguments = match &self.operation {
+            Operation::Convert(target) => (packed(target),).into_pyobject(py)?,
+            Operation::Slice(index) => (index.key(py)?,).into_pyobject(py)?,
             Operation::Sum { axis, keepdims } => {
                 options.set_item("keepdims", keepdims)?;
-                ("sum_plan", (*axis,).into_pyobject(py)?)
+                (*axis,).into_pyobject(py)?
             }
             Operation::Concatenate(axis) => {
                 let arguments = (self.sources(), *axis).into_pyobject(py)?;
-                return reduce_call(py, "concatenate_plan", arguments, options)?.into_pyobject(py);
+                return reduce_call(py, name, arguments, options)?.into_pyobject(py);
             }
-            Operation::Multiply => ("mul_plan", PyTuple::empty(py)),
-            Operation::Power(k) => ("power_plan", (*k,).into_pyobject(py)?),
-            Operation::MatMul(other) => ("matmul_plan", (packed(other),).into_pyobject(py)?),
-            Operation::TimesPlain(shape) => ("matmul_plan", (*shape,).into_pyobject(py)?),
-            Operation::PlainTimes(shape) => ("rmatmul_plan", (*shape,).into_pyobject(py)?),
+            Operation::Multiply => PyTuple::empty(py),
+            Operation::Power(k) => (*k,).into_pyobject(py)?,
+            Operation::MatMul(other) => (packed(other),).into_pyobject(py)?,
+            Operation::TimesPlain(shape) | Operation::PlainTimes(shape) => {
+                (*shape,).into_pyobject(py)?
+            }
         };
         let owner = packed(&self.sources[0]);
         reduce_method(py, owner, name, arguments, options)?.into_pyobject(py)

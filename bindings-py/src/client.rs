@@ -16,7 +16,7 @@ use crate::{
     convert::{Vectors, array, reals, shape_text},
     device,
     encryptor::{Encryptor, check_program},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     keys::{EvaluationKeys, PublicKey},
     matrix_ciphertext::MatrixCiphertext,
     matrix_encryption::{Wanted, default_log_scale, encrypt_packed},
@@ -267,7 +267,7 @@ impl Client {
         let params = self.session.params();
         let Wanted { form, level, scale } =
             Wanted::new(op, params, form, level, log_scale, factor)?;
-        Ok(py.detach(|| {
+        let encrypted = py.detach(|| {
             let matrix = match scale {
                 CoeffScale::PowerOfTwo(log) => {
                     CoeffMatrix::encrypt_under(secret, form, shape, &values, level, log)
@@ -277,7 +277,8 @@ impl Client {
                 }
             };
             MatrixCiphertext::close_coefficients(&matrix?)
-        })?)
+        });
+        encrypted.named(op)
     }
 
     /// Decrypts a matrix or array that a server exported.
@@ -286,11 +287,12 @@ impl Client {
         py: Python<'py>,
         ciphertext: &MatrixCiphertext,
     ) -> Result<Bound<'py, PyArrayDyn<f64>>> {
-        let (shape, values) = py.detach(|| {
+        let values = py.detach(|| {
             let matrix = ciphertext.open(&self.session)?;
             let values = Zeroizing::new(matrix.decrypt(&Decryptor::new(&self.secret))?);
             ringloom::Result::Ok((matrix.sizes(), values))
-        })?;
+        });
+        let (shape, values) = values.named("Client.decrypt_matrix")?;
         Ok(array(py, &shape, &values))
     }
 

@@ -16,7 +16,7 @@ use ringloom::{
 
 use crate::{
     convert::{ReducedCall, reduce_call},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     matrix::{MatrixTensor, form, form_name},
     matrix_encryption::wanted_scale,
     matrix_packing::MatrixPacking,
@@ -85,8 +85,8 @@ pub fn slots_to_coeffs_plan(
     let (of, form) = (&params.0, self::form(op, form)?);
     let scale = wanted_scale(op, of, log_scale, factor)?;
     let level = level.unwrap_or(of.max_level());
-    let source = SlotsToCoeffsPlan::packing(of, shape, form)?;
-    let plan = SlotsToCoeffsPlan::with_levels(of, &source, level, scale, levels)?;
+    let source = SlotsToCoeffsPlan::packing(of, shape, form).named(op)?;
+    let plan = SlotsToCoeffsPlan::with_levels(of, &source, level, scale, levels).named(op)?;
     let options = coeff_options(py, form, (level, levels), scale)?;
     ConversionPlan::new(py, params, Kind::SlotsToCoeffs(plan), shape, options)
 }
@@ -111,7 +111,7 @@ pub fn coeffs_to_slots_plan(
     let (of, form) = (&params.0, self::form(op, form)?);
     let scale = wanted_scale(op, of, log_scale, factor)?;
     let level = level.unwrap_or(of.max_level());
-    let plan = CoeffsToSlotsPlan::with_levels(of, form, (shape, scale), level, levels)?;
+    let plan = CoeffsToSlotsPlan::with_levels(of, form, (shape, scale), level, levels).named(op)?;
     let options = coeff_options(py, form, (level, levels), scale)?;
     ConversionPlan::new(py, params, Kind::CoeffsToSlots(plan), shape, options)
 }
@@ -136,9 +136,10 @@ pub fn ring_pack_plan(
     width: usize,
     spacing: Option<usize>,
 ) -> Result<ConversionPlan> {
-    let (of, form) = (&params.0, self::form("ring_pack_plan", form)?);
+    let op = "ring_pack_plan";
+    let (of, form) = (&params.0, self::form(op, form)?);
     let level = level.unwrap_or(of.max_level());
-    let plan = RingPackPlan::with(of, level, form, shape, column, (width, spacing))?;
+    let plan = RingPackPlan::with(of, level, form, shape, column, (width, spacing)).named(op)?;
     let options = PyDict::new(py);
     options.set_item("column", column)?;
     options.set_item("form", form_name(form))?;
@@ -175,7 +176,7 @@ pub fn retile_plan(
     } else {
         RetilePlan::right
     };
-    let plan = Box::new(retile(&params.0, &from.plan, &to.plan, from.log_scale)?);
+    let plan = Box::new(retile(&params.0, &from.plan, &to.plan, from.log_scale).named(op)?);
     let options = PyDict::new(py);
     options.set_item("side", side.name())?;
     Ok(ConversionPlan {
@@ -494,7 +495,8 @@ impl MatrixConversion {
                     Ready::Retile(Box::new(retile), *factor)
                 }
             })
-        })?;
+        });
+        let ready = ready.named(op)?;
         Ok(Self {
             server: server.clone(),
             text: plan.text(),
@@ -504,7 +506,9 @@ impl MatrixConversion {
 
     /// The matrix in its new packing.
     pub fn apply(&self, py: Python<'_>, x: &MatrixTensor) -> Result<MatrixTensor> {
-        let converted = py.detach(|| self.converted(&x.matrix))?;
+        let converted = py
+            .detach(|| self.converted(&x.matrix))
+            .named("MatrixConversion")?;
         Ok(MatrixTensor::new(&self.server, converted))
     }
 

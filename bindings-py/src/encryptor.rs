@@ -12,7 +12,7 @@ use crate::{
     convert::{Vectors, reals, samples, vectors},
     device,
     encrypted_program::EncryptedProgram,
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     keys::PublicKey,
     matrix_ciphertext::MatrixCiphertext,
     matrix_encryption::{Wanted, encrypt_packed},
@@ -152,7 +152,7 @@ impl Encryptor {
         let params = self.0.session().params();
         let Wanted { form, level, scale } =
             Wanted::new(op, params, form, level, log_scale, factor)?;
-        Ok(py.detach(|| {
+        let encrypted = py.detach(|| {
             let matrix = match scale {
                 CoeffScale::PowerOfTwo(log) => {
                     CoeffMatrix::encrypt(&self.0, form, shape, &values, level, log)
@@ -162,7 +162,8 @@ impl Encryptor {
                 }
             };
             MatrixCiphertext::close_coefficients(&matrix?)
-        })?)
+        });
+        encrypted.named(op)
     }
 
     /// The program with every matrix and bias encrypted, for a server that may not see them. The

@@ -4,6 +4,8 @@ use pyo3::{exceptions::PyTypeError, prelude::*};
 use ringloom::{Error, circuits::ApproxError};
 use ringloom_ntt::Error as RingError;
 
+use crate::rust_names::in_python;
+
 /// What a binding can fail with: an error of the library, or one of Python.
 #[derive(Debug)]
 pub enum Failure {
@@ -36,6 +38,27 @@ impl Failure {
             }
             other => other,
         }
+    }
+}
+
+/// Names the Python operation in errors of the library.
+pub trait Named<T> {
+    /// The same on behalf of an operation.
+    fn named(self, op: &'static str) -> Result<T>;
+}
+
+impl<T> Named<T> for ringloom::Result<T> {
+    fn named(self, op: &'static str) -> Result<T> {
+        self.map_err(|e| Failure::Library(e.with_op(op)))
+    }
+}
+
+impl<T> Named<T> for Result<T> {
+    fn named(self, op: &'static str) -> Result<T> {
+        self.map_err(|failure| match failure {
+            Failure::Library(e) => Failure::Library(e.with_op(op)),
+            python => python,
+        })
     }
 }
 
@@ -75,7 +98,12 @@ pub fn exception(py: Python<'_>, class: &str, message: &str) -> PyErr {
 }
 
 fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
-    exception(py, class_of(error), &error.to_string())
+    let module = py.import("ringloom").ok();
+    let knows = |class: &str, method: &str| {
+        let class = module.as_ref().and_then(|m| m.getattr(class).ok());
+        class.is_some_and(|class| method == "new" || class.hasattr(method).unwrap_or(false))
+    };
+    exception(py, class_of(error), &in_python(&error.to_string(), knows))
 }
 
 fn class_of(error: &Error) -> &'static str {

@@ -53,6 +53,7 @@ mod params;
 mod product_choice;
 mod program;
 mod progress;
+mod rust_names;
 mod session;
 mod shared_mask;
 mod tensor;

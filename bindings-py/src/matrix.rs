@@ -18,7 +18,7 @@ use crate::{
     array_plan::Operation,
     conversion::{ConversionPlan, MatrixConversion},
     convert::{Reals, bytes_text, float64, holds_session, reals, shape_text, shape_tuple},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     matrix_ciphertext::{MatrixCiphertext, described},
     matrix_plan::{FactorSide, other},
     multiplier::{Clear, Multiplier, Sides},
@@ -52,8 +52,9 @@ impl MatrixTensor {
         Self { server, matrix }
     }
 
-    fn with(&self, matrix: ringloom::Result<EncryptedMatrix>) -> Result<Self> {
-        Ok(Self::new(&self.server, matrix?))
+    /// The result of an operation.
+    fn with(&self, op: &'static str, matrix: ringloom::Result<EncryptedMatrix>) -> Result<Self> {
+        Ok(Self::new(&self.server, matrix.named(op)?))
     }
 
     /// The product with a plaintext matrix on one side.
@@ -118,7 +119,7 @@ impl MatrixTensor {
             ((rows, columns, shape.1), "right")
         };
         let note = self.explained((m, k, n), &format!(", {side}='plain'"));
-        missing_keys(py, self.with(product), &note)
+        missing_keys(py, self.with(op, product), &note)
     }
 
     /// The product of two encrypted matrices.
@@ -155,7 +156,7 @@ impl MatrixTensor {
             ));
         }
         let product = py.detach(|| self.server.multiply(op, &Sides::Encrypted(a, b)));
-        missing_keys(py, self.with(product), &note)
+        missing_keys(py, self.with(op, product), &note)
     }
 
     /// Where the keys of a product come from that was planned by cost.
@@ -203,13 +204,16 @@ impl MatrixTensor {
             return self.entrywise(py, op, right, how);
         }
         let (a, b, evaluator) = (&self.matrix, &right.matrix, &self.server.evaluator);
-        self.with(py.detach(|| {
-            if subtract {
-                a.sub(evaluator, b)
-            } else {
-                a.add(evaluator, b)
-            }
-        }))
+        self.with(
+            op,
+            py.detach(|| {
+                if subtract {
+                    a.sub(evaluator, b)
+                } else {
+                    a.add(evaluator, b)
+                }
+            }),
+        )
     }
 
     /// What numpy broadcasts to the matrix, added with a sign.
@@ -232,10 +236,10 @@ impl MatrixTensor {
         let mut other = reals(op, other)?;
         other.values.iter_mut().for_each(|v| *v *= sign);
         if let Some(bias) = self.bias(&other) {
-            return self.with(py.detach(|| self.biased(&bias)));
+            return self.with(op, py.detach(|| self.biased(&bias)));
         }
         let values = broadcast(op, &other, &x.sizes())?;
-        self.with(py.detach(|| x.add_plain(evaluator, &values)))
+        self.with(op, py.detach(|| x.add_plain(evaluator, &values)))
     }
 
     /// One number for each encrypted row or column of a matrix in coefficients or by features, out of what numpy
@@ -270,7 +274,7 @@ impl MatrixTensor {
             return Err(Failure::shape(op, expected, shape_text(&clear.shape)));
         }
         let (x, evaluator) = (&self.matrix, &self.server.evaluator);
-        self.with(py.detach(|| x.mul_scalar(evaluator, clear.values[0])))
+        self.with(op, py.detach(|| x.mul_scalar(evaluator, clear.values[0])))
     }
 
     fn biased(&self, bias: &[f64]) -> ringloom::Result<EncryptedMatrix> {
@@ -362,7 +366,7 @@ impl MatrixTensor {
         let note = keys_note(&format!(
             "ringloom.transpose_plan(params, ({rows}, {columns}), form='{before}', level={level})"
         ));
-        missing_keys(py, self.with(changed), &note)
+        missing_keys(py, self.with(op, changed), &note)
     }
 
     /// The matrix in another packing, by a plan of `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan` or
@@ -412,7 +416,7 @@ impl MatrixTensor {
             let expected = "keepdims=True, since a matrix in this packing has two axes";
             return Err(Failure::shape(op, expected, "keepdims=False"));
         }
-        self.with(py.detach(|| self.matrix.sum(counted)))
+        self.with(op, py.detach(|| self.matrix.sum(counted)))
     }
 
     /// The values of an array at a lower level.
@@ -434,7 +438,8 @@ impl MatrixTensor {
 
     /// The matrix, for the client to decrypt.
     fn export(&self, py: Python<'_>) -> Result<MatrixCiphertext> {
-        Ok(py.detach(|| MatrixCiphertext::close(&self.matrix))?)
+        py.detach(|| MatrixCiphertext::close(&self.matrix))
+            .named("MatrixTensor.export")
     }
 
     fn __rmatmul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
@@ -473,10 +478,11 @@ impl MatrixTensor {
     }
 
     fn __neg__(&self, py: Python<'_>) -> Result<Self> {
+        let op = "MatrixTensor.__neg__";
         if self.as_array().is_some() {
-            return self.negated(py, "MatrixTensor.__neg__");
+            return self.negated(py, op);
         }
-        self.with(py.detach(|| self.matrix.negate(&self.server.evaluator)))
+        self.with(op, py.detach(|| self.matrix.negate(&self.server.evaluator)))
     }
 
     /// The product with a number, or of arrays entry by entry; one level down.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::{
     array_packing::ArrayPacking,
     convert::{reals, shape_text},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     matrix::form,
     matrix_ciphertext::MatrixCiphertext,
     matrix_packing::MatrixPacking,
@@ -39,10 +39,11 @@ pub fn encrypt_packed(
         return Err(Failure::shape(op, expected, shape_text(&x.shape)));
     }
     let level = level.unwrap_or(params.max_level());
-    Ok(py.detach(|| {
+    let encrypted = py.detach(|| {
         let array = EncryptedArray::encrypt(encryptor, packing, &values, level)?;
         MatrixCiphertext::close(&EncryptedMatrix::new(PackedAs::Array(array), false)?)
-    })?)
+    });
+    encrypted.named(op)
 }
 
 /// Refuses a packing together with what it says already.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     convert::{holds_session, reals, shape_text, shape_tuple},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     matrix::MatrixTensor,
     matrix_ciphertext::{MatrixCiphertext, sizes},
     multiplier::Multiplier,
@@ -121,7 +121,7 @@ impl MatrixPacking {
             );
             return Err(Failure::shape(op, expected, shape_text(&x.shape)));
         }
-        Ok(py.detach(|| {
+        let encrypted = py.detach(|| {
             let matrix = match &self.packed {
                 Packed::Operand(packing) => packing.encrypt(encryptor, &values)?,
                 Packed::Array(packing, level) => {
@@ -131,7 +131,8 @@ impl MatrixPacking {
                 }
             };
             MatrixCiphertext::close(&matrix)
-        })?)
+        });
+        encrypted.named(op)
     }
 }
 
@@ -282,7 +283,7 @@ impl MatrixProduct {
             )));
         }
         let sides: Vec<EncryptedMatrix> = sides.iter().map(|side| side.matrix.clone()).collect();
-        let product = py.detach(|| self.multiply(&sides))?;
+        let product = py.detach(|| self.multiply(&sides)).named("MatrixProduct")?;
         Ok(MatrixTensor::new(&self.server, product))
     }
 

@@ -8,7 +8,7 @@ use ringloom::{
 
 use crate::{
     convert::{ReducedCall, reduce_call},
-    errors::Result,
+    errors::{Named, Result},
     matrix::{form, form_name},
     params::{KeyRequest, Params},
 };
@@ -85,9 +85,10 @@ pub fn matmul_plan(
     level: Option<usize>,
     factor: &str,
 ) -> Result<MatMulPlan> {
-    let factor = FactorSide::named("matmul_plan", factor)?;
+    let op = "matmul_plan";
+    let factor = FactorSide::named(op, factor)?;
     let level = level.unwrap_or(params.0.max_level());
-    let plan = matrix::CoeffMatMulPlan::new(&params.0, level, factor.oriented(shape))?;
+    let plan = matrix::CoeffMatMulPlan::new(&params.0, level, factor.oriented(shape)).named(op)?;
     Ok(MatMulPlan {
         params: params.clone(),
         plan,
@@ -105,11 +106,12 @@ pub fn transpose_plan(
     form: &str,
     level: Option<usize>,
 ) -> Result<TransposePlan> {
-    let form = self::form("transpose_plan", form)?;
+    let op = "transpose_plan";
+    let form = self::form(op, form)?;
     let level = level.unwrap_or(params.0.max_level());
     Ok(TransposePlan {
         params: params.clone(),
-        plan: matrix::TransposePlan::new(&params.0, level, form, shape)?,
+        plan: matrix::TransposePlan::new(&params.0, level, form, shape).named(op)?,
     })
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ringloom::{
     Error, Evaluator, Result,
     matrix::{
-        Calibration, EncryptedMatrix, Explanation, Product, ProductPlan, ProductRequest,
+        Calibration, EncryptedMatrix, Explanation, MatVec, MatVecPlan, Product, ProductPlan,
+        ProductRequest,
         Side::{Encrypted, Plain},
-        memory_limit,
+        Weights, memory_limit,
     },
 };
 
@@ -74,11 +75,15 @@ impl Multiplier {
         self.memory.or_else(of_session)
     }
 
+    /// Bytes that are left beside the keys that are loaded.
+    fn left(&self) -> Option<u64> {
+        let held = self.evaluator.keys().bytes();
+        self.limit(0).map(|limit| limit.saturating_sub(held))
+    }
+
     /// Refuses what takes more memory than is left beside keys that are loaded.
     pub fn check_memory(&self, op: &'static str, what: String, bytes: u64) -> Result<()> {
-        let held = self.evaluator.keys().bytes();
-        let available = self.limit(0).map(|limit| limit.saturating_sub(held));
-        match available {
+        match self.left() {
             Some(available) if bytes > available => Err(Error::Memory {
                 op,
                 what,
@@ -89,10 +94,41 @@ impl Multiplier {
         }
     }
 
+    /// A plaintext matrix for products with vectors, within what memory is left beside the keys: encoded, or where
+    /// that takes too much (without a limit of the session's, more than [`MatVec::DEFAULT_BYTES`]) as numbers that
+    /// every product encodes piece by piece.
+    pub fn encode(&self, op: &'static str, plan: &MatVecPlan, values: Vec<f64>) -> Result<MatVec> {
+        let (session, params) = (self.evaluator.session(), self.params());
+        let encoded = plan
+            .encoded_bytes(params)?
+            .saturating_add(plan.working_bytes(params)?);
+        let left = self.left().unwrap_or(u64::MAX);
+        let most = if self.memory.is_some() {
+            left
+        } else {
+            left.min(MatVec::DEFAULT_BYTES)
+        };
+        let (rows, columns) = (plan.output().length, plan.input().length);
+        let weights = Weights::dense(rows, columns, values)?;
+        if encoded <= most {
+            return MatVec::encoded(session, plan, &weights, None);
+        }
+        let what = format!("a matrix of shape ({rows}, {columns})");
+        self.check_memory(op, what, plan.streamed_bytes(params)?.min(encoded))?;
+        MatVec::streamed(session, plan, &weights, None)
+    }
+
     /// What the plans for two sides cost as they are packed.
-    pub fn explain(&self, calibration: &Calibration, sides: &Sides<'_>) -> Result<Explanation> {
-        let plans = sides.plans(self.params())?;
-        self.explain_plans(calibration, sides, plans)
+    pub fn explain(
+        &self,
+        op: &'static str,
+        calibration: &Calibration,
+        sides: &Sides<'_>,
+    ) -> Result<Explanation> {
+        let plans = sides.plans(self.params());
+        plans
+            .and_then(|plans| self.explain_plans(calibration, sides, plans))
+            .map_err(|e| e.with_op(op))
     }
 
     fn explain_plans(
@@ -111,6 +147,10 @@ impl Multiplier {
     /// The product by the fastest plan that the keys answer; without a calibration by the default one, if
     /// they answer it.
     pub fn multiply(&self, op: &'static str, sides: &Sides<'_>) -> Result<EncryptedMatrix> {
+        self.multiplied(op, sides).map_err(|e| e.with_op(op))
+    }
+
+    fn multiplied(&self, op: &'static str, sides: &Sides<'_>) -> Result<EncryptedMatrix> {
         let keys = self.evaluator.keys();
         let plans = sides.plans(self.params())?;
         let answered = |plan: &&ProductPlan| plan.check_keys(op, keys).is_ok();
@@ -146,9 +186,10 @@ impl Multiplier {
     ) -> Result<Product> {
         plan.check_keys(op, self.evaluator.keys())?;
         let (session, limit) = (self.evaluator.session(), self.limit(0));
-        match plain {
+        let product = match plain {
             Some(values) => Product::with_plain(session, plan, values, limit),
             None => Product::new(session, plan, limit),
-        }
+        };
+        product.map_err(|e| e.with_op(op))
     }
 }

@@ -11,7 +11,7 @@ use ringloom::{
 use crate::{
     convert::bytes_text,
     device,
-    errors::Result,
+    errors::{Named, Result},
     matrix_packing::MatrixPacking,
     params::{KeyRequest, Params},
 };
@@ -21,7 +21,9 @@ use crate::{
 #[derive(PartialEq, Clone)]
 pub struct Calibration(pub Arc<matrix::Calibration>);
 
-/// The plans for a product of two matrices, fastest first, and the one that is taken. Printed, a table.
+/// The plans for a product of two matrices, fastest first, and the one that is taken. Printed, a table: levels, keys,
+/// those of them for the transposition, their size on the device and on the way, the time of loading them;
+/// memory beside them, time, key-switches and error of a product.
 #[pyclass(module = "ringloom", frozen)]
 #[derive(Clone)]
 pub struct Explanation {
@@ -31,14 +33,14 @@ pub struct Explanation {
 }
 
 /// What makes an explanation again: parameters, shape, calibration as JSON; number of products and kinds of
-/// sides; level and logarithm of the scale; limits of memory and error; choice.
+/// sides; level and logarithm of the scale; limits of memory and error, uses of keys; choice.
 pub type Restored = (
     Params,
     (usize, usize, usize),
     String,
     (usize, (&'static str, &'static str)),
     (usize, u32),
-    (Option<u64>, Option<f64>),
+    (Option<u64>, Option<f64>, Option<u32>),
     String,
 );
 
@@ -119,12 +121,13 @@ impl Calibration {
 ///
 /// `left` and `right` are `encrypted` or `plain`, at least one encrypted, at `level` (by default the top
 /// one). `memory` limits the bytes of a plan with its keys, by default to what the system has available;
-/// `tolerance` the standard deviation of an entry's error.
+/// `tolerance` the standard deviation of an entry's error. Keys are taken to be there; with `uses` their loading
+/// counts in the choice, divided by that many products.
 ///
 /// Raises `PlanMemoryError` where no plan fits the memory, `PrecisionError` where none is within the tolerance, and
 /// `ParamsMismatchError` for a calibration of other parameters.
 #[pyfunction]
-#[pyo3(signature = (params, shape, calibration, *, count=1, left="encrypted", right="encrypted", level=None, log_scale=30, memory=None, tolerance=None))]
+#[pyo3(signature = (params, shape, calibration, *, count=1, left="encrypted", right="encrypted", level=None, log_scale=30, memory=None, tolerance=None, uses=None))]
 #[allow(clippy::too_many_arguments)] // keywords in Python
 pub fn explain(
     py: Python<'_>,
@@ -138,18 +141,28 @@ pub fn explain(
     log_scale: u32,
     memory: Option<u64>,
     tolerance: Option<f64>,
+    uses: Option<u32>,
 ) -> Result<Explanation> {
     let sides = (side(left)?, side(right)?);
     let level = level.unwrap_or(params.0.max_level());
-    let mut request = ProductRequest::new(&params.0, level, shape, sides)?;
-    request = request.with_count(count)?.with_log_scale(log_scale);
+    let op = "explain";
+    let request = ProductRequest::new(&params.0, level, shape, sides).named(op)?;
+    let mut request = request
+        .with_count(count)
+        .named(op)?
+        .with_log_scale(log_scale);
     if let Some(bytes) = memory {
         request = request.with_memory(bytes);
     }
     if let Some(error) = tolerance {
         request = request.with_tolerance(error);
     }
-    let explained = py.detach(|| request.explain(&params.0, &calibration.0))?;
+    if let Some(products) = uses {
+        request = request.with_uses(products).named(op)?;
+    }
+    let explained = py
+        .detach(|| request.explain(&params.0, &calibration.0))
+        .named(op)?;
     Ok(Explanation::new(params, calibration, explained))
 }
 
@@ -211,7 +224,7 @@ impl Explanation {
                 (side_name(request.left()), side_name(request.right())),
             ),
             (request.level(), request.log_scale()),
-            (self.explained.limit(), request.tolerance()),
+            (self.explained.limit(), request.tolerance(), request.uses()),
             self.choice(),
         )
     }
@@ -290,6 +303,30 @@ impl Explanation {
     #[getter]
     fn nbytes(&self) -> u64 {
         self.chosen().memory_bytes
+    }
+
+    /// Number of keys.
+    #[getter]
+    fn keys(&self) -> usize {
+        self.chosen().keys
+    }
+
+    /// How many of them are those of the transposition inside a product of encrypted matrices.
+    #[getter]
+    fn transpose_keys(&self) -> usize {
+        self.chosen().transpose_keys
+    }
+
+    /// Bytes of the keys as the client sends them.
+    #[getter]
+    fn sent_bytes(&self) -> u64 {
+        self.chosen().sent_bytes
+    }
+
+    /// Predicted time of loading the keys, once, in milliseconds.
+    #[getter]
+    fn load_ms(&self) -> f64 {
+        self.chosen().load_time.as_secs_f64() * 1e3
     }
 
     /// Bytes of the keys on the device.

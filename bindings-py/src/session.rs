@@ -10,7 +10,7 @@ use crate::{
     conversion::{ConversionPlan, MatrixConversion},
     convert::{bytes_text, reals},
     device::Place,
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
     keys::EvaluationKeys,
     matrix::MatrixTensor,
     matrix_ciphertext::MatrixCiphertext,
@@ -104,14 +104,15 @@ impl Session {
             let (expected, got) = (expected.to_string(), hex(&got[..6]));
             return Err(Error::KeyMismatch { op, expected, got }.into());
         }
-        let batches = py.detach(|| ciphertext.open(self.session()))?;
-        Ok(Tensor::new(self.evaluator(), batches, ciphertext.meta.ndim))
+        let batches = py.detach(|| ciphertext.open(self.session())).named(op)?;
+        Ok(Tensor::new(&self.0, batches, ciphertext.meta.ndim))
     }
 
     /// Brings a client's matrix to the device: a tensor for products of matrices.
     fn load_matrix(&self, py: Python<'_>, ciphertext: &MatrixCiphertext) -> Result<MatrixTensor> {
-        let matrix = py.detach(|| ciphertext.open(self.session()))?;
-        self.check_key("Session.load_matrix", matrix.key_id())?;
+        let op = "Session.load_matrix";
+        let matrix = py.detach(|| ciphertext.open(self.session())).named(op)?;
+        self.check_key(op, matrix.key_id())?;
         Ok(MatrixTensor::new(&self.0, matrix))
     }
 
@@ -135,7 +136,7 @@ impl Session {
             right.cast::<MatrixTensor>().ok(),
         );
         let clear = |x: &Bound<'_, PyAny>| reals(op, x)?.into_matrix(op);
-        let of = |sides: &Sides<'_>| py.detach(|| self.0.explain(&calibration, sides));
+        let of = |sides: &Sides<'_>| py.detach(|| self.0.explain(op, &calibration, sides));
         let explained = match (a, b) {
             (Some(a), Some(b)) => of(&Sides::Encrypted(&a.get().matrix, &b.get().matrix)),
             (None, Some(b)) => {
@@ -183,8 +184,9 @@ impl Session {
         py: Python<'_>,
         ciphertext: &SharedMaskCiphertext,
     ) -> Result<SharedMaskTensor> {
-        let matrix = py.detach(|| ciphertext.open(self.session()))?;
-        self.check_key("Session.load_shared", matrix.key_id())?;
+        let op = "Session.load_shared";
+        let matrix = py.detach(|| ciphertext.open(self.session())).named(op)?;
+        self.check_key(op, matrix.key_id())?;
         Ok(SharedMaskTensor::new(matrix))
     }
 
@@ -199,13 +201,17 @@ impl Session {
         progress: Option<Bound<'_, PyAny>>,
     ) -> Result<SharedMaskWeights> {
         let op = "Session.load_shared_weights";
-        let opened = py.detach(|| keys.open(self.session().params()))?;
+        let opened = py.detach(|| keys.open(self.session().params())).named(op)?;
         self.check_key(op, opened.key_id())?;
         SharedMaskWeights::new(py, op, &self.0, weights, &opened, progress)
     }
 
     /// Encodes a matrix for products with encrypted vectors, once: `A @ x` and `x @ A.T` then cost
     /// no encoding. `level`, `widest` and `plan` are those of the vectors, as in `Client.encrypt`.
+    ///
+    /// A matrix whose encoding takes more than the session's `memory` leaves beside the keys (without one, more
+    /// than 2 GiB or what is available) is kept as numbers and encoded piece by piece in every product: its
+    /// `nbytes` are 0. Raises `PlanMemoryError` before anything is encoded where that takes too much, too.
     #[pyo3(signature = (weights, *, level=None, widest=None, plan=None))]
     fn load_weights(
         &self,
@@ -220,7 +226,8 @@ impl Session {
         let params = self.session().params();
         let columns = shape.1;
         let (packing, level) = packing_at(op, params, columns, (level, widest), plan)?;
-        Ok(py.detach(|| Weights::new(self.evaluator(), (shape, &values), packing, level))?)
+        py.detach(|| Weights::new(op, &self.0, (shape, values), packing, level))
+            .named(op)
     }
 
     /// The parameters.

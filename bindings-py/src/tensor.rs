@@ -7,14 +7,15 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 use ringloom::{
-    Encoder, Error, Evaluator,
+    Encoder, Error,
     matrix::{EncryptedVectors, MatVec, MatVecPlan, Packing},
 };
 
 use crate::{
     ciphertext::Ciphertext,
     convert::{Reals, bytes_text, float64, reals, shape_of, shape_text, shape_tuple},
-    errors::{Failure, Result},
+    errors::{Failure, Named, Result},
+    multiplier::Multiplier,
     params::{Params, hex},
     weights::Weights,
 };
@@ -25,7 +26,7 @@ use crate::{
 /// decrypted here: `export` gives a ciphertext that the client can decrypt.
 #[pyclass(module = "ringloom", frozen)]
 pub struct Tensor {
-    evaluator: Evaluator,
+    server: Multiplier,
     batches: Arc<Vec<EncryptedVectors>>,
     ndim: usize,
 }
@@ -65,16 +66,17 @@ impl<'py> Operand<'py> {
 }
 
 impl Tensor {
-    pub fn new(evaluator: &Evaluator, batches: Vec<EncryptedVectors>, ndim: usize) -> Self {
+    pub fn new(server: &Multiplier, batches: Vec<EncryptedVectors>, ndim: usize) -> Self {
         Self {
-            evaluator: evaluator.clone(),
+            server: server.clone(),
             batches: Arc::new(batches),
             ndim,
         }
     }
 
-    fn with(&self, batches: Batches) -> Result<Self> {
-        Ok(Self::new(&self.evaluator, batches?, self.ndim))
+    /// The result of an operation.
+    fn with(&self, op: &'static str, batches: Batches) -> Result<Self> {
+        Ok(Self::new(&self.server, batches.named(op)?, self.ndim))
     }
 
     fn rows(&self) -> usize {
@@ -164,7 +166,7 @@ impl Tensor {
             });
         }
         let given: Vec<&[f64]> = array.values.chunks_exact(length).collect();
-        let encoder = Encoder::new(self.evaluator.session());
+        let encoder = Encoder::new(self.server.evaluator.session());
         let mut first = 0;
         let mut out = Vec::with_capacity(self.batches.len());
         for batch in &*self.batches {
@@ -195,7 +197,7 @@ impl Tensor {
         sign: Sign,
         other: Operand<'_>,
     ) -> Result<Self> {
-        let e = &self.evaluator;
+        let e = &self.server.evaluator;
         let batches = match other {
             Operand::Tensor(other) => {
                 let other = other.get();
@@ -217,11 +219,11 @@ impl Tensor {
                 })
             }),
         };
-        self.with(batches)
+        self.with(op, batches)
     }
 
     fn times(&self, py: Python<'_>, op: &'static str, other: Operand<'_>) -> Result<Self> {
-        let e = &self.evaluator;
+        let e = &self.server.evaluator;
         let batches = match other {
             Operand::Tensor(other) => {
                 let other = other.get();
@@ -232,24 +234,25 @@ impl Tensor {
                 py.detach(|| self.with_array(op, &array, |a, p| e.rescale(&e.mul_plain(a, p)?)))
             }
         };
-        self.with(batches)
+        self.with(op, batches)
     }
 
     /// The product of a row-major matrix with every vector.
     fn product(
         &self,
         py: Python<'_>,
+        op: &'static str,
         (rows, columns): (usize, usize),
-        weights: &[f64],
+        weights: Vec<f64>,
     ) -> Result<Self> {
         let batches: Batches = py.detach(|| {
-            let session = self.evaluator.session();
+            let session = self.server.evaluator.session();
             let packing = self.batches[0].packing();
             let plan =
                 MatVecPlan::new(session.params(), packing, self.level_now(), (rows, columns))?;
-            self.each_batch(&MatVec::new(session, &plan, weights, None)?)
+            self.each_batch(&self.server.encode(op, &plan, weights)?)
         });
-        self.noted(py, self.with(batches), (rows, columns))
+        self.noted(py, self.with(op, batches), (rows, columns))
     }
 
     /// The product of an encoded matrix with every vector.
@@ -269,12 +272,14 @@ impl Tensor {
             return Err(Failure::shape(op, expected, got).with_note(py, |_| true, note));
         }
         let batches = py.detach(|| self.each_batch(weights.matrix()));
-        self.noted(py, self.with(batches), (rows, columns))
+        self.noted(py, self.with(op, batches), (rows, columns))
     }
 
     fn each_batch(&self, matrix: &MatVec) -> Batches {
         let batches = self.batches.iter();
-        batches.map(|b| matrix.apply(&self.evaluator, b)).collect()
+        batches
+            .map(|b| matrix.apply(&self.server.evaluator, b))
+            .collect()
     }
 
     /// A missing key, with what the client does about it.
@@ -343,7 +348,7 @@ impl Tensor {
             .flat_map(|c| (0..rows).map(move |r| (r, c)))
             .map(|(r, c)| values[r * columns + c])
             .collect();
-        self.product(py, (columns, rows), &transposed)
+        self.product(py, op, (columns, rows), transposed)
     }
 
     /// `other @ self` with a plaintext matrix on the left.
@@ -362,7 +367,7 @@ impl Tensor {
                 format!("shape ({}, {})", shape.0, shape.1),
             ));
         }
-        self.product(py, shape, &values)
+        self.product(py, op, shape, values)
     }
 }
 
@@ -435,19 +440,19 @@ impl Tensor {
     /// Identity of the client's secret key, as hexadecimal digits.
     #[getter]
     fn key_id(&self) -> String {
-        hex(self.evaluator.keys().key_id().as_bytes())
+        hex(self.server.evaluator.keys().key_id().as_bytes())
     }
 
     /// The parameters.
     #[getter]
     fn params(&self) -> Params {
-        Params(self.evaluator.session().params().clone())
+        Params(self.server.evaluator.session().params().clone())
     }
 
     /// Name of the device.
     #[getter]
     fn device(&self) -> String {
-        self.evaluator.session().device().to_owned()
+        self.server.evaluator.session().device().to_owned()
     }
 
     /// The ciphertext, for the client to decrypt.
@@ -457,7 +462,11 @@ impl Tensor {
 
     /// The same values at a lower level.
     fn align_to(&self, py: Python<'_>, level: usize) -> Result<Self> {
-        self.with(py.detach(|| self.each(|ct| self.evaluator.align_to(ct, level))))
+        let op = "Tensor.align_to";
+        self.with(
+            op,
+            py.detach(|| self.each(|ct| self.server.evaluator.align_to(ct, level))),
+        )
     }
 
     fn __add__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
@@ -481,7 +490,11 @@ impl Tensor {
     }
 
     fn __neg__(&self, py: Python<'_>) -> Result<Self> {
-        self.with(py.detach(|| self.each(|ct| self.evaluator.negate(ct))))
+        let op = "Tensor.__neg__";
+        self.with(
+            op,
+            py.detach(|| self.each(|ct| self.server.evaluator.negate(ct))),
+        )
     }
 
     fn __mul__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Result<Self> {
@@ -598,7 +611,7 @@ impl Tensor {
             self.level_now(),
             self.scale_bits()?,
             self.device(),
-            self.evaluator.keys().key_id(),
+            self.server.evaluator.keys().key_id(),
             bytes_text(self.nbytes())
         ))
     }

@@ -8,7 +8,7 @@ use ringloom::{
 
 use crate::{
     convert::{ReducedCall, reduce_call},
-    errors::Result,
+    errors::{Named, Result},
     matrix_encryption::default_log_scale,
     matrix_packing::MatrixPacking,
     matrix_plan::FactorSide,
@@ -54,19 +54,23 @@ pub fn tiled_matmul_plan(
     framed_rows: bool,
     single_columns: bool,
 ) -> Result<TiledMatMulPlan> {
-    let factor = FactorSide::named("tiled_matmul_plan", factor)?;
+    let op = "tiled_matmul_plan";
+    let factor = FactorSide::named(op, factor)?;
     let (of, shape) = (&params.0, factor.oriented(shape));
     let level = level.unwrap_or(of.max_level());
     let tile = match tile {
         Some(tile) => tile,
-        None => matrix::TiledMatMulPlan::new(of, level, count, shape)?.tile(),
+        None => matrix::TiledMatMulPlan::new(of, level, count, shape)
+            .named(op)?
+            .tile(),
     };
-    let mut plan = matrix::TiledMatMulPlan::with_tile(of, level, count, shape, tile, radix)?;
+    let mut plan =
+        matrix::TiledMatMulPlan::with_tile(of, level, count, shape, tile, radix).named(op)?;
     if framed_rows {
-        plan = plan.with_framed_rows(of)?;
+        plan = plan.with_framed_rows(of).named(op)?;
     }
     if single_columns {
-        plan = plan.with_single_columns(of)?;
+        plan = plan.with_single_columns(of).named(op)?;
     }
     let log_scale = match log_scale {
         Some(log_scale) => log_scale,

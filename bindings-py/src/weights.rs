@@ -11,6 +11,7 @@ use ringloom::{
 use crate::{
     convert::{bytes_text, float64, shape_text, shape_tuple},
     errors::{Failure, Result},
+    multiplier::Multiplier,
     params::Params,
     tensor::Tensor,
 };
@@ -27,17 +28,19 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// Encoded where the server's memory allows it, or kept as numbers.
     pub fn new(
-        evaluator: &Evaluator,
-        (shape, values): ((usize, usize), &[f64]),
+        op: &'static str,
+        server: &Multiplier,
+        (shape, values): ((usize, usize), Vec<f64>),
         packing: Packing,
         level: usize,
     ) -> ringloom::Result<Self> {
-        let session = evaluator.session();
-        let plan = MatVecPlan::new(session.params(), packing, level, shape)?;
+        let params = server.evaluator.session().params();
+        let plan = MatVecPlan::new(params, packing, level, shape)?;
         Ok(Self {
-            evaluator: evaluator.clone(),
-            matrix: Arc::new(MatVec::new(session, &plan, values, None)?),
+            evaluator: server.evaluator.clone(),
+            matrix: Arc::new(server.encode(op, &plan, values)?),
             transposed: false,
         })
     }

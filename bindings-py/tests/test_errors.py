@@ -102,6 +102,58 @@ def test_missing_keys(client: rl.Client, server: rl.Session, params: rl.Params) 
     raises(errors.KeyMissingError, lambda: y * y)
 
 
+def test_operations_have_the_names_of_python(client: rl.Client, params: rl.Params) -> None:
+    # One ciphertext for each row, lanes of slots, and another shape.
+    ones = np.ones((5, 3))
+    keys = client.keygen(rl.KeyRequest(), progress=False)
+    server = rl.Session(params, keys, device="cpu", threads=1)
+    rows = server.load_matrix(client.encrypt_matrix(ones))
+    columns = server.load_matrix(client.encrypt_matrix(ones, form="columns"))
+    slots = server.load_matrix(client.encrypt_matrix(ones, packing="rows"))
+    lower = server.load_matrix(client.encrypt_matrix(ones, level=1))
+    wider = server.load_matrix(client.encrypt_matrix(np.ones((5, 4)), packing="rows"))
+    turned = server.load_matrix(client.encrypt_matrix(ones, packing="columns"))
+    square = server.load_matrix(client.encrypt_matrix(np.ones((3, 3)), packing="rows"))
+    x, y = server.load(client.encrypt(np.zeros(16))), server.load(client.encrypt([0.5], level=0))
+    mixed = "(5, 3) in coefficients and (5, 3) in slots"
+    calls = [
+        (lambda: rows + slots, "MatrixTensor.__add__", mixed),
+        (lambda: rows - slots, "MatrixTensor.__sub__", mixed),
+        (lambda: rows + columns, "MatrixTensor.__add__", "(5, 3) in row form"),
+        (lambda: rows + lower, "MatrixTensor.__add__", ""),
+        (lambda: rows * 1e300, "MatrixTensor.__mul__", ""),
+        (lambda: lower * 0.5 * 0.5, "MatrixTensor.__mul__", ""),
+        (lambda: rows + np.ones((2, 3)), "MatrixTensor.__add__", "(2, 3)"),
+        (lambda: slots + wider, "MatrixTensor.__add__", "(5, 4)"),
+        (lambda: slots + turned, "MatrixTensor.__add__", "ArrayPacking.convert_plan"),
+        (lambda: slots @ square, "MatrixTensor.__matmul__", ""),
+        (lambda: np.ones((2, 4)) @ rows, "MatrixTensor.__rmatmul__", "(2, 4)"),
+        (lambda: rows @ slots, "MatrixTensor.__matmul__", "a matrix of shape (5, 3)"),
+        (lambda: rows.T @ slots, "MatrixTensor.__matmul__", "shape (5, 3) by rows"),
+        (lambda: rows.sum(1, keepdims=True), "MatrixTensor.sum", ""),
+        (lambda: rows.to_form("columns"), "MatrixTensor.to_form", ""),
+        (lambda: slots.align_to(9), "MatrixTensor.align_to", ""),
+        (lambda: x.align_to(9), "Tensor.align_to", ""),
+        (lambda: x + y, "Tensor.__add__", "(16,)"),
+        (lambda: y * 0.5, "Tensor.__mul__", ""),
+        (lambda: client.encrypt_matrix(ones * math.nan), "Client.encrypt_matrix", ""),
+        (lambda: rl.matmul_plan(params, (5, 0, 3)), "matmul_plan", "(5, 0) @ (0, 3)"),
+        (lambda: rl.tiled_matmul_plan(params, (5, 0, 3)), "tiled_matmul_plan", "(5, 0) @ (0, 3)"),
+        (lambda: rl.transpose_plan(params, (5, 3), level=9), "transpose_plan", ""),
+        (lambda: rl.Params.preset("huge"), "Params.preset", ""),
+        (lambda: rl.Ciphertext.from_bytes(b""), "Ciphertext.from_bytes", ""),
+    ]
+    for call, op, text in calls:
+        with pytest.raises(rl.RingloomError) as caught:
+            call()
+        message = str(caught.value)
+        assert message.startswith(f"{op}: "), message
+        assert text in message
+        assert MESSAGE.match(message), message
+        assert "::" not in message
+        assert not re.search(r"\d x \d", message), message
+
+
 def test_another_key(client: rl.Client, server: rl.Session, params: rl.Params) -> None:
     other = rl.Client(params, threads=1)
     foreign = other.encrypt([1.0])

@@ -53,6 +53,21 @@ def test_the_fastest_plan_is_explained(params: rl.Params, measured: rl.Calibrati
     assert explained.choice == explained.plans[0]
     assert min(explained.ms, explained.error, explained.key_switches) > 0
     assert (explained.shape, explained.level, explained.count) == ((4, 4, 4), 2, 1)
+    assert "transpose" in str(explained)
+    radix = explained.pin("coefficients/left/radix4")
+    # Those of the tree and the relinearisation; half of each is a seed.
+    assert (radix.keys, radix.transpose_keys) == (4, 3)
+    assert 0 < radix.sent_bytes <= radix.key_bytes / 2
+    assert radix.load_ms > 0
+    # One product pays for its keys, many share them.
+    once = rl.explain(params, (64, 64, 64), measured, uses=1)
+    often = rl.explain(params, (64, 64, 64), measured, uses=10**9)
+    assert once.ms + once.load_ms <= often.ms + often.load_ms
+    assert often.plans == rl.explain(params, (64, 64, 64), measured).plans
+    assert pickle.loads(pickle.dumps(once)).choice == once.choice
+    assert "keys for 1 products" in str(pickle.loads(pickle.dumps(once)))
+    with pytest.raises(rl.errors.ShapeError, match="at least one product"):
+        rl.explain(params, (4, 4, 4), measured, uses=0)
     pinned = explained.pin("slots")
     assert pinned.choice == "slots"
     assert "* slots" in str(pinned)
@@ -173,7 +188,7 @@ def test_stacks(
     np.testing.assert_allclose(turned, (a @ b).transpose(0, 2, 1), atol=1e-4)
     with pytest.raises(rl.errors.ShapeError, match=r"shape \(6, 4, 3\), the left side"):
         client.encrypt_matrix(a[0], packing=left)
-    with pytest.raises(rl.errors.ShapeError, match="products of"):
+    with pytest.raises(rl.errors.ShapeError, match="expected left side of 6 products"):
         x + y
     p, bias = x @ y, rng.uniform(-1, 1, (6, 4, 5))
     half = 0.5 * (p + p - bias + bias[:, :1])

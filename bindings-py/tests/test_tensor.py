@@ -109,6 +109,40 @@ def test_loaded_weights(client: rl.Client, server: rl.Session, rng: np.random.Ge
         assert (a @ one).export().to_bytes() == (w @ one).export().to_bytes()
 
 
+def test_loaded_weights_within_memory(
+    client: rl.Client, params: rl.Params, rng: np.random.Generator
+) -> None:
+    w, x = rng.uniform(-1, 1, size=(64, 64)), rng.uniform(-1, 1, size=64)
+    keys = client.keygen(rl.matvec_plan(params, w.shape).key_request, progress=False)
+
+    def serve(memory: int | None) -> rl.Session:
+        return rl.Session(params, keys, device="cpu", threads=1, memory=memory)
+
+    free = serve(None)
+    held, encoded = free.key_bytes, free.load_weights(w).nbytes
+    ct = client.encrypt(x)
+    want = (w @ free.load(ct)).export().to_bytes()
+    assert encoded > 0
+    for memory, resident in ((held + 2 * encoded, encoded), (held + encoded - 1, 0)):
+        server = serve(memory)
+        a = server.load_weights(w)
+        assert a.nbytes == resident
+        for product in (a @ server.load(ct), w @ server.load(ct)):
+            assert product.export().to_bytes() == want
+    small = serve(held + 1000)
+    y = small.load(ct)
+    for refused, op in (
+        (lambda: small.load_weights(w), "Session.load_weights"),
+        (lambda: w @ y, "Tensor.__rmatmul__"),
+    ):
+        with pytest.raises(rl.errors.PlanMemoryError, match=r"shape \(64, 64\)") as error:
+            refused()
+        assert "at most 1000 bytes, got a plan of " in str(error.value)
+        assert str(error.value).startswith(f"{op}: ")
+    with pytest.raises(rl.errors.PlanMemoryError, match="at most 0 bytes"):
+        serve(held - 1).load_weights(w)
+
+
 def test_loaded_weights_packed(
     client: rl.Client, params: rl.Params, rng: np.random.Generator
 ) -> None:

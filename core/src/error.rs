@@ -278,6 +278,39 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The same error on behalf of another operation, for whoever offers this crate's operations under
+    /// names of its own. Errors of rings and approximations keep theirs.
+    #[must_use]
+    pub fn with_op(mut self, name: &'static str) -> Self {
+        match &mut self {
+            Self::Ring(_) | Self::Approximation(_) => {}
+            Self::InvalidParams { op, .. }
+            | Self::InsecureParams { op, .. }
+            | Self::UnknownName { op, .. }
+            | Self::LevelExhausted { op, .. }
+            | Self::LevelMismatch { op, .. }
+            | Self::PowerMismatch { op, .. }
+            | Self::ParamsMismatch { op, .. }
+            | Self::KeyMismatch { op, .. }
+            | Self::KeyMissing { op, .. }
+            | Self::TooManyValues { op, .. }
+            | Self::ValueOutOfRange { op, .. }
+            | Self::MessageRange { op, .. }
+            | Self::NotFinite { op, .. }
+            | Self::Shape { op, .. }
+            | Self::PackingMismatch { op, .. }
+            | Self::Precision { op, .. }
+            | Self::Memory { op, .. }
+            | Self::Serialization { op, .. }
+            | Self::Cancelled { op, .. }
+            | Self::Randomness { op, .. }
+            | Self::File { op, .. } => *op = name,
+        }
+        self
+    }
+}
+
 const fn power_remedy(expected: u8) -> &'static str {
     if expected == 1 {
         "rescale the product first"

@@ -172,7 +172,7 @@ impl Bench {
         let divided = of(|t| {
             matches!(
                 t,
-                Task::ModDown(_) | Task::ModDownRescale(_) | Task::Rescale(_)
+                Task::ModDown { .. } | Task::ModDownRescale { .. } | Task::Rescale { .. }
             )
         });
         assert_eq!(
@@ -435,13 +435,15 @@ fn memory_is_what_is_predicted() {
 }
 
 /// On twenty seeded shapes the plan that is taken takes at most 1.25 times as long as the fastest one
-/// of all, and the time predicted for it is within 30 %. Times are the best of three runs, by the clock of
-/// the process's own calibration: with one thread that of the thread, so that other work on the machine
-/// takes little part in it.
+/// of all, and the time predicted for it is within 30 %. Times are by the clock of the process's own calibration:
+/// with one thread that of the thread, so that other work on the machine takes little part in it. They are
+/// the best of three runs in a row in each of four rounds of all plans, since what is left of that part, caches
+/// and memory, comes and goes within some ten milliseconds.
 #[test]
 #[ignore = "half a minute of times: make test-long"]
 #[allow(clippy::print_stdout)] // what it measured is what it is run for
 fn the_choice_is_near_the_fastest_plan() {
+    const ROUNDS: usize = 4;
     let params = Params::preset("n13_k3").unwrap();
     let device = open_device("cpu", Some(1)).unwrap();
     let session = Session::new(&params, &*device).unwrap();
@@ -470,8 +472,8 @@ fn the_choice_is_near_the_fastest_plan() {
         let fastest = explained.chosen().time;
         // What is predicted to take far longer is not run.
         let near = |c: &&Candidate| c.time < 8 * fastest + std::time::Duration::from_millis(50);
-        let mut times = Vec::new();
-        for candidate in explained.candidates().iter().filter(near) {
+        let candidates: Vec<&Candidate> = explained.candidates().iter().filter(near).collect();
+        let ready = candidates.iter().map(|candidate| {
             let plan = candidate.plan();
             let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
             let keys = EvaluationKeys::load(&session, &keys).unwrap();
@@ -481,26 +483,33 @@ fn the_choice_is_near_the_fastest_plan() {
                 (Plain, _) => Product::with_plain(&session, plan, &a, None),
                 _ => Product::with_plain(&session, plan, &b, None),
             };
-            let product = product.unwrap();
             let encrypt = |left, values| {
                 let packing = plan.operand(left, 30).unwrap();
                 packing.encrypt(&encryptor, values).unwrap()
             };
             let u = (sides.0 == Encrypted).then(|| encrypt(true, &a));
             let v = (sides.1 == Encrypted).then(|| encrypt(false, &b));
-            let once = || {
-                let begin = calibration.clock().start();
-                match (&u, &v) {
-                    (Some(u), Some(v)) => product.multiply(&evaluator, u, v),
-                    (Some(x), None) | (None, Some(x)) => product.multiply_plain(&evaluator, x),
-                    (None, None) => unreachable!("a request has an encrypted side"),
+            (product.unwrap(), evaluator, u, v)
+        });
+        let ready: Vec<_> = ready.collect();
+        let mut best = vec![f64::INFINITY; ready.len()];
+        for _ in 0..ROUNDS {
+            for (best, (product, evaluator, u, v)) in best.iter_mut().zip(&ready) {
+                for _ in 0..3 {
+                    let begin = calibration.clock().start();
+                    let y = match (u, v) {
+                        (Some(u), Some(v)) => product.multiply(evaluator, u, v),
+                        (Some(x), None) | (None, Some(x)) => product.multiply_plain(evaluator, x),
+                        (None, None) => unreachable!("a request has an encrypted side"),
+                    };
+                    *best = begin.elapsed().as_secs_f64().min(*best);
+                    y.unwrap();
                 }
-                .unwrap();
-                begin.elapsed().as_secs_f64()
-            };
-            let measured = (0..3).map(|_| once()).fold(f64::INFINITY, f64::min);
-            times.push((plan.name(), candidate.time.as_secs_f64(), measured));
+            }
         }
+        let times = candidates.iter().zip(best);
+        let times = times.map(|(c, best)| (c.plan().name(), c.time.as_secs_f64(), best));
+        let times: Vec<_> = times.collect();
         let chosen = explained.chosen().plan().name();
         let (_, predicted, measured) = *times.iter().find(|t| t.0 == chosen).unwrap();
         let best = times.iter().map(|t| t.2).fold(f64::INFINITY, f64::min);

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         str,
         tuple[int, tuple[str, str]],
         tuple[int, int],
-        tuple[int | None, float | None],
+        tuple[int | None, float | None, int | None],
         str,
     ]
 
@@ -61,7 +61,8 @@ def explanation(of: _Explained) -> Explanation:
     """The explanation of these parts, with the plan pinned that it had chosen."""
     import ringloom
 
-    params, shape, text, (count, sides), (level, log_scale), (memory, tolerance), choice = of
+    params, shape, text, (count, sides), (level, log_scale), limits, choice = of
+    memory, tolerance, uses = limits
     explained = ringloom.explain(
         params,
         shape,
@@ -73,6 +74,7 @@ def explanation(of: _Explained) -> Explanation:
         log_scale=log_scale,
         memory=memory,
         tolerance=tolerance,
+        uses=uses,
     )
     return explained.pin(choice)
 

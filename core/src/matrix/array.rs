@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::{
     ckks::{Ciphertext, Decryptor, Encoder, Encryptor, Evaluator, Plaintext},
     error::{Error, Result},
-    matrix::{ArrayPacking, EncryptedVectors, Lines, array_packing::mismatch},
+    matrix::{ArrayPacking, EncryptedVectors, Lines, array_packing::mismatch, shape::shape_text},
 };
 
 /// An encrypted array of one to three axes, in as many ciphertexts of one level and power as its
@@ -310,8 +310,8 @@ impl EncryptedArray {
         } else if broadcast_shape(a.shape(), b.shape()).is_none() {
             return Err(Error::Shape {
                 op,
-                expected: format!("a shape that broadcasts with {:?}", a.shape()),
-                got: format!("{:?}", b.shape()),
+                expected: format!("a shape that broadcasts with {}", shape_text(a.shape())),
+                got: shape_text(b.shape()),
             });
         } else {
             return Err(mismatch(op, a.to_string(), b));
@@ -341,8 +341,11 @@ impl EncryptedArray {
         let whole = broadcast_shape(self.shape(), shape);
         let size = shape.iter().product::<usize>();
         if whole.as_deref() != Some(self.shape()) || size != values.len() {
-            let expected = format!("values that broadcast to shape {:?}", self.shape());
-            let got = format!("{} values of shape {shape:?}", values.len());
+            let expected = format!(
+                "values that broadcast to shape {}",
+                shape_text(self.shape())
+            );
+            let got = format!("{} values of shape {}", values.len(), shape_text(shape));
             return Err(Error::Shape { op, expected, got });
         }
         let values = spread(values, shape, self.shape());
@@ -445,7 +448,11 @@ fn check_size(op: &'static str, packing: &ArrayPacking, values: &[f64]) -> Resul
     }
     Err(Error::Shape {
         op,
-        expected: format!("{} values of shape {:?}", packing.size(), packing.shape()),
+        expected: format!(
+            "{} values of shape {}",
+            packing.size(),
+            shape_text(packing.shape())
+        ),
         got: values.len().to_string(),
     })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     error::{Error, Result},
-    matrix::Packing,
+    matrix::{Packing, shape::shape_text},
     params::Params,
 };
 
@@ -133,7 +133,7 @@ impl ArrayPacking {
     pub fn transpose(&self) -> Result<Self> {
         let op = "ArrayPacking::transpose";
         let &[rows, columns] = &*self.shape else {
-            let (expected, got) = ("a matrix".into(), format!("{:?}", self.shape));
+            let (expected, got) = ("a matrix".into(), shape_text(&self.shape));
             return Err(Error::Shape { op, expected, got });
         };
         let lines = match self.lines {
@@ -248,8 +248,8 @@ impl fmt::Display for ArrayPacking {
         } = self.line;
         write!(
             f,
-            "shape {:?} by {lines}, {lanes} lanes of width {width} and period {period}",
-            self.shape
+            "shape {} by {lines}, {lanes} lanes of width {width} and period {period}",
+            shape_text(&self.shape)
         )
     }
 }

@@ -54,7 +54,7 @@ impl FeatureBatch {
         let op = "FeatureBatch::encrypt";
         let (features, samples) = shape;
         if features == 0 || samples == 0 || features.checked_mul(samples) != Some(values.len()) {
-            let expected = format!("{features} x {samples} values, at least one");
+            let expected = format!("values of shape ({features}, {samples}), at least one");
             let got = values.len().to_string();
             return Err(Error::Shape { op, expected, got });
         }
@@ -172,7 +172,7 @@ impl FeatureBatch {
         if values.len() != features * samples {
             return Err(Error::Shape {
                 op: "FeatureBatch::add_plain",
-                expected: format!("{features} x {samples} values"),
+                expected: format!("values of shape ({features}, {samples})"),
                 got: values.len().to_string(),
             });
         }

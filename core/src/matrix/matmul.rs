@@ -4,7 +4,9 @@ use crate::{
     circuits::LinearPlan,
     ckks::{Ciphertext, Evaluator},
     error::{Error, Result},
-    matrix::{ArrayPacking, EncryptedArray, Lines, Packing, Rearrange, RearrangePlan},
+    matrix::{
+        ArrayPacking, EncryptedArray, Lines, Packing, Rearrange, RearrangePlan, shape::shape_text,
+    },
     params::{KeyRequest, Params},
     session::Session,
 };
@@ -40,7 +42,7 @@ impl MatMulPlan {
         let (&[m, k], &[rows, n]) = (a.shape(), b.shape()) else {
             let (expected, got) = (
                 "two matrices".into(),
-                format!("{:?} and {:?}", a.shape(), b.shape()),
+                format!("{} and {}", shape_text(a.shape()), shape_text(b.shape())),
             );
             return Err(Error::Shape { op, expected, got });
         };
@@ -62,7 +64,7 @@ impl MatMulPlan {
             return Err(Error::Shape {
                 op,
                 expected: format!("sizes up to {}", Self::largest(params)),
-                got: format!("{m} x {k} times {k} x {n}"),
+                got: format!("({m}, {k}) @ ({k}, {n})"),
             });
         }
         let by_columns = |shape: &[usize]| {

@@ -125,7 +125,7 @@ impl MatVec {
             let (rows, columns) = weights.shape();
             return Err(Error::Memory {
                 op: "MatVec::within",
-                what: format!("a streamed {rows} x {columns} matrix"),
+                what: format!("a streamed matrix of shape ({rows}, {columns})"),
                 needed: streamed,
                 available: limit,
             });
@@ -248,8 +248,8 @@ impl MatVecPlan {
         if x.packing() != self.input() {
             return Err(Error::Shape {
                 op: "MatVec::apply",
-                expected: format!("{:?}", self.input()),
-                got: format!("{:?}", x.packing()),
+                expected: self.input().to_string(),
+                got: x.packing().to_string(),
             });
         }
         let mut sums = BTreeMap::<usize, Ciphertext>::new();
@@ -313,7 +313,10 @@ impl<'w> Tiled<'w> {
         let op = "MatVec::new";
         let (rows, columns) = (plan.output().length, plan.input().length);
         if weights.len() != rows * columns {
-            let (expected, got) = (format!("{rows} x {columns} weights"), weights.len());
+            let (expected, got) = (
+                format!("weights of shape ({rows}, {columns})"),
+                weights.len(),
+            );
             return Err(Error::Shape {
                 op,
                 expected,

@@ -231,7 +231,7 @@ impl MatVecPlan {
             return Err(Error::Shape {
                 op: "MatVecPlan::new",
                 expected,
-                got: format!("{rows} x {columns}"),
+                got: format!("({rows}, {columns})"),
             });
         }
         let output = input.with_length(rows)?;
@@ -243,9 +243,9 @@ impl MatVecPlan {
             return Err(Error::Shape {
                 op: "MatVecPlan::new",
                 expected: format!(
-                    "a matrix for whose plan the vector was spread: {short} x {long}, up to a power of two, or its transpose"
+                    "a matrix for whose plan the vector was spread: ({short}, {long}), up to a power of two, or its transpose"
                 ),
-                got: format!("{rows} x {columns}"),
+                got: format!("({rows}, {columns})"),
             });
         }
         Ok((output, (r, c)))

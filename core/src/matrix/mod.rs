@@ -38,6 +38,7 @@ mod matvec;
 mod matvec_plan;
 mod packing;
 mod rearrange;
+mod shape;
 mod sum;
 mod vectors;
 mod weights;

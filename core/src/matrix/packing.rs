@@ -1,5 +1,7 @@
 //! How the entries of vectors sit in slots.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -198,6 +200,26 @@ impl Packing {
         Ok((0..count)
             .map(|lane| (0..self.length).map(|j| entry(lane, j)).collect())
             .collect())
+    }
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            length,
+            period,
+            width,
+            lanes,
+            spread,
+        } = self;
+        write!(
+            f,
+            "{length} entries in {lanes} lanes of width {width} and period {period}"
+        )?;
+        match spread {
+            Some(spread) => write!(f, ", in {} shifted copies", spread.frames),
+            None => Ok(()),
+        }
     }
 }
 

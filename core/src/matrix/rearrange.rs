@@ -9,7 +9,7 @@ use crate::{
     circuits::{Diagonals, LinearPlan, LinearTransform},
     ckks::{Ciphertext, Evaluator},
     error::{Error, Result},
-    matrix::{ArrayPacking, EncryptedArray, Lines, array_packing::mismatch},
+    matrix::{ArrayPacking, EncryptedArray, Lines, array_packing::mismatch, shape::shape_text},
     params::{KeyRequest, Params},
     session::Session,
 };
@@ -68,7 +68,7 @@ impl RearrangePlan {
             return Err(Error::Shape {
                 op: "RearrangePlan::convert",
                 expected: format!("{} entries", source.size()),
-                got: format!("{} of shape {:?}", target.size(), target.shape()),
+                got: format!("{} of shape {}", target.size(), shape_text(target.shape())),
             });
         }
         let sources = vec![source.clone()];

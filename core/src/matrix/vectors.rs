@@ -165,8 +165,8 @@ impl EncryptedVectors {
         if self.packing != other.packing || self.count != other.count {
             return Err(Error::Shape {
                 op,
-                expected: format!("{} vectors, {:?}", self.count, self.packing),
-                got: format!("{} vectors, {:?}", other.count, other.packing),
+                expected: format!("{} vectors, {}", self.count, self.packing),
+                got: format!("{} vectors, {}", other.count, other.packing),
             });
         }
         let parts = self.parts.iter().zip(&other.parts).map(|(a, b)| f(a, b));

@@ -32,7 +32,7 @@ impl Weights {
         if rows.checked_mul(columns) != Some(entries.len()) || entries.is_empty() {
             return Err(Error::Shape {
                 op,
-                expected: format!("{rows} x {columns} weights, not none"),
+                expected: format!("weights of shape ({rows}, {columns}), not none"),
                 got: entries.len().to_string(),
             });
         }

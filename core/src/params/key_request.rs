@@ -133,15 +133,18 @@ impl KeyRequest {
     /// Sum over all keys of a size in terms of digits and limbs.
     fn sum(&self, params: &Params, size: impl Fn(u64, LimbSet) -> u64) -> u64 {
         let key = |level: usize| {
-            let gadget = params.levels()[level.min(params.max_level())].gadget();
+            let gadget = params.levels()[level].gadget();
             size(gadget.digits().len() as u64, gadget.extended())
         };
-        let galois = self.galois_elements(params);
-        self.relinearisation
-            .into_iter()
-            .chain(galois.into_values())
-            .map(key)
-            .sum()
+        self.levels(params).map(key).sum()
+    }
+
+    /// The level of every key, at most the top one.
+    pub(crate) fn levels(&self, params: &Params) -> impl Iterator<Item = usize> + use<> {
+        let top = params.max_level();
+        let galois = self.galois_elements(params).into_values();
+        let all = self.relinearisation.into_iter().chain(galois);
+        all.map(move |level| level.min(top))
     }
 }
 

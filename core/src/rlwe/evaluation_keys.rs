@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ringloom_ntt::poly::{Cmd, Domain, Prepared, Role, SeedLayout, Shape};
+use ringloom_ntt::{
+    Ring,
+    poly::{Cmd, Domain, Prepared, Role, SeedLayout, Shape},
+};
 
 use super::{
     secret_key::KeyId,
@@ -14,6 +17,27 @@ use crate::{
     progress::{Progress, no_progress, report},
     session::Session,
 };
+
+/// A key on a device: its digits, `shape`, and as many polynomials out of the seed.
+pub(crate) fn expand_key(
+    ring: &Ring,
+    shape: Shape,
+    body: &[u64],
+    seed: SeedLayout,
+) -> Result<Prepared> {
+    let digits = shape.batch;
+    let body = ring.upload(shape, Domain::Eval, body)?;
+    let batch = 2 * digits;
+    let mut pairs = ring.alloc(Shape { batch, ..shape }, Domain::Eval)?;
+    let dst = pairs.view_mut().polys(0, digits, 2)?;
+    ring.submit(Cmd::Copy {
+        dst,
+        src: body.view(),
+    })?;
+    let dst = pairs.view_mut().polys(1, digits, 2)?;
+    ring.submit(Cmd::ExpandSeed { dst, seed })?;
+    Ok(ring.prepare(&pairs, Role::Key)?)
+}
 
 /// Key-switch keys, expanded and prepared on the device of a session. Immutable, shareable,
 /// public: what a server holds.
@@ -52,28 +76,12 @@ impl EvaluationKeys {
         let mut keys = BTreeMap::new();
         for (&kind, key) in &seeded.keys {
             let gadget = params.level(key.level)?.gadget();
-            let digits = gadget.digits().len();
-            let shape = Shape::new(digits, gadget.extended(), params.log_n());
-            let body = ring.upload(shape, Domain::Eval, &key.body)?;
-            let mut pairs = ring.alloc(
-                Shape {
-                    batch: 2 * digits,
-                    ..shape
-                },
-                Domain::Eval,
-            )?;
-            let dst = pairs.view_mut().polys(0, digits, 2)?;
-            ring.submit(Cmd::Copy {
-                dst,
-                src: body.view(),
-            })?;
-            let dst = pairs.view_mut().polys(1, digits, 2)?;
+            let shape = Shape::new(gadget.digits().len(), gadget.extended(), params.log_n());
             let seed = SeedLayout {
                 seed: seeded.seed,
                 key_index: key.index,
             };
-            ring.submit(Cmd::ExpandSeed { dst, seed })?;
-            let prepared = ring.prepare(&pairs, Role::Key)?;
+            let prepared = expand_key(ring, shape, &key.body, seed)?;
             keys.insert(
                 kind,
                 PreparedKey {

@@ -23,6 +23,7 @@ pub use random::{BINOMIAL_PAIRS, Purpose, SecureRandom};
 pub use secret_key::{KeyId, SecretKey};
 pub use seeded_keys::{KeyKind, SeededKey, SeededKeys};
 
+pub(crate) use evaluation_keys::expand_key;
 pub(crate) use keyswitch::{KeySwitch, Switched, mod_down};
 pub(crate) use secret_key::{embed_small, mask, small_to_eval};
 pub(crate) use seeded_keys::inverse_galois;

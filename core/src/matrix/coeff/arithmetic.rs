@@ -52,7 +52,7 @@ impl CoeffMatrix {
         let op = "CoeffMatrix::add_plain";
         let (rows, columns) = self.shape;
         if rows.checked_mul(columns) != Some(values.len()) {
-            let expected = format!("{rows} x {columns} values");
+            let expected = format!("values of shape ({rows}, {columns})");
             let got = values.len().to_string();
             return Err(Error::Shape { op, expected, got });
         }

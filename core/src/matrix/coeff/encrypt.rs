@@ -128,7 +128,7 @@ impl CoeffMatrix {
         let op = "CoeffMatrix::encrypt";
         let (rows, columns) = shape;
         if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(values.len()) {
-            let expected = format!("{rows} x {columns} values, at least one");
+            let expected = format!("values of shape ({rows}, {columns}), at least one");
             let got = values.len().to_string();
             return Err(Error::Shape { op, expected, got });
         }

@@ -75,7 +75,7 @@ impl CoeffMatMulPlan {
             return Err(Error::Shape {
                 op,
                 expected: "at least one row and one column on both sides".into(),
-                got: format!("{m} x {k} times {k} x {n}"),
+                got: format!("({m}, {k}) @ ({k}, {n})"),
             });
         }
         if level == 0 {
@@ -277,7 +277,7 @@ impl CoeffMatMul {
                 } else {
                     "a power of two as scale"
                 };
-                let expected = format!("{rows} x {columns} in {} at {scale}", form.name());
+                let expected = format!("({rows}, {columns}) in {} at {scale}", form.name());
                 let got = x.describe();
                 return Err(Error::Shape { op, expected, got });
             }

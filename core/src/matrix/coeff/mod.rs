@@ -347,7 +347,7 @@ impl CoeffMatrix {
         evaluator.session().check_params(op, params)?;
         if self.shape != shape || self.form != form {
             let ((rows, columns), form) = (shape, form.name());
-            let (expected, got) = (format!("{rows} x {columns} in {form}"), self.describe());
+            let (expected, got) = (format!("({rows}, {columns}) in {form}"), self.describe());
             return Err(Error::Shape { op, expected, got });
         }
         if self.level != level {
@@ -394,7 +394,7 @@ impl CoeffMatrix {
 
     fn describe(&self) -> String {
         let ((rows, columns), form) = (self.shape, self.form.name());
-        format!("{rows} x {columns} in {form} at {}", self.scale)
+        format!("({rows}, {columns}) in {form} at {}", self.scale)
     }
 
     /// The ciphertexts of some vectors of a block.

@@ -186,7 +186,7 @@ fn check(
     values: usize,
 ) -> Result<()> {
     if rows == 0 || columns == 0 || rows.checked_mul(columns) != Some(values) {
-        let expected = format!("{rows} x {columns} values, at least one");
+        let expected = format!("values of shape ({rows}, {columns}), at least one");
         let got = values.to_string();
         return Err(Error::Shape { op, expected, got });
     }

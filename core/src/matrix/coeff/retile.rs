@@ -101,9 +101,9 @@ impl Retile {
             return Err(Error::Shape {
                 op,
                 expected: format!(
-                    "products of {m} x {k} times {k} x {n} in tiles of {tile} at {scale}"
+                    "products of ({m}, {k}) @ ({k}, {n}) in tiles of {tile} at {scale}"
                 ),
-                got: format!("{x:?}"),
+                got: x.describe(),
             });
         }
         if x.level() != plan.level() {

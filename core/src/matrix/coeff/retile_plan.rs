@@ -351,9 +351,9 @@ fn tiles_of_columns(plan: &TiledMatMulPlan) -> usize {
 fn describe(plan: &TiledMatMulPlan, side: Option<TileSide>) -> String {
     let ((m, k, n), count, grid) = (plan.shape(), plan.count(), plan.grid());
     let what = match side {
-        Some(TileSide::Left) => format!("{count} left sides of {m} x {k}"),
-        Some(_) => format!("{count} right sides of {k} x {n}"),
-        None => format!("{count} products of {m} x {n}"),
+        Some(TileSide::Left) => format!("{count} left sides of shape ({m}, {k})"),
+        Some(_) => format!("{count} right sides of shape ({k}, {n})"),
+        None => format!("{count} products of shape ({m}, {n})"),
     };
     let frames = if grid.framed { "" } else { "not " };
     format!(

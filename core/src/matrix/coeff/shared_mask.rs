@@ -184,7 +184,7 @@ impl<'k> RowSecrets<'k> {
     ) -> Result<SharedMaskMatrix> {
         let op = "RowSecrets::encrypt";
         if columns == 0 || self.rows.checked_mul(columns) != Some(values.len()) {
-            let expected = format!("{} x {columns} values, at least one", self.rows);
+            let expected = format!("values of shape ({}, {columns}), at least one", self.rows);
             let got = values.len().to_string();
             return Err(Error::Shape { op, expected, got });
         }

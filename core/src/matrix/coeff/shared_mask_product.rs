@@ -238,7 +238,7 @@ impl SharedMaskProduct {
         x.session.check_params(op, self.params().id())?;
         if x.shape.0 != self.matrix.columns() {
             let expected = format!("a matrix with {} rows", self.matrix.columns());
-            let got = format!("{} x {}", x.shape.0, x.shape.1);
+            let got = format!("({}, {})", x.shape.0, x.shape.1);
             return Err(Error::Shape { op, expected, got });
         }
         if x.level != self.level {

@@ -46,7 +46,7 @@ impl SharedMaskInfo {
             reader.size("a number of columns", MAX_LENGTH)?,
         );
         if shape.0 == 0 || shape.1 == 0 {
-            let got = format!("{} x {}", shape.0, shape.1);
+            let got = format!("({}, {})", shape.0, shape.1);
             return Err(reader.refuse("a matrix that is not empty", got));
         }
         let level = reader.size("a level", max_level)?;

@@ -191,7 +191,7 @@ impl CoeffsToSlots {
         evaluator.session().check_params(op, common.params)?;
         if (x.shape, x.form, x.scale) != (common.shape, plan.form(), common.scale) {
             let ((rows, columns), form) = (common.shape, plan.form().name());
-            let expected = format!("{rows} x {columns} in {form} at {}", common.scale);
+            let expected = format!("({rows}, {columns}) in {form} at {}", common.scale);
             let got = x.describe();
             return Err(Error::Shape { op, expected, got });
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    matrix::{ArrayPacking, Lines, Packing, array_packing::mismatch},
+    matrix::{ArrayPacking, Lines, Packing, array_packing::mismatch, shape::shape_text},
     params::{KeyRequest, Params},
 };
 
@@ -98,7 +98,7 @@ impl SlotsToCoeffsPlan {
                 return Err(mismatch(op, "lines that are rows or columns", source));
             }
             (_, shape) => {
-                let (expected, got) = ("a matrix or a vector by rows".into(), format!("{shape:?}"));
+                let (expected, got) = ("a matrix or a vector by rows".into(), shape_text(shape));
                 return Err(Error::Shape { op, expected, got });
             }
         };

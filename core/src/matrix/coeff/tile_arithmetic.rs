@@ -83,7 +83,7 @@ impl TiledMatrix {
         f: impl Fn(&CoeffMatrix, &CoeffMatrix) -> Result<CoeffMatrix>,
     ) -> Result<Self> {
         if self.side != other.side || self.plan != other.plan || self.scale() != other.scale() {
-            let (expected, got) = (format!("{self:?}"), format!("{other:?}"));
+            let (expected, got) = (self.describe(), other.describe());
             return Err(Error::Shape { op, expected, got });
         }
         let blocks = self.blocks.iter().zip(&other.blocks).map(|(a, b)| f(a, b));

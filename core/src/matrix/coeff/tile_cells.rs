@@ -42,7 +42,12 @@ impl<'a> Cells<'a> {
         session.check_params(op, plan.mul().params())?;
         let entries = shape.0.checked_mul(shape.1);
         if entries.and_then(|e| e.checked_mul(plan.count())) != Some(values.len()) {
-            let expected = format!("{} matrices of {} x {}", plan.count(), shape.0, shape.1);
+            let expected = format!(
+                "{} matrices of shape ({}, {})",
+                plan.count(),
+                shape.0,
+                shape.1
+            );
             let got = format!("{} values", values.len());
             return Err(Error::Shape { op, expected, got });
         }

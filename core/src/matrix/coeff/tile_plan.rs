@@ -144,7 +144,7 @@ impl TiledMatMulPlan {
             return Err(Error::Shape {
                 op,
                 expected: "at least one product, one row and one column on both sides".into(),
-                got: format!("{count} products of {m} x {k} times {k} x {n}"),
+                got: format!("{count} products of ({m}, {k}) @ ({k}, {n})"),
             });
         }
         if !size.is_power_of_two() || size > params.n() / 2 {

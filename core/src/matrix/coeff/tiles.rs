@@ -29,6 +29,16 @@ pub enum TileSide {
     Product,
 }
 
+impl TileSide {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left side",
+            Self::Right => "right side",
+            Self::Product => "product",
+        }
+    }
+}
+
 /// Encrypted matrices for a [`TiledMatMulPlan`], or its products.
 ///
 /// In group by group of the plan, ciphertext `i` of a left side holds column `i` of its tiles, that of a
@@ -213,6 +223,22 @@ impl TiledMatrix {
         self.blocks[0].scale()
     }
 
+    /// What it holds, in messages.
+    pub(in crate::matrix) fn describe(&self) -> String {
+        let ((m, k, n), count) = (self.plan.shape(), self.plan.count());
+        let (side, tile) = (self.side.name(), self.plan.tile());
+        let count = if count == 1 {
+            String::new()
+        } else {
+            format!("{count} products ")
+        };
+        format!(
+            "{side} of {count}({m}, {k}) @ ({k}, {n}) in tiles of {tile} at {}, level {}",
+            self.scale(),
+            self.level()
+        )
+    }
+
     /// Identity of the key it is encrypted under.
     pub fn key_id(&self) -> KeyId {
         self.blocks[0].key_id()
@@ -274,14 +300,14 @@ impl TiledMatrix {
             && layout(&self.plan) == layout(next);
         if !fits {
             let expected = format!(
-                "products of one row of tiles, not in frames, {} of {k} x {n} in tiles of {}",
+                "products of one row of tiles, not in frames, {} of shape ({k}, {n}) in tiles of {}",
                 next.count(),
                 next.tile()
             );
             return Err(Error::Shape {
                 op,
                 expected,
-                got: format!("{self:?}"),
+                got: self.describe(),
             });
         }
         if self.level() != next.level() {
@@ -307,7 +333,7 @@ impl TiledMatrix {
             return Err(Error::Shape {
                 op,
                 expected,
-                got: format!("{self:?}"),
+                got: self.describe(),
             });
         }
         let (count, m, n) = self.shape();
@@ -380,11 +406,12 @@ impl TiledMatMul {
         for (x, side) in [(left, TileSide::Left), (right, TileSide::Right)] {
             if x.side != side || *x.plan != *self.plan {
                 let ((m, k, n), tile) = (self.plan.shape(), self.plan.tile());
-                let expected = format!("{side:?} of {m} x {k} times {k} x {n} in tiles of {tile}");
+                let side = side.name();
+                let expected = format!("{side} of ({m}, {k}) @ ({k}, {n}) in tiles of {tile}");
                 return Err(Error::Shape {
                     op,
                     expected,
-                    got: format!("{x:?}"),
+                    got: x.describe(),
                 });
             }
         }
@@ -409,13 +436,6 @@ impl fmt::Debug for TiledMatMul {
 
 impl fmt::Debug for TiledMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ((m, k, n), count) = (self.plan.shape(), self.plan.count());
-        let (side, tile) = (self.side, self.plan.tile());
-        write!(
-            f,
-            "TiledMatrix({side:?} of {count} products of {m} x {k} times {k} x {n} in tiles of {tile}, {}, level {})",
-            self.scale(),
-            self.level()
-        )
+        write!(f, "TiledMatrix({})", self.describe())
     }
 }

@@ -101,7 +101,7 @@ impl Tree {
         self.steps.iter().flat_map(of_step)
     }
 
-    pub(super) fn key_request(&self, level: usize) -> KeyRequest {
+    pub(in crate::matrix) fn key_request(&self, level: usize) -> KeyRequest {
         self.elements().fold(KeyRequest::new(), |keys, galois| {
             keys.with_automorphism(galois, level)
         })
@@ -161,7 +161,7 @@ impl TransposePlan {
             return Err(Error::Shape {
                 op,
                 expected: "at least one row and one column".into(),
-                got: format!("{} x {}", shape.0, shape.1),
+                got: format!("({}, {})", shape.0, shape.1),
             });
         }
         let log_radix = log_radix(op, radix)?;

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     ckks::{Ciphertext, Evaluator},
     error::Result,
-    matrix::{CoeffForm, EncryptedVectors, FeatureBatch},
+    matrix::{CoeffForm, EncryptedVectors, FeatureBatch, shape::shape_text},
 };
 
 impl EncryptedMatrix {
@@ -150,11 +150,10 @@ impl EncryptedMatrix {
     ) -> Result<Self> {
         let refused = |expected: &str| {
             let of = |x: &Self| {
-                let (turned, (rows, columns)) = (x.is_turned(), x.shape());
-                let turned = if turned { ", a transpose" } else { "" };
+                let turned = if x.is_turned() { ", a transpose" } else { "" };
                 format!(
-                    "{} of {rows} x {columns} in {}{turned}",
-                    x.count(),
+                    "{} in {}{turned}",
+                    shape_text(&x.sizes()),
                     x.packed().name()
                 )
             };

@@ -8,7 +8,9 @@ use super::product::transposed;
 use crate::{
     ckks::Decryptor,
     error::{Error, Result},
-    matrix::{CoeffMatrix, EncryptedArray, EncryptedVectors, FeatureBatch, TiledMatrix},
+    matrix::{
+        CoeffMatrix, EncryptedArray, EncryptedVectors, FeatureBatch, TiledMatrix, shape::shape_text,
+    },
     rlwe::KeyId,
     session::Session,
 };
@@ -52,7 +54,7 @@ impl EncryptedMatrix {
         let op = "EncryptedMatrix::new";
         match &packed {
             PackedAs::Array(array) if array.shape().len() > 2 => {
-                let (expected, got) = ("one or two axes".into(), format!("{:?}", array.shape()));
+                let (expected, got) = ("one or two axes".into(), shape_text(array.shape()));
                 return Err(Error::Shape { op, expected, got });
             }
             PackedAs::Vectors(batches) => check_batches(op, batches)?,
@@ -255,7 +257,7 @@ fn check_batches(op: &'static str, batches: &[EncryptedVectors]) -> Result<()> {
     let (packing, first) = (last.packing(), &last.parts()[0]);
     let full = others.iter().all(|b| b.count() == packing.lanes);
     if !full || others.iter().any(|b| b.packing() != packing) {
-        let expected = format!("batches of {} vectors, {packing:?}", packing.lanes);
+        let expected = format!("batches of {} vectors, {packing}", packing.lanes);
         let counts: Vec<usize> = batches.iter().map(EncryptedVectors::count).collect();
         let got = format!("batches of {counts:?}");
         return Err(Error::Shape { op, expected, got });

@@ -28,6 +28,7 @@ pub struct ProductRequest {
     magnitudes: (f64, f64),
     memory: Option<u64>,
     tolerance: Option<f64>,
+    uses: Option<u32>,
 }
 
 /// A plan with what it needs.
@@ -41,15 +42,23 @@ pub struct Candidate {
     pub memory_bytes: u64,
     /// Number of keys.
     pub keys: usize,
+    /// How many of them are those of the transposition inside the product.
+    pub transpose_keys: usize,
     /// Bytes of the keys on the device.
     pub key_bytes: u64,
+    /// Bytes of the keys as a client sends them.
+    pub sent_bytes: u64,
+    /// Predicted time of loading the keys, once.
+    pub load_time: Duration,
     /// Levels that it uses.
     pub levels: usize,
     /// Standard deviation of an entry's error.
     pub error: f64,
 }
 
-/// The plans for a product, fastest first, and the one that is taken.
+/// The plans for a product, fastest first, and the one that is taken. Printed, a table: levels, keys, how many of
+/// them are for the transposition, their size on the device and on the way, the time of loading them once; memory
+/// beside them, time, key-switches and error of a product.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Explanation {
     request: ProductRequest,
@@ -80,7 +89,7 @@ impl ProductRequest {
             Err(Error::Shape { op, expected, got })
         };
         if m == 0 || k == 0 || n == 0 {
-            let got = format!("{m} x {k} times {k} x {n}");
+            let got = format!("({m}, {k}) @ ({k}, {n})");
             return refused("at least one row and one column on both sides", got);
         }
         if sides == (Side::Plain, Side::Plain) {
@@ -104,6 +113,7 @@ impl ProductRequest {
             magnitudes: (uniform, uniform),
             memory: None,
             tolerance: None,
+            uses: None,
         })
     }
 
@@ -159,6 +169,26 @@ impl ProductRequest {
             tolerance: Some(error),
             ..self
         }
+    }
+
+    /// The same for keys that serve this many products: the choice then counts their part of the time that
+    /// loading them takes, so that few products take plans with few keys. Without it keys are taken to be there.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for none.
+    pub fn with_uses(self, products: u32) -> Result<Self> {
+        if products == 0 {
+            let (op, got) = ("ProductRequest::with_uses", "0".into());
+            let expected = "at least one product".into();
+            return Err(Error::Shape { op, expected, got });
+        }
+        let uses = Some(products);
+        Ok(Self { uses, ..self })
+    }
+
+    /// Products that the keys serve, where their loading counts.
+    pub fn uses(&self) -> Option<u32> {
+        self.uses
     }
 
     /// Number of products.
@@ -252,7 +282,10 @@ impl ProductRequest {
                 time: calibration.time(&work),
                 memory_bytes: plan.memory(params)?,
                 keys: request.count(params),
+                transpose_keys: plan.transpose_key_request().count(params),
                 key_bytes: request.expanded_bytes(params),
+                sent_bytes: request.seeded_bytes(params),
+                load_time: calibration.load_time(params, &request),
                 levels: self.level - plan.level_out(),
                 error: deviation(params, self, &plan)?,
                 plan,
@@ -261,7 +294,7 @@ impl ProductRequest {
         };
         let plans = plans.into_iter().map(candidate);
         let mut candidates = plans.collect::<Result<Vec<_>>>()?;
-        candidates.sort_by_key(|c| c.time);
+        candidates.sort_by_key(|c| c.cost(self.uses));
         let fits = |c: &Candidate| limit.is_none_or(|limit| c.bytes() <= limit);
         let exact = |c: &Candidate| self.tolerance.is_none_or(|t| c.error <= t);
         let Some(chosen) = candidates.iter().position(|c| fits(c) && exact(c)) else {
@@ -305,6 +338,12 @@ impl Candidate {
     /// What it asks of the device.
     pub fn work(&self) -> &Work {
         &self.work
+    }
+
+    /// The time of a product, with its part of loading the keys where they serve a number of products.
+    pub fn cost(&self, uses: Option<u32>) -> Duration {
+        let of_keys = uses.and_then(|uses| self.load_time.checked_div(uses));
+        self.time.saturating_add(of_keys.unwrap_or_default())
     }
 
     /// Bytes that it takes with its keys.
@@ -374,7 +413,7 @@ pub(super) fn too_large(
     };
     Error::Memory {
         op,
-        what: format!("{times}{m} x {k} times {k} x {n} with its keys"),
+        what: format!("{times}({m}, {k}) @ ({k}, {n}) with its keys"),
         needed,
         available,
     }
@@ -389,28 +428,45 @@ impl fmt::Display for Explanation {
         };
         let (left, right) = (side(self.request.sides.0), side(self.request.sides.1));
         let (level, device) = (self.request.level, &self.device);
+        let shared = match self.request.uses {
+            Some(uses) => format!(", keys for {uses} products"),
+            None => String::new(),
+        };
         if self.request.count > 1 {
             write!(f, "{} of ", self.request.count)?;
         }
         writeln!(
             f,
-            "{m} x {k} ({left}) @ {k} x {n} ({right}) at level {level} on {device}"
+            "({m}, {k}) {left} @ ({k}, {n}) {right}, level {level}, on {device}{shared}"
         )?;
         writeln!(
             f,
-            "  {:<28} {:>6} {:>5} {:>9} {:>9} {:>9} {:>12} {:>9}",
-            "plan", "levels", "keys", "key MiB", "MiB", "ms", "key-switches", "error"
+            "  {:<28} {:>6} {:>5} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>12} {:>9}",
+            "plan",
+            "levels",
+            "keys",
+            "transpose",
+            "key MiB",
+            "sent MiB",
+            "load ms",
+            "MiB",
+            "ms",
+            "key-switches",
+            "error"
         )?;
         let mebi = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         for (index, c) in self.candidates.iter().enumerate() {
             let mark = if index == self.chosen { '*' } else { ' ' };
             writeln!(
                 f,
-                "{mark} {:<28} {:>6} {:>5} {:>9.1} {:>9.1} {:>9.3} {:>12} {:>9.1e}",
+                "{mark} {:<28} {:>6} {:>5} {:>9} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.3} {:>12} {:>9.1e}",
                 c.plan.name(),
                 c.levels,
                 c.keys,
+                c.transpose_keys,
                 mebi(c.key_bytes),
+                mebi(c.sent_bytes),
+                c.load_time.as_secs_f64() * 1e3,
                 mebi(c.memory_bytes),
                 c.time.as_secs_f64() * 1e3,
                 c.work.key_switches(),

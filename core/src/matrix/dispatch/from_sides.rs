@@ -31,7 +31,7 @@ impl ProductPlan {
                 count => format!("{count} matrices"),
             };
             let expected = format!("{} with {k} rows", several(left.count()));
-            let got = format!("{} of {inner} x {n}", several(right.count()));
+            let got = format!("{} of shape ({inner}, {n})", several(right.count()));
             return Err(mixed(op, &expected, &got));
         }
         let (expected, got) = (left.level(), right.level());
@@ -45,7 +45,7 @@ impl ProductPlan {
                     let form = if columns(x, c) { "columns" } else { "rows" };
                     format!("{form} in coefficients at {}", c.scale())
                 }
-                PackedAs::Tiles(t) => format!("{t:?}"),
+                PackedAs::Tiles(t) => t.describe(),
                 PackedAs::Array(a) => a.packing().to_string(),
                 other => other.name().to_owned(),
             };
@@ -133,7 +133,7 @@ impl ProductPlan {
                 ("columns", x.shape().0)
             };
             let expected = format!("a matrix with {of} {side} that is not empty");
-            return Err(mixed(op, &expected, &format!("{} x {}", plain.0, plain.1)));
+            return Err(mixed(op, &expected, &format!("({}, {})", plain.0, plain.1)));
         }
         let level = x.level();
         if level == 0 {

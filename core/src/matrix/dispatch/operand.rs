@@ -142,7 +142,7 @@ impl fmt::Display for OperandPacking {
         let (name, level) = (self.plan.name(), self.level());
         write!(
             f,
-            "{side} side of {name}, {rows} x {columns} at level {level}"
+            "{side} side of {name}, ({rows}, {columns}) at level {level}"
         )
     }
 }

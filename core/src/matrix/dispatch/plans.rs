@@ -207,6 +207,16 @@ impl ProductPlan {
         }
     }
 
+    /// Those of them that the transposition inside a product of encrypted matrices takes; none in slots or with a
+    /// side in the clear.
+    pub fn transpose_key_request(&self) -> KeyRequest {
+        match self {
+            Self::Coefficients { plan, .. } => plan.tree().key_request(plan.level()),
+            Self::Tiles { plan, .. } => plan.mul().tree().key_request(plan.level()),
+            _ => KeyRequest::new(),
+        }
+    }
+
     /// Everything that one product submits to the device, once weights and masks are prepared.
     ///
     /// # Errors
@@ -361,7 +371,7 @@ fn encrypted_product(params: &Params, plan: &CoeffMatMulPlan) -> Result<Work> {
             tree(&mut c, plan.tree(), rows);
         }
         c.words(WordKind::Add, 1, rows, l);
-        c.gadget_products(rows);
+        c.gadget_products(1, rows);
         c.words(WordKind::Scale, 1, 2 * rows, l);
         c.words(WordKind::Add, 1, 2 * rows, l);
         c.mod_down_rescale(1, 2 * rows);
@@ -380,7 +390,7 @@ fn tree(c: &mut Counter<'_>, tree: &Tree, mut needed: usize) {
     for step in tree.steps() {
         let (nodes, rows) = (step.stride, step.rows.min(needed));
         let children = nodes * (step.radix - 1);
-        c.gadget_products(children * rows);
+        c.gadget_products(children, rows);
         c.words(WordKind::Scale, children, rows, l);
         c.words(WordKind::Add, children, rows, l);
         c.words(WordKind::Automorphism, children, 2 * rows, extended);
@@ -415,7 +425,7 @@ fn linear(c: &mut Counter<'_>, plan: &LinearPlan, diagonals: usize) {
         c.linear_terms(plan.row(giant).len(), extended, large);
     }
     c.mod_down(giants, 1);
-    c.gadget_products(giants);
+    c.gadget_products(giants, 1);
     c.words(WordKind::Add, giants, 1, extended);
     c.words(WordKind::Automorphism, giants, 2, extended);
     c.words(WordKind::Add, rows - 1, 2, extended);

@@ -304,7 +304,7 @@ pub(super) fn check_count(
     if size == Some(values.len()) {
         return Ok(());
     }
-    let expected = format!("{count} times {rows} x {columns} values");
+    let expected = format!("{count} times values of shape ({rows}, {columns})");
     Err(mixed(op, &expected, &values.len().to_string()))
 }
 

@@ -99,7 +99,7 @@ impl EncryptedMatrixInfo {
             reader.size("a number of columns", MAX_LENGTH)?,
         );
         if count == 0 || shape.0 == 0 || shape.1 == 0 {
-            let got = format!("{count} of {} x {}", shape.0, shape.1);
+            let got = format!("{count} of shape ({}, {})", shape.0, shape.1);
             return Err(reader.refuse("matrices that are not empty", got));
         }
         Ok(Self {

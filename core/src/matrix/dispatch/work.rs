@@ -10,8 +10,11 @@ use crate::{error::Result, params::Params};
 /// [`Calibration`](super::Calibration) has a time for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Task {
-    /// A gadget product of one polynomial at a level.
+    /// A gadget product of one polynomial at a level with another key than the one before, which has to be
+    /// read from memory.
     GadgetProduct(usize),
+    /// The same with the key of the one before.
+    GadgetProductAgain(usize),
     /// A gadget decomposition of one polynomial at a level.
     Decompose(usize),
     /// A rotation of digits that stays in the extended basis, as a linear transform's baby step, at a level;
@@ -24,11 +27,26 @@ pub enum Task {
     /// A relinearisation merged with the rescaling, at a level.
     RelineariseRescale(usize),
     /// The division of one polynomial by the special primes at a level.
-    ModDown(usize),
+    ModDown {
+        /// The level.
+        level: usize,
+        /// Whether the command is larger than a cache.
+        large: bool,
+    },
     /// The division of one polynomial by the special primes and those that the level drops.
-    ModDownRescale(usize),
+    ModDownRescale {
+        /// The level.
+        level: usize,
+        /// Whether the command is larger than a cache.
+        large: bool,
+    },
     /// The division of one polynomial by the primes that the level drops.
-    Rescale(usize),
+    Rescale {
+        /// The level.
+        level: usize,
+        /// Whether the command is larger than a cache.
+        large: bool,
+    },
     /// A product of two ciphertexts before relinearisation, at a level.
     Tensor(usize),
     /// `N` words of a command that touches each once.
@@ -105,6 +123,11 @@ impl Work {
     /// Commands of a kind, as the front of a ring submits them.
     pub fn commands(&self, kind: CmdKind) -> u64 {
         self.commands.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Commands of all kinds.
+    pub fn all_commands(&self) -> u64 {
+        self.commands.values().sum()
     }
 
     /// Key-switches, products of hoisted digits among them.
@@ -207,9 +230,12 @@ impl<'p> Counter<'p> {
         polys * self.extended() * self.params.n() >= LARGE
     }
 
-    pub(super) fn gadget_products(&mut self, count: usize) {
-        let task = Task::GadgetProduct(self.level);
-        self.work.task(task, CmdKind::GadgetProduct, count, 1);
+    /// Products of `each` polynomials with each of `keys` keys.
+    pub(super) fn gadget_products(&mut self, keys: usize, each: usize) {
+        let kind = CmdKind::GadgetProduct;
+        let (first, again) = (keys * each.min(1), keys * each.saturating_sub(1));
+        (self.work).task(Task::GadgetProduct(self.level), kind, first, 1);
+        (self.work).task(Task::GadgetProductAgain(self.level), kind, again, 1);
     }
 
     pub(super) fn decompositions(&mut self, count: usize) {
@@ -229,17 +255,20 @@ impl<'p> Counter<'p> {
     }
 
     pub(super) fn mod_down(&mut self, commands: usize, polys: usize) {
-        let task = Task::ModDown(self.level);
+        let (level, large) = (self.level, self.is_large(polys));
+        let task = Task::ModDown { level, large };
         self.work.task(task, CmdKind::ModDown, commands, polys);
     }
 
     pub(super) fn mod_down_rescale(&mut self, commands: usize, polys: usize) {
-        let task = Task::ModDownRescale(self.level);
+        let (level, large) = (self.level, self.is_large(polys));
+        let task = Task::ModDownRescale { level, large };
         self.work.task(task, CmdKind::ModDown, commands, polys);
     }
 
     pub(super) fn rescale(&mut self, commands: usize, polys: usize) {
-        let task = Task::Rescale(self.level);
+        let (level, large) = (self.level, polys * self.limbs * self.params.n() >= LARGE);
+        let task = Task::Rescale { level, large };
         self.work.task(task, CmdKind::ModDown, commands, polys);
     }
 

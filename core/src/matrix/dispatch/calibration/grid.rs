@@ -1,0 +1,113 @@
+//! Products of matrices over a grid of sizes.
+
+use ringloom_ntt::poly::{Cmd, Factors, IntMatrix, LimbSet};
+use serde::{Deserialize, Serialize};
+
+use super::meter::{Meter, rounded};
+use crate::error::Result;
+
+/// Nanoseconds of products of matrices for one limb and one lane, by rows and columns.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) struct Grid {
+    rows: Vec<usize>,
+    columns: Vec<usize>,
+    /// Row-major.
+    pub(super) times: Vec<f64>,
+}
+
+/// Sizes of the grid of products. Kernels work in panels, so small sizes are not cheaper by their
+/// number of entries.
+const ROWS: [usize; 4] = [1, 8, 32, 128];
+const COLUMNS: [usize; 5] = [1, 8, 32, 64, 256];
+
+/// Polynomials of a row in a product of matrices: those of a ciphertext.
+const LANES: usize = 2;
+/// Bytes that the operands of a product of matrices take while it is measured, if one limb does not take
+/// more: beyond what caches hold for a large product, as in a product of all limbs of a level.
+const OPERANDS: usize = 48 << 20;
+
+impl Grid {
+    pub(super) fn is_whole(&self) -> bool {
+        let ascending = |sizes: &[usize]| sizes.len() > 1 && sizes.windows(2).all(|w| w[0] < w[1]);
+        let first = self.rows.first() == Some(&1) && self.columns.first() == Some(&1);
+        first
+            && ascending(&self.rows)
+            && ascending(&self.columns)
+            && self.times.len() == self.rows.len() * self.columns.len()
+    }
+
+    /// Between sizes linear in both; beyond the last one with the slope of the last piece.
+    pub(super) fn at(&self, rows: usize, columns: usize) -> f64 {
+        let (i, x) = place(&self.rows, rows);
+        let (j, y) = place(&self.columns, columns);
+        let time = |i: usize, j: usize| self.times[i * self.columns.len() + j];
+        let along = |i: usize| time(i, j) + y * (time(i, j + 1) - time(i, j));
+        (along(i) + x * (along(i + 1) - along(i))).max(0.0)
+    }
+}
+
+/// The piece that a size lies in and where in it; beyond the ends the nearest piece.
+fn place(sizes: &[usize], size: usize) -> (usize, f64) {
+    let next = sizes.partition_point(|&s| s <= size);
+    let piece = next.clamp(1, sizes.len() - 1) - 1;
+    let (a, b) = (sizes[piece] as f64, sizes[piece + 1] as f64);
+    (piece, (size as f64 - a) / (b - a))
+}
+
+impl Meter<'_> {
+    /// Products of integers, or of images, with polynomials.
+    pub(super) fn grid(&self, images: bool) -> Result<Grid> {
+        let most = self.params.n();
+        let rows: Vec<usize> = ROWS.into_iter().filter(|&r| r <= most).collect();
+        let columns = COLUMNS.to_vec();
+        let mut times = Vec::with_capacity(rows.len() * columns.len());
+        for &r in &rows {
+            for &c in &columns {
+                times.push(self.matrix_product(images, r, c)?);
+            }
+        }
+        Ok(Grid {
+            rows,
+            columns,
+            times,
+        })
+    }
+
+    /// Of one limb and lane of a product of `r x c` integers, or of `r` images of each of `c` polynomials.
+    fn matrix_product(&self, images: bool, r: usize, c: usize) -> Result<f64> {
+        let chain = self.params.level(self.params.max_level())?.limbs();
+        let of_limb = ((LANES + 1) * c + LANES * r) * self.params.n() * size_of::<u64>();
+        let limbs = chain.iter().take((OPERANDS / of_limb).max(1));
+        let limbs = LimbSet::from_iter(limbs);
+        let src = self.polys(LANES * c, limbs)?;
+        let mut dst = self.polys(LANES * r, limbs)?;
+        let left: Factors = if images {
+            let polys = self.polys(c, limbs)?.view();
+            let log_rows = r.ilog2();
+            Factors::Images { polys, log_rows }
+        } else {
+            let bound = self.bound()?;
+            let entries = (0..r * c).map(|i| (i as i64 & 63) * (bound as i64 >> 6));
+            IntMatrix::new((r, c), bound, entries.collect::<Vec<_>>())?.into()
+        };
+        let time = self.time(|| {
+            Ok(self.ring.submit(Cmd::ModMatMul {
+                dst: dst.view_mut(),
+                left: left.clone(),
+                src: src.view(),
+                lanes: LANES,
+            })?)
+        })?;
+        Ok(rounded(time / (LANES * limbs.len()) as f64))
+    }
+
+    /// The bound of weights up to one at the top level.
+    fn bound(&self) -> Result<u64> {
+        let top = self.params.level(self.params.max_level())?;
+        let dropped = top.dropped().iter();
+        let product: f64 = dropped
+            .map(|l| self.params.ring_spec().modulus(l).value() as f64)
+            .product();
+        Ok(product.clamp(64.0, 2f64.powi(60)) as u64)
+    }
+}
