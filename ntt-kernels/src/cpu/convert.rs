@@ -52,7 +52,8 @@ impl<K: LimbKernel> CpuRing<K> {
         let ys = self.lift_words(sources.operand(src), src, [plan])?;
         let per_poly = ys.len() / src.batch();
         let cost = per_poly / dst.n() * WORD * dst.n();
-        self.workers.run(buffer::rows(words, dst), cost, |row| {
+        let rows = buffer::rows(words, dst);
+        (self.workers).run_of(src.class(), rows, cost, |row| {
             let (m, ys) = (
                 self.modulus(row.limb),
                 &ys[row.poly * per_poly..][..per_poly],
@@ -87,7 +88,7 @@ impl<K: LimbKernel> CpuRing<K> {
                 polys[row.poly].push(row);
             }
             let cost = (per_poly / n + dst.limbs().len()) * cost;
-            self.workers.run(polys, cost, |rows| {
+            (self.workers).run_of(BufClass::Public, polys, cost, |rows| {
                 scratch.with(|scratch| {
                     let (ys, work) = scratch.split_at_mut(per_poly);
                     self.lift_poly(lift, operand, rows[0].poly, src.domain(), ys);
@@ -98,7 +99,8 @@ impl<K: LimbKernel> CpuRing<K> {
         }
         let ys = self.lift_words(operand, src, [&**lift])?;
         let scratch = self.scratch(n)?;
-        self.workers.run(buffer::rows(words, dst), cost, |row| {
+        let rows = buffer::rows(words, dst);
+        (self.workers).run_of(BufClass::Public, rows, cost, |row| {
             let ys = &ys[row.poly * per_poly..][..per_poly];
             scratch.with(|work| one(row, ys, work));
         });
@@ -110,7 +112,8 @@ impl<K: LimbKernel> CpuRing<K> {
         let (words, sources) = locked.split();
         let digits = Digits::new(self, sources.operand(src), src, plan)?;
         let cost = (NTT_WORD + WORD) * dst.n();
-        self.workers.run(buffer::rows(words, dst), cost, |row| {
+        let rows = buffer::rows(words, dst);
+        (self.workers).run_of(BufClass::Public, rows, cost, |row| {
             match digits.own(row.poly, row.limb) {
                 Some(own) => row.words.copy_from_slice(own),
                 None => {
@@ -144,8 +147,11 @@ impl<K: LimbKernel> CpuRing<K> {
         let cost = count * (NTT_WORD + 3 * WORD) * n;
         // A task is one limb of both halves of the accumulator: the digits pass by in the cache,
         // and each word of the key is read once.
-        self.workers
-            .run(buffer::stacks(words, acc, n), cost, |mut stack| {
+        (self.workers).run_of(
+            BufClass::Public,
+            buffer::stacks(words, acc, n),
+            cost,
+            |mut stack| {
                 scratch.with(|scratch| {
                     for first in (0..count).step_by(at_once) {
                         let group = first..(first + at_once).min(count);
@@ -167,7 +173,8 @@ impl<K: LimbKernel> CpuRing<K> {
                         );
                     }
                 });
-            });
+            },
+        );
         Ok(())
     }
 
@@ -232,10 +239,10 @@ impl<K: LimbKernel> CpuRing<K> {
             }
         }
         let cost = (NTT_WORD + 2 * WORD) * n;
-        self.workers.run(tasks, cost, |(plan, of, x, y)| {
+        (self.workers).run_of(view.class(), tasks, cost, |(plan, of, x, y)| {
             self.lift_limb(plan, of, x, view.domain(), y);
         });
-        self.workers.run(exact, rows * cost, |(plan, poly, ys)| {
+        (self.workers).run_of(view.class(), exact, rows * cost, |(plan, poly, ys)| {
             self.lift_poly(plan, operand, poly, view.domain(), ys);
         });
         Ok(ys)

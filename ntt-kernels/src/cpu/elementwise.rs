@@ -9,7 +9,7 @@ use super::{
     buffer::{self, Locked, Row},
     kernel::LimbKernel,
     ring::CpuRing,
-    workers::WORD,
+    workers::{WORD, class_of},
 };
 use crate::{
     arith::Modulus,
@@ -80,9 +80,10 @@ impl<K: LimbKernel> CpuRing<K> {
         };
         let mut locked = Locked::new(dst, [src]);
         let (words, sources) = locked.split();
+        let class = src.class();
         let src = sources.operand(src);
         let rows = buffer::rows(words, dst);
-        self.workers.run(rows, 2 * WORD * dst.n(), |row| {
+        (self.workers).run_of(class, rows, 2 * WORD * dst.n(), |row| {
             let src = src.row(row.poly, row.limb);
             match &permutation {
                 Some(permutation) => self.kernel.gather(row.words, src, permutation),
@@ -117,6 +118,7 @@ impl<K: LimbKernel> CpuRing<K> {
         b: Option<&View>,
         f: impl Fn(Row<'_>, Option<&[u64]>, Option<&[u64]>) + Send + Sync,
     ) {
+        let class = class_of(a.into_iter().chain(b).chain([&**dst]));
         let mut locked = Locked::new(dst, a.into_iter().chain(b));
         let (words, sources) = locked.split();
         let (a, b) = (
@@ -124,13 +126,11 @@ impl<K: LimbKernel> CpuRing<K> {
             b.map(|b| (sources.operand(b), b.batch() > 1)),
         );
         let len = (self.workers).piece(dst.n(), dst.batch() * dst.limbs().len());
-        self.workers
-            .run(buffer::pieces(words, dst, len), WORD * len, |row| {
-                let a = a.as_ref().map(|a| row.window(a, row.poly));
-                let b =
-                    (b.as_ref()).map(|(b, each)| row.window(b, if *each { row.poly } else { 0 }));
-                f(row, a, b);
-            });
+        (self.workers).run_of(class, buffer::pieces(words, dst, len), WORD * len, |row| {
+            let a = a.as_ref().map(|a| row.window(a, row.poly));
+            let b = (b.as_ref()).map(|(b, each)| row.window(b, if *each { row.poly } else { 0 }));
+            f(row, a, b);
+        });
     }
 }
 

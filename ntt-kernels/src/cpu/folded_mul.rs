@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     arith::{Modulus, bit_reverse},
-    poly::{IntMatrix, View, ViewMut},
+    poly::{BufClass, IntMatrix, View, ViewMut},
 };
 
 /// Columns of a task: longer runs of each row than where rows are not added up, for a block is shorter here.
@@ -61,7 +61,7 @@ impl<K: LimbKernel> CpuRing<K> {
                 .flat_map(|stack| split_lanes(stack, lanes))
                 .enumerate();
             let tasks: Vec<_> = tasks.map(|(i, rows)| (i % lanes, rows)).collect();
-            self.workers.run(tasks, cost, |(lane, rows)| {
+            (self.workers).run_of(BufClass::Public, tasks, cost, |(lane, rows)| {
                 let index = rows[0].start / window;
                 let of = (&windows[index], &lefts[index]);
                 self.folded_columns(of, rows, &src, (lane, lanes));
@@ -76,7 +76,7 @@ impl<K: LimbKernel> CpuRing<K> {
         let count = matrix.rows() * groups;
         let mut places = vec![vec![0; count.next_multiple_of(CHUNK)]; fold];
         let tasks: Vec<_> = places.iter_mut().enumerate().collect();
-        self.workers.run(tasks, count, |(place, residues)| {
+        (self.workers).run_of(BufClass::Public, tasks, count, |(place, residues)| {
             let rows = residues.chunks_exact_mut(groups).take(matrix.rows());
             self.kernel.vectorise(|| {
                 for (i, row) in rows.enumerate() {
@@ -89,7 +89,7 @@ impl<K: LimbKernel> CpuRing<K> {
         let root = self.tables(limb).forward()[fold / 2].value;
         let mut windows: Vec<Option<Window>> = (0..fold).map(|_| None).collect();
         let tasks: Vec<_> = windows.iter_mut().enumerate().collect();
-        self.workers.run(tasks, fold * count, |(w, window)| {
+        (self.workers).run_of(BufClass::Public, tasks, fold * count, |(w, window)| {
             let y = m.pow(root, 2 * bit_reverse(w, log_fold) as u64 + 1);
             let power = |e: usize| m.pow(y, (e % (2 * fold)) as u64);
             let inverses: Vec<u64> = (0..fold).map(|b| power(2 * fold - b)).collect();

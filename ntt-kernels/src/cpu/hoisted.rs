@@ -86,7 +86,7 @@ impl<K: LimbKernel> Shared<'_, K> {
                 tasks[rank * parts + i / each].push((i, stack));
             }
         }
-        ring.workers.run(tasks, self.cost(each), |task| {
+        (ring.workers).run_of(BufClass::Public, tasks, self.cost(each), |task| {
             self.scratch.with(|scratch| {
                 let [a0, a1, work, result] = self.rows(scratch);
                 for (i, stack) in task {
@@ -137,20 +137,32 @@ impl<K: LimbKernel> Shared<'_, K> {
             let (rotation, rank) = (i / (2 * dropped), i % dropped);
             tasks[rank * parts + rotation / each].2.push(y);
         }
-        (ring.workers).run(tasks, self.cost(each), |((rank, limb), part, ys)| {
-            let (w, half) = (lift.inv_hats()[rank], lift.halves()[rank]);
-            let mut ys = ys.into_iter();
-            self.scratch.with(|scratch| {
-                let [a0, a1, ..] = self.rows(scratch);
-                for rotation in part {
-                    ring.sums_of_digits(&self.digits, &rotation.key, limb, [&mut *a0, &mut *a1]);
-                    for (c, (sum, y)) in [&mut *a0, &mut *a1].into_iter().zip(&mut ys).enumerate() {
-                        self.add(c, limb, 1, sum);
-                        (ring.kernel).ntt_inverse_from(ring.tables(limb), y, sum, w, half);
+        (ring.workers).run_of(
+            BufClass::Public,
+            tasks,
+            self.cost(each),
+            |((rank, limb), part, ys)| {
+                let (w, half) = (lift.inv_hats()[rank], lift.halves()[rank]);
+                let mut ys = ys.into_iter();
+                self.scratch.with(|scratch| {
+                    let [a0, a1, ..] = self.rows(scratch);
+                    for rotation in part {
+                        ring.sums_of_digits(
+                            &self.digits,
+                            &rotation.key,
+                            limb,
+                            [&mut *a0, &mut *a1],
+                        );
+                        for (c, (sum, y)) in
+                            [&mut *a0, &mut *a1].into_iter().zip(&mut ys).enumerate()
+                        {
+                            self.add(c, limb, 1, sum);
+                            (ring.kernel).ntt_inverse_from(ring.tables(limb), y, sum, w, half);
+                        }
                     }
-                }
-            });
-        });
+                });
+            },
+        );
         Ok(ys)
     }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     arith::{Modulus, bit_reverse},
-    poly::{Factors, IntMatrix, View, ViewMut},
+    poly::{BufClass, Factors, IntMatrix, View, ViewMut},
 };
 
 /// Shorter windows are no rows for the kernels of products.
@@ -53,7 +53,7 @@ impl<K: LimbKernel> CpuRing<K> {
         let (d, n) = (1usize << log_rows, dst.n());
         if d < SHORTEST {
             let rows = buffer::rows(words, dst);
-            self.workers.run(rows, 2 * columns * n, |mut row| {
+            (self.workers).run_of(BufClass::Public, rows, 2 * columns * n, |mut row| {
                 let galois = Factors::galois(dst.log_n(), log_rows, row.poly / lanes);
                 self.image_dots(&mut row, galois, &polys, &src, lanes);
             });
@@ -75,18 +75,22 @@ impl<K: LimbKernel> CpuRing<K> {
             for window in windows {
                 let matrix = self.transposed(&window[0][0], &polys, (d, columns));
                 let left = self.left(&window[0][0], &matrix);
-                self.workers
-                    .run(tasks(window, lanes), cost, |task| product(&left, task));
+                let tasks = tasks(window, lanes);
+                (self.workers).run_of(BufClass::Public, tasks, cost, |task| product(&left, task));
             }
         } else {
-            self.workers
-                .run(windows, cost * lanes * (d / len), |window| {
+            (self.workers).run_of(
+                BufClass::Public,
+                windows,
+                cost * lanes * (d / len),
+                |window| {
                     let matrix = self.transposed(&window[0][0], &polys, (d, columns));
                     let left = self.left(&window[0][0], &matrix);
                     tasks(window, lanes)
                         .into_iter()
                         .for_each(|task| product(&left, task));
-                });
+                },
+            );
         }
     }
 

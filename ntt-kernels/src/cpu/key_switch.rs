@@ -125,7 +125,8 @@ impl<K: LimbKernel> CpuRing<K> {
         let rows = early.iter().zip(sums_early.chunks_exact_mut(2 * n));
         let kept =
             rows.map(|(stack, sums)| (stack[0].limb, First::Kept(sums.split_at_mut(n).into())));
-        self.workers.run(
+        self.workers.run_of(
+            BufClass::Public,
             tasks.chain(kept).collect(),
             cost,
             |(limb, first)| match first {
@@ -148,7 +149,8 @@ impl<K: LimbKernel> CpuRing<K> {
 
         let early = (early.into_iter()).zip(sums_early.chunks_exact(2 * n).map(Some));
         let stacks = (stacks.into_iter().map(|stack| (stack, None))).chain(early);
-        self.workers.run(stacks.collect(), cost, |(stack, done)| {
+        let stacks = stacks.collect();
+        (self.workers).run_of(BufClass::Public, stacks, cost, |(stack, done)| {
             scratch.with(|scratch| {
                 let (limb, rank) = (stack[0].limb, stack[0].rank);
                 let (m, w) = (self.modulus(limb), plan.inverses()[rank]);

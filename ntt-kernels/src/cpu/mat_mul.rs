@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     arith::Modulus,
-    poly::{IntMatrix, View, ViewMut},
+    poly::{BufClass, IntMatrix, View, ViewMut},
 };
 
 /// Columns of a task.
@@ -55,7 +55,7 @@ impl<K: LimbKernel> CpuRing<K> {
             .collect();
         let (rows, columns) = (left.matrix.rows(), left.matrix.columns());
         let cost = 2 * rows * columns * COLUMNS.min(dst.n());
-        self.workers.run(tasks, cost, |(lane, mut rows)| {
+        (self.workers).run_of(BufClass::Public, tasks, cost, |(lane, mut rows)| {
             let m = self.modulus(rows[0].limb);
             let len = rows[0].words.len();
             let mut block = Vec::with_capacity(columns * len);

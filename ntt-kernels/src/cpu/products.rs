@@ -10,9 +10,9 @@ use super::{
     kernel::LimbKernel,
     packed::{Packed, PackedBuffer},
     ring::CpuRing,
-    workers::WORD,
+    workers::{WORD, class_of},
 };
-use crate::poly::{View, ViewMut};
+use crate::poly::{BufClass, View, ViewMut};
 
 /// Words of a block: 8 KiB of each operand.
 const BLOCK: usize = 1024;
@@ -32,8 +32,11 @@ impl<K: LimbKernel> CpuRing<K> {
         let (words, sources) = locked.split();
         let (a, b) = (sources.operand(a), sources.operand(b));
         let stacks = self.stacks(words, dst);
-        self.workers
-            .run(stacks.tasks, 5 * WORD * stacks.len, |stack| {
+        (self.workers).run_of(
+            BufClass::Public,
+            stacks.tasks,
+            5 * WORD * stacks.len,
+            |stack| {
                 let m = self.modulus(stack[0].limb);
                 let (a0, a1) = (stack[0].window(&a, 0), stack[0].window(&a, 1));
                 let (b0, b1) = (stack[0].window(&b, 0), stack[0].window(&b, 1));
@@ -47,17 +50,19 @@ impl<K: LimbKernel> CpuRing<K> {
                     k.dot(m, d1, &[(a0, b1), (a1, b0)], false);
                     k.mul(m, d2, a1, b1);
                 });
-            });
+            },
+        );
     }
 
     pub(super) fn inner_product(&self, acc: &ViewMut, digits: &View, key: &View, accumulate: bool) {
         let count = digits.batch();
         let mut locked = Locked::new(acc, [digits]);
         let (words, sources) = locked.split();
+        let class = class_of([digits, &**acc]);
         let (digits, pairs) = (sources.operand(digits), PackedBuffer::of(key));
         let stacks = self.stacks(words, acc);
         let cost = 2 * count * WORD * stacks.len;
-        self.workers.run(stacks.tasks, cost, |stack| {
+        (self.workers).run_of(class, stacks.tasks, cost, |stack| {
             let digit = |d| Packed::plain(stack[0].window(&digits, d));
             let digits: Vec<_> = (0..count).map(digit).collect();
             let keys = stack.iter().map(|row| {
@@ -100,12 +105,13 @@ impl<K: LimbKernel> CpuRing<K> {
     pub(super) fn diag_mul_acc(&self, acc: &ViewMut, terms: &[(View, View)], accumulate: bool) {
         let mut locked = Locked::new(acc, terms.iter().map(|(rotated, _)| rotated));
         let (words, sources) = locked.split();
+        let class = class_of(terms.iter().map(|(rotated, _)| rotated).chain([&**acc]));
         let terms: Vec<_> = (terms.iter())
             .map(|(rotated, diagonal)| (sources.operand(rotated), diagonal))
             .collect();
         let stacks = self.stacks(words, acc);
         let cost = terms.len() * acc.batch() * WORD * stacks.len;
-        self.workers.run(stacks.tasks, cost, |stack| {
+        (self.workers).run_of(class, stacks.tasks, cost, |stack| {
             let diagonals: Vec<_> = (terms.iter())
                 .map(|(_, diagonal)| {
                     let words = PackedBuffer::of(diagonal).row(diagonal, 0, stack[0].limb);

@@ -73,7 +73,7 @@ impl<K: LimbKernel> CpuRing<K> {
     fn ntt(&self, buf: &ViewMut, inverse: bool) {
         let mut locked = Locked::new(buf, []);
         let rows = buffer::rows(locked.split().0, buf);
-        self.workers.run(rows, NTT_WORD * buf.n(), |row| {
+        (self.workers).run_of(buf.class(), rows, NTT_WORD * buf.n(), |row| {
             if inverse {
                 self.inverse(row.limb, row.words);
             } else {
@@ -117,7 +117,7 @@ impl<K: LimbKernel> RingBackend for CpuRing<K> {
         let mut locked = Locked::new(dst, []);
         let rows = buffer::rows(locked.split().0, dst);
         let tasks = rows.into_iter().zip(host.chunks_exact(dst.n())).collect();
-        self.workers.run(tasks, WORD * dst.n(), |(row, host)| {
+        (self.workers).run_of(dst.class(), tasks, WORD * dst.n(), |(row, host)| {
             row.words.copy_from_slice(host);
         });
         Ok(())

@@ -51,7 +51,8 @@ impl<K: LimbKernel> CpuRing<K> {
         }
         let patterns = plan.patterns();
         let cost = plan.steps() * (rows + lanes) * (NTT_WORD + rows * patterns * WORD) * n * tile;
-        self.workers.run(
+        self.workers.run_of(
+            BufClass::Public,
             tasks,
             cost,
             |(first, mut accs, mut product, mut digits, mut bundle)| {

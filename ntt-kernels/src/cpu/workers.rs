@@ -6,6 +6,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use crate::poly::{BufClass, View};
+
 /// Cost of one word of an elementwise pass; the unit of [`Workers::run`], about a third of a
 /// nanosecond.
 pub(super) const WORD: usize = 1;
@@ -16,6 +18,15 @@ pub(super) const NTT_WORD: usize = 6;
 /// Below this cost, waking a second thread takes longer than the work.
 #[cfg(feature = "threads")]
 const WORTH_SHARING: usize = 1 << 18;
+
+/// The class of work on operands: that of secrets if there is one among them.
+pub(super) fn class_of<'v>(views: impl IntoIterator<Item = &'v View>) -> BufClass {
+    let mut classes = views.into_iter().map(View::class);
+    match classes.any(|class| class == BufClass::Secret) {
+        true => BufClass::Secret,
+        false => BufClass::Public,
+    }
+}
 
 /// Plain loops, or a pool of threads that the device owns or was given.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +65,20 @@ impl Workers {
     }
 
     /// Runs `f` on every task, each costing about `cost`; in order on this thread where that is
-    /// faster.
+    /// faster. Tasks may work on secrets.
     pub(super) fn run<T: Send>(&self, tasks: Vec<T>, cost: usize, f: impl Fn(T) + Send + Sync) {
+        self.run_of(BufClass::Secret, tasks, cost, f);
+    }
+
+    /// The same for tasks that work on secrets only where `class` says so: clearing the stack takes
+    /// as long as an eighth of the transform of `2^10` words, and the first cache.
+    pub(super) fn run_of<T: Send>(
+        &self,
+        class: BufClass,
+        tasks: Vec<T>,
+        cost: usize,
+        f: impl Fn(T) + Send + Sync,
+    ) {
         #[cfg(feature = "threads")]
         if let Some(pool) = &self.pool
             && tasks.len() > 1
@@ -67,24 +90,25 @@ impl Workers {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .take();
-                each([task.expect("every task is handed out once")], &f);
+                each(class, [task.expect("every task is handed out once")], &f);
             });
             return;
         }
         #[cfg(not(feature = "threads"))]
         let _ = cost;
-        each(tasks, f);
+        each(class, tasks, f);
     }
 }
 
-/// Calls `f` with every task, and leaves none of its spilled registers behind: a task may work on
-/// a secret. After each task, because the next one may make tables, and moving a value copies what
+/// Calls `f` with every task, and leaves none of the spilled registers of work on secrets behind. After each task, because the next one may make tables, and moving a value copies what
 /// the stack held where the value has gaps.
 #[inline(never)]
-fn each<T>(tasks: impl IntoIterator<Item = T>, f: impl Fn(T)) {
+fn each<T>(class: BufClass, tasks: impl IntoIterator<Item = T>, f: impl Fn(T)) {
     for task in tasks {
         call(task, &f);
-        clear_stack();
+        if class == BufClass::Secret {
+            clear_stack();
+        }
     }
 }
 

@@ -26,7 +26,7 @@ fn a_correct_device_with_fused_kinds_passes() {
     assert!(report.passed(), "{report}");
     assert_eq!(
         report.checks,
-        2 * 26,
+        2 * 27,
         "two inputs, one batch, every program"
     );
 }

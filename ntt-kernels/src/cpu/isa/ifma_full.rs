@@ -39,6 +39,8 @@ pub(super) struct IfmaFull {
     /// By the stage inside registers that starts from them: the former in lanes of first operands of the
     /// next stage, the latter in the others.
     turns: [__m512i; 3],
+    /// What the first of them adds: `q` in even lanes, minus `q` in odd ones.
+    first_turn: __m512i,
 }
 
 impl IfmaFull {
@@ -110,6 +112,10 @@ impl Words52 for IfmaFull {
             more: zex!(_mm512_set1_epi64(more)),
             less: zex!(_mm512_set1_epi64(-more)),
             // `c a row b`, `b a row c`, `a b row c`: next are `b`, `a` and `row`.
+            first_turn: zex!({
+                let q = m.value() as i64;
+                _mm512_set4_epi64(-q, q, -q, q)
+            }),
             turns: zex!([
                 _mm512_set4_epi64(-more, more, -more, more),
                 _mm512_setr_epi64(more, more, more, more, -more, -more, -more, -more),
@@ -289,9 +295,20 @@ impl Butterflies for IfmaFull {
         unsafe { lanes::inverse(self, x, tail) };
     }
 
+    /// Two corrections by a minimum: one multiplication less than a quotient and one correction.
     #[inline(always)]
     fn finish<const R: usize>(self, x: &mut [[__m512d; R]; 2]) {
-        self.base.finish(x);
+        for x in x.iter_mut() {
+            for x in x.iter_mut() {
+                *x = bits(self.base.masked(words(*x)));
+            }
+            for m in [self.base.two_q, self.base.q] {
+                for x in x.iter_mut() {
+                    let word = words(*x);
+                    *x = bits(zex!(_mm512_min_epu64(word, _mm512_sub_epi64(word, m))));
+                }
+            }
+        }
     }
 
     /// Residues: sums of products have little room for more.
@@ -359,7 +376,16 @@ impl LaneButterflies for IfmaFull {
             }
             differences[i] = self.base.sub(u, v);
         }
-        let [sums, products] = self.reduced(sums, differences, t, [[self.turns[depth]; P]; 2]);
+        let starts = [self.turns[depth]; P];
+        if depth == 0 {
+            // Sums of residues are below `2q`.
+            for sum in &mut sums {
+                *sum = self.base.add(*sum, self.first_turn);
+            }
+        } else {
+            sums = self.base.reductions(starts, sums);
+        }
+        let products = self.base.products_from(starts, [zero; P], differences, t);
         let mut out = operands;
         for i in 0..P {
             (out[0][i], out[1][i]) = (bits(sums[i]), bits(products[i]));
