@@ -8,8 +8,8 @@ use pyo3::{
 use ringloom::{
     Error,
     matrix::{
-        CoeffForm, CoeffMatrix, CoeffScale, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedMatrix,
-        PackedAs, Retile, RetilePlan, RingPack, RingPackPlan, SlotsToCoeffs, SlotsToCoeffsPlan,
+        CoeffForm, CoeffMatrix, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedMatrix, PackedAs,
+        Retile, RetilePlan, RingPack, RingPackPlan, RingUnpack, SlotsToCoeffs, SlotsToCoeffsPlan,
         TileSide,
     },
 };
@@ -17,30 +17,31 @@ use ringloom::{
 use crate::{
     convert::{ReducedCall, reduce_call},
     errors::{Failure, Named, Result},
-    matrix::{MatrixTensor, form, form_name},
-    matrix_encryption::wanted_scale,
+    matrix::{MatrixTensor, form_name},
     matrix_packing::MatrixPacking,
     matrix_plan::{FactorSide, other},
     multiplier::Multiplier,
     params::{KeyRequest, Params},
-    tiled_plan::TiledBy,
 };
 
 /// How an encrypted matrix changes its packing, with what that costs. Depends on shapes only; made by
-/// `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan` and `retile_plan`.
+/// `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan`, `ring_unpack_plan` and `retile_plan`.
 #[pyclass(module = "ringloom", frozen)]
 pub struct ConversionPlan {
-    params: Params,
-    kind: Kind,
+    pub params: Params,
+    pub kind: Kind,
     /// What makes it again, for `pickle`.
-    arguments: Py<PyTuple>,
-    options: Py<PyDict>,
+    pub arguments: Py<PyTuple>,
+    pub options: Py<PyDict>,
 }
 
-enum Kind {
+/// Which conversion it is.
+pub enum Kind {
     SlotsToCoeffs(SlotsToCoeffsPlan),
     CoeffsToSlots(CoeffsToSlotsPlan),
     RingPack(RingPackPlan),
+    /// The reverse of the plan.
+    RingUnpack(RingPackPlan),
     /// Of transposes where the products have their factor on the right.
     Retile(Box<RetilePlan>, FactorSide),
 }
@@ -58,133 +59,8 @@ enum Ready {
     SlotsToCoeffs(SlotsToCoeffs),
     CoeffsToSlots(CoeffsToSlots),
     RingPack(RingPack),
+    RingUnpack(RingUnpack),
     Retile(Box<Retile>, FactorSide),
-}
-
-/// The plan that brings a `(rows, columns)` matrix from slots to coefficients, encrypted by `form` before
-/// and after: a ciphertext of its own for each row or column, as `plan.packing` encrypts it or
-/// `coeffs_to_slots_plan` leaves it. From `level` (by default the top one) down `levels`.
-///
-/// The result has the scale `2^log_scale` or, with `factor=True`, that of a factor, so that it may be a side of any
-/// product in coefficients. Lines that fill their ciphertexts may take several levels with far fewer diagonals;
-/// their entries then come out in another order, `plan.places`.
-#[pyfunction]
-#[pyo3(signature = (params, shape, *, form="rows", level=None, log_scale=None, factor=false, levels=1))]
-#[allow(clippy::too_many_arguments)] // keywords in Python
-pub fn slots_to_coeffs_plan(
-    py: Python<'_>,
-    params: &Params,
-    shape: (usize, usize),
-    form: &str,
-    level: Option<usize>,
-    log_scale: Option<u32>,
-    factor: bool,
-    levels: usize,
-) -> Result<ConversionPlan> {
-    let op = "slots_to_coeffs_plan";
-    let (of, form) = (&params.0, self::form(op, form)?);
-    let scale = wanted_scale(op, of, log_scale, factor)?;
-    let level = level.unwrap_or(of.max_level());
-    let source = SlotsToCoeffsPlan::packing(of, shape, form).named(op)?;
-    let plan = SlotsToCoeffsPlan::with_levels(of, &source, level, scale, levels).named(op)?;
-    let options = coeff_options(py, form, (level, levels), scale)?;
-    ConversionPlan::new(py, params, Kind::SlotsToCoeffs(plan), shape, options)
-}
-
-/// The plan that brings a `(rows, columns)` matrix from coefficients to slots, encrypted by `form` before and
-/// after, from `level` (by default the top one) down `levels`. `log_scale` or `factor` are those of the
-/// matrix. With several levels entries are taken in the order of `plan.places`.
-#[pyfunction]
-#[pyo3(signature = (params, shape, *, form="rows", level=None, log_scale=None, factor=false, levels=1))]
-#[allow(clippy::too_many_arguments)] // keywords in Python
-pub fn coeffs_to_slots_plan(
-    py: Python<'_>,
-    params: &Params,
-    shape: (usize, usize),
-    form: &str,
-    level: Option<usize>,
-    log_scale: Option<u32>,
-    factor: bool,
-    levels: usize,
-) -> Result<ConversionPlan> {
-    let op = "coeffs_to_slots_plan";
-    let (of, form) = (&params.0, self::form(op, form)?);
-    let scale = wanted_scale(op, of, log_scale, factor)?;
-    let level = level.unwrap_or(of.max_level());
-    let plan = CoeffsToSlotsPlan::with_levels(of, form, (shape, scale), level, levels).named(op)?;
-    let options = coeff_options(py, form, (level, levels), scale)?;
-    ConversionPlan::new(py, params, Kind::CoeffsToSlots(plan), shape, options)
-}
-
-/// The plan that packs column `column` of a `(rows, columns)` matrix that is encrypted by rows into one
-/// ciphertext, a column of the form `columns`; of one encrypted by columns, row `column` into a row. Level and
-/// scale stay.
-///
-/// With `width > 1` these are `width` entries of each encrypted vector, `N / width` apart. Entry `k` of vector `i` goes to
-/// `plan.places[i, k]`, with zeros between; `spacing` is the distance of neighbours, by default the one with the
-/// fewest key-switches, and 1 leaves no zeros.
-#[pyfunction]
-#[pyo3(signature = (params, shape, column=0, *, form="rows", level=None, width=1, spacing=None))]
-#[allow(clippy::too_many_arguments)] // keywords in Python
-pub fn ring_pack_plan(
-    py: Python<'_>,
-    params: &Params,
-    shape: (usize, usize),
-    column: usize,
-    form: &str,
-    level: Option<usize>,
-    width: usize,
-    spacing: Option<usize>,
-) -> Result<ConversionPlan> {
-    let op = "ring_pack_plan";
-    let (of, form) = (&params.0, self::form(op, form)?);
-    let level = level.unwrap_or(of.max_level());
-    let plan = RingPackPlan::with(of, level, form, shape, column, (width, spacing)).named(op)?;
-    let options = PyDict::new(py);
-    options.set_item("column", column)?;
-    options.set_item("form", form_name(form))?;
-    options.set_item("level", level)?;
-    options.set_item("width", width)?;
-    options.set_item("spacing", plan.spacing())?;
-    ConversionPlan::new(py, params, Kind::RingPack(plan), shape, options)
-}
-
-/// The plan that makes the products of the plan `made_by` a side, `left` or `right`, of the plan `made_for`,
-/// which is two levels below: so products in tiles chain. Both are plans in tiles of one size, with the factor
-/// on the same side (`tiled_matmul_plan`, or `explain` pinned to one).
-///
-/// Products become the factor's side only if `made_by` has framed rows and single columns and `made_for` has
-/// framed rows.
-#[pyfunction]
-#[pyo3(signature = (made_by, made_for, *, side="right"))]
-pub fn retile_plan(
-    py: Python<'_>,
-    made_by: TiledBy<'_>,
-    made_for: TiledBy<'_>,
-    side: &str,
-) -> Result<ConversionPlan> {
-    let op = "retile_plan";
-    let side = FactorSide::named(op, side)?;
-    let (params, from, to) = (made_by.params(), made_by.tiles(op)?, made_for.tiles(op)?);
-    if from.factor != to.factor {
-        let text = |factor: FactorSide| format!("a plan with its factor on the {}", factor.name());
-        let (expected, got) = (text(from.factor), text(to.factor));
-        return Err(Failure::shape(op, expected, got));
-    }
-    let retile = if side == from.factor {
-        RetilePlan::left
-    } else {
-        RetilePlan::right
-    };
-    let plan = Box::new(retile(&params.0, &from.plan, &to.plan, from.log_scale).named(op)?);
-    let options = PyDict::new(py);
-    options.set_item("side", side.name())?;
-    Ok(ConversionPlan {
-        params,
-        kind: Kind::Retile(plan, from.factor),
-        arguments: PyTuple::new(py, [made_by.object(), made_for.object()])?.unbind(),
-        options: options.unbind(),
-    })
 }
 
 /// What a conversion makes of a matrix in coefficients, or of a copy of its transpose where that is the matrix.
@@ -200,26 +76,8 @@ fn upright<T>(
     }
 }
 
-/// Options of the conversions between slots and coefficients.
-fn coeff_options<'py>(
-    py: Python<'py>,
-    form: CoeffForm,
-    (level, levels): (usize, usize),
-    scale: CoeffScale,
-) -> PyResult<Bound<'py, PyDict>> {
-    let options = PyDict::new(py);
-    options.set_item("form", form_name(form))?;
-    options.set_item("level", level)?;
-    options.set_item("levels", levels)?;
-    match scale {
-        CoeffScale::Factor => options.set_item("factor", true)?,
-        CoeffScale::PowerOfTwo(log_scale) => options.set_item("log_scale", log_scale)?,
-    }
-    Ok(options)
-}
-
 impl ConversionPlan {
-    fn new(
+    pub fn new(
         py: Python<'_>,
         params: &Params,
         kind: Kind,
@@ -239,7 +97,7 @@ impl ConversionPlan {
         match &self.kind {
             Kind::SlotsToCoeffs(plan) => plan.key_request(),
             Kind::CoeffsToSlots(plan) => plan.key_request(),
-            Kind::RingPack(plan) => plan.key_request(),
+            Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.key_request(),
             Kind::Retile(plan, _) => plan.key_request(),
         }
     }
@@ -249,6 +107,7 @@ impl ConversionPlan {
             Kind::SlotsToCoeffs(_) => "slots_to_coeffs_plan",
             Kind::CoeffsToSlots(_) => "coeffs_to_slots_plan",
             Kind::RingPack(_) => "ring_pack_plan",
+            Kind::RingUnpack(_) => "ring_unpack_plan",
             Kind::Retile(..) => "retile_plan",
         }
     }
@@ -260,6 +119,10 @@ impl ConversionPlan {
             Kind::CoeffsToSlots(plan) => format!("shape={}", sizes(plan.shape())),
             Kind::RingPack(plan) => {
                 let (before, after) = (sizes(plan.shape()), sizes(plan.target_shape()));
+                format!("shape={before}, shape_out={after}")
+            }
+            Kind::RingUnpack(plan) => {
+                let (before, after) = (sizes(plan.target_shape()), sizes(plan.shape()));
                 format!("shape={before}, shape_out={after}")
             }
             Kind::Retile(plan, factor) => {
@@ -283,7 +146,7 @@ impl ConversionPlan {
 
 #[pymethods]
 impl ConversionPlan {
-    /// `slots_to_coeffs`, `coeffs_to_slots`, `ring_pack` or `retile`.
+    /// `slots_to_coeffs`, `coeffs_to_slots`, `ring_pack`, `ring_unpack` or `retile`.
     #[getter]
     fn conversion(&self) -> &'static str {
         self.function().trim_end_matches("_plan")
@@ -302,6 +165,7 @@ impl ConversionPlan {
             Kind::SlotsToCoeffs(plan) => plan.shape(),
             Kind::CoeffsToSlots(plan) => plan.shape(),
             Kind::RingPack(plan) => plan.shape(),
+            Kind::RingUnpack(plan) => plan.target_shape(),
             Kind::Retile(plan, factor) => {
                 let (m, _, n) = factor.oriented(plan.made_by().shape());
                 (m, n)
@@ -314,6 +178,7 @@ impl ConversionPlan {
     fn shape_out(&self) -> (usize, usize) {
         match &self.kind {
             Kind::RingPack(plan) => plan.target_shape(),
+            Kind::RingUnpack(plan) => plan.shape(),
             _ => self.shape(),
         }
     }
@@ -325,6 +190,7 @@ impl ConversionPlan {
             Kind::SlotsToCoeffs(plan) => plan.form(),
             Kind::CoeffsToSlots(plan) => plan.form(),
             Kind::RingPack(plan) => plan.form(),
+            Kind::RingUnpack(plan) => other(plan.form()),
             Kind::Retile(..) => return None,
         };
         Some(form_name(form))
@@ -335,6 +201,7 @@ impl ConversionPlan {
     fn form_out(&self) -> Option<&'static str> {
         match &self.kind {
             Kind::RingPack(plan) => Some(form_name(other(plan.form()))),
+            Kind::RingUnpack(plan) => Some(form_name(plan.form())),
             _ => self.form(),
         }
     }
@@ -345,7 +212,7 @@ impl ConversionPlan {
         match &self.kind {
             Kind::SlotsToCoeffs(plan) => plan.level(),
             Kind::CoeffsToSlots(plan) => plan.level(),
-            Kind::RingPack(plan) => plan.level(),
+            Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.level(),
             Kind::Retile(plan, _) => plan.level(),
         }
     }
@@ -356,7 +223,7 @@ impl ConversionPlan {
         match &self.kind {
             Kind::SlotsToCoeffs(plan) => plan.level_out(),
             Kind::CoeffsToSlots(plan) => plan.level_out(),
-            Kind::RingPack(plan) => plan.level(),
+            Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.level(),
             Kind::Retile(plan, _) => plan.level() - 1,
         }
     }
@@ -367,7 +234,7 @@ impl ConversionPlan {
         match &self.kind {
             Kind::SlotsToCoeffs(plan) => plan.key_switches(),
             Kind::CoeffsToSlots(plan) => plan.key_switches(),
-            Kind::RingPack(plan) => plan.key_switches(),
+            Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.key_switches(),
             Kind::Retile(plan, _) => plan.key_switches(),
         }
     }
@@ -379,7 +246,7 @@ impl ConversionPlan {
         Ok(match &self.kind {
             Kind::SlotsToCoeffs(plan) => plan.diagonal_bytes(params)?,
             Kind::CoeffsToSlots(plan) => plan.diagonal_bytes(params)?,
-            Kind::RingPack(_) | Kind::Retile(..) => 0,
+            Kind::RingPack(_) | Kind::RingUnpack(_) | Kind::Retile(..) => 0,
         })
     }
 
@@ -400,7 +267,7 @@ impl ConversionPlan {
     }
 
     /// Indices among coefficients: of each entry of a row or column between slots and coefficients; of
-    /// each vector's entries, in a row each, where they are packed. None for tiles.
+    /// each vector's entries, in a row each, where they are packed or were. None for tiles.
     #[getter]
     fn places<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArrayDyn<i64>>> {
         let of_line = |(rows, columns): (usize, usize), form, place: &dyn Fn(usize) -> usize| {
@@ -415,7 +282,7 @@ impl ConversionPlan {
         let (shape, places) = match &self.kind {
             Kind::SlotsToCoeffs(p) => of_line(p.shape(), p.form(), &|e| p.coefficient(e)),
             Kind::CoeffsToSlots(p) => of_line(p.shape(), p.form(), &|e| p.coefficient(e)),
-            Kind::RingPack(plan) => {
+            Kind::RingPack(plan) | Kind::RingUnpack(plan) => {
                 let (rows, columns) = plan.shape();
                 let vectors = if plan.form() == CoeffForm::Rows {
                     rows
@@ -490,6 +357,9 @@ impl MatrixConversion {
                     Ready::CoeffsToSlots(CoeffsToSlots::new(session, plan.clone())?)
                 }
                 Kind::RingPack(plan) => Ready::RingPack(RingPack::new(session, plan.clone())?),
+                Kind::RingUnpack(plan) => {
+                    Ready::RingUnpack(RingUnpack::new(session, plan.clone())?)
+                }
                 Kind::Retile(plan, factor) => {
                     let retile = Retile::new(session, (**plan).clone())?;
                     Ready::Retile(Box::new(retile), *factor)
@@ -540,6 +410,10 @@ impl MatrixConversion {
             (Ready::RingPack(ready), PackedAs::Coefficients(matrix)) => {
                 let vector = upright(x, matrix, |matrix| ready.apply(evaluator, matrix))?;
                 (PackedAs::Coefficients(vector), false)
+            }
+            (Ready::RingUnpack(ready), PackedAs::Coefficients(vector)) => {
+                let matrix = upright(x, vector, |vector| ready.apply(evaluator, vector))?;
+                (PackedAs::Coefficients(matrix), false)
             }
             (Ready::Retile(ready, factor), PackedAs::Tiles(tiles)) => {
                 if *factor != FactorSide::of(x.is_turned()) {

@@ -12,7 +12,7 @@
 //! | `session`, `tensor`, `weights` | what computes on ciphertexts |
 //! | `matrix`, `matrix_ciphertext`, `matrix_encryption`, `matrix_plan` | encrypted matrices, plans of what takes keys |
 //! | `array_packing`, `array_index`, `array_plan`, `array_ops` | those in slots, as numpy has arrays |
-//! | `conversion`, `tiled_plan` | encrypted matrices from one packing to another |
+//! | `conversion`, `conversion_plans`, `tiled_plan` | encrypted matrices from one packing to another |
 //! | `product_choice`, `matrix_packing`, `multiplier` | products by the fastest plan |
 //! | `shared_mask` | matrices whose rows share their mask |
 //! | `int_client`, `int_tensor`, `int_functions` | encrypted integers: keys and ciphertexts, look-ups |
@@ -28,6 +28,7 @@ mod array_plan;
 mod ciphertext;
 mod client;
 mod conversion;
+mod conversion_plans;
 mod convert;
 mod device;
 mod encrypted_program;
@@ -74,8 +75,9 @@ mod _native {
         array_plan::ArrayPlan,
         ciphertext::Ciphertext,
         client::Client,
-        conversion::{
-            ConversionPlan, MatrixConversion, coeffs_to_slots_plan, retile_plan, ring_pack_plan,
+        conversion::{ConversionPlan, MatrixConversion},
+        conversion_plans::{
+            coeffs_to_slots_plan, retile_plan, ring_pack_plan, ring_unpack_plan,
             slots_to_coeffs_plan,
         },
         device::{DeviceInfo, devices, missing_devices},

@@ -369,8 +369,8 @@ impl MatrixTensor {
         missing_keys(py, self.with(op, changed), &note)
     }
 
-    /// The matrix in another packing, by a plan of `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan` or
-    /// `retile_plan` and with its keys. `session.load_conversion(plan)` prepares one for several
+    /// The matrix in another packing, by a plan of `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan`,
+    /// `ring_unpack_plan` or `retile_plan` and with its keys. `session.load_conversion(plan)` prepares one for several
     /// matrices.
     fn convert(&self, py: Python<'_>, plan: &ConversionPlan) -> Result<Self> {
         MatrixConversion::new(py, "MatrixTensor.convert", &self.server, plan)?.apply(py, self)

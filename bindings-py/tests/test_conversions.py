@@ -112,6 +112,23 @@ def test_columns_are_packed(
         np.testing.assert_allclose(got[places], x[:, columns], atol=1e-6)
         np.testing.assert_allclose(np.delete(got, places), 0, atol=1e-6)
         assert spacing is None or (np.diff(places[:, 0]) == 1).all()
+        back = rl.ring_unpack_plan(
+            params, shape, 7, form=form, level=1, width=len(columns), spacing=spacing
+        )
+        assert (back.shape, back.shape_out) == (plan.shape_out, plan.shape)
+        assert (back.form, back.form_out) == (plan.form_out, plan.form)
+        assert (back.key_switches, back.level_out) == (plan.key_switches, 1)
+        assert (back.places == places).all()
+        # The keys are those of packing.
+        unpacked = packed.convert(pickle.loads(pickle.dumps(back)))
+        assert (unpacked.shape, unpacked.form, unpacked.level) == (shape, form, 1)
+        want = np.zeros_like(x)
+        want[:, columns] = x[:, columns]
+        got = decrypted(client, unpacked)
+        np.testing.assert_allclose(got if form == "rows" else got.T, want, atol=1e-6)
+        assert repr(back).startswith("ConversionPlan(ring_unpack, shape=")
+        with pytest.raises(rl.errors.ShapeError, match="MatrixConversion"):
+            tensor.convert(back)
 
 
 @pytest.mark.parametrize("factor", ["left", "right"])

@@ -377,6 +377,16 @@ def ring_pack_plan(
     width: int = 1,
     spacing: int | None = None,
 ) -> ConversionPlan: ...
+def ring_unpack_plan(
+    params: Params,
+    shape: tuple[int, int],
+    column: int = 0,
+    *,
+    form: str = "rows",
+    level: int | None = None,
+    width: int = 1,
+    spacing: int | None = None,
+) -> ConversionPlan: ...
 def retile_plan(
     made_by: TiledMatMulPlan | Explanation,
     made_for: TiledMatMulPlan | Explanation,

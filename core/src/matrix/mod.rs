@@ -17,7 +17,7 @@
 //! | [`TransposePlan`], [`Transpose`] | from encrypted rows to encrypted columns and back |
 //! | [`SlotsToCoeffsPlan`], [`SlotsToCoeffs`] | arrays in slots to encrypted matrices in coefficients |
 //! | [`CoeffsToSlotsPlan`], [`CoeffsToSlots`] | and back |
-//! | [`RingPackPlan`], [`RingPack`] | entries of many ciphertexts in one |
+//! | [`RingPackPlan`], [`RingPack`], [`RingUnpack`] | entries of many ciphertexts in one, and back |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many of them at once, or one by tiles over slots |
 //! | [`RetilePlan`], [`Retile`] | their products as sides of the next ones |
@@ -49,7 +49,7 @@ pub use array_packing::{ArrayPacking, Lines};
 pub use coeff::{
     CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale,
     CoeffsToSlots, CoeffsToSlotsPlan, PlainMatrix, Retile, RetilePlan, RingPack, RingPackPlan,
-    RowSecrets, SharedMaskInfo, SharedMaskKeys, SharedMaskKeysInfo, SharedMaskMatrix,
+    RingUnpack, RowSecrets, SharedMaskInfo, SharedMaskKeys, SharedMaskKeysInfo, SharedMaskMatrix,
     SharedMaskProduct, SlotsToCoeffs, SlotsToCoeffsPlan, TileSide, TiledMatMul, TiledMatMulPlan,
     TiledMatrix, Transpose, TransposePlan,
 };

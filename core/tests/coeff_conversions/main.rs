@@ -14,7 +14,7 @@ use ringloom::{
         ArrayPacking,
         CoeffForm::{self, Columns, Rows},
         CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffScale, CoeffsToSlots, CoeffsToSlotsPlan,
-        EncryptedArray, EncryptedVectors, Lines, PlainMatrix, RingPack, RingPackPlan,
+        EncryptedArray, EncryptedVectors, Lines, PlainMatrix, RingPack, RingPackPlan, RingUnpack,
         SlotsToCoeffs, SlotsToCoeffsPlan, Transpose, TransposePlan,
     },
     params::PrimeSpec::Bits,

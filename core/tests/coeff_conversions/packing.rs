@@ -150,6 +150,189 @@ fn packing_is_counted_and_its_noise_predicted() {
     assert_eq!(all.key_switches(), 11520);
 }
 
+/// Of a vector that is full, and of one that packing left: every wanted entry in a ciphertext of its own, the
+/// others zero.
+#[test]
+fn vectors_are_unpacked() {
+    let params = toy();
+    // Form, shape, column, entries of a vector, spacing.
+    let cases = [
+        (Rows, (1, 1), 0, 1, None),
+        (Rows, (5, 9), 4, 1, None),
+        (Rows, (5, 9), 8, 1, Some(1)),
+        (Columns, (9, 6), 2, 1, Some(2)),
+        (Rows, (32, 3), 2, 1, None),
+        (Rows, (8, 32), 3, 4, None),
+        (Rows, (3, 32), 7, 4, Some(1)),
+        (Rows, (4, 70), 66, 1, None),
+        (Columns, (32, 2), 1, 16, None),
+    ];
+    let plan = |case: &(CoeffForm, (usize, usize), usize, usize, Option<usize>)| {
+        let &(form, shape, column, width, spacing) = case;
+        RingPackPlan::with(&params, 2, form, shape, column, (width, spacing)).unwrap()
+    };
+    let keys = cases.iter().fold(KeyRequest::new(), |all, case| {
+        all.union(&plan(case).key_request())
+    });
+    let p = Party::new(&params, &keys, 3);
+    for (seed, case) in cases.iter().enumerate() {
+        let plan = plan(case);
+        let (shape, form) = (plan.shape(), plan.form());
+        let other = if form == Rows { Columns } else { Rows };
+        let target = plan.target_shape();
+        let v = values(target.0 * target.1, seed as u64);
+        let x = CoeffMatrix::encrypt(&p.encryptor, other, target, &v, 2, 38).unwrap();
+        let unpack = RingUnpack::new(&p.session, plan.clone()).unwrap();
+        let y = unpack.apply(&p.evaluator, &x).unwrap();
+        assert_eq!(
+            (y.shape(), y.form(), y.level(), y.scale()),
+            (shape, form, 2, x.scale())
+        );
+        let (count, length) = match form {
+            Rows => shape,
+            Columns => (shape.1, shape.0),
+        };
+        let mut want = vec![0.0; shape.0 * shape.1];
+        for i in 0..count {
+            for k in 0..plan.width() {
+                let at = plan.column() + 32 / plan.width() * k;
+                if at < length {
+                    let place = match form {
+                        Rows => i * length + at,
+                        Columns => at * count + i,
+                    };
+                    want[place] = v[plan.position(i, k)];
+                }
+            }
+        }
+        let error = distance(&y.decrypt(&p.decryptor()).unwrap(), &want);
+        assert!(error < 1e-7, "{case:?}: {error}");
+        // Packing what was unpacked leaves the wanted entries.
+        let pack = RingPack::new(&p.session, plan.clone()).unwrap();
+        let again = pack.apply(&p.evaluator, &y).unwrap();
+        let again = again.decrypt(&p.decryptor()).unwrap();
+        for i in 0..count {
+            for k in 0..plan.width() {
+                let at = plan.position(i, k);
+                let inside = plan.column() + 32 / plan.width() * k < length;
+                let want = if inside { v[at] } else { 0.0 };
+                assert!((again[at] - want).abs() < 1e-7, "{case:?}: {i}, {k}");
+            }
+        }
+    }
+}
+
+#[test]
+fn unpacking_is_counted_and_its_noise_predicted() {
+    let params = narrow(8);
+    let cpu = open_device("cpu", None).unwrap();
+    for (count, width, spacing, switches) in [
+        (256, 1, None, 255),
+        (64, 1, None, 63 + 2),
+        (5, 1, None, 1 + 2 + 4 + 5),
+        (5, 1, Some(1), 1 + 2 + 4 + 5 * 5),
+        (16, 8, None, 15 + 1),
+        (1, 4, None, 6),
+    ] {
+        let device = Trace::new(cpu.clone());
+        let session = Session::new(&params, &device).unwrap();
+        let secret = SecretKey::generate(&session).unwrap();
+        let shape = (count, 256);
+        let plan = RingPackPlan::with(&params, 2, Rows, shape, 3, (width, spacing)).unwrap();
+        assert_eq!(plan.key_switches(), switches, "{plan:?}");
+        let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
+        let evaluator = Evaluator::load(&session, &keys).unwrap();
+        let noise = plan.noise(&params).unwrap();
+        let target = plan.target_shape();
+        let v = values(target.0, 5);
+        let x = CoeffMatrix::encrypt_under(&secret, Columns, target, &v, 2, 52).unwrap();
+        let unpack = RingUnpack::new(&session, plan).unwrap();
+        let before = session.ring().stats();
+        device.log().take();
+        let y = unpack.apply(&evaluator, &x).unwrap();
+        let after = session.ring().stats();
+        assert_eq!(device.log().count(CmdKind::KeySwitch), switches);
+        assert_eq!(
+            (after.bytes_h2d, after.bytes_d2h),
+            (before.bytes_h2d, before.bytes_d2h),
+            "nothing crosses the border"
+        );
+        let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
+        let (plan, mut squares, mut places, mut beside) = (unpack.plan(), 0.0, 0, 0f64);
+        for i in 0..count {
+            for at in 0..256 {
+                let k = (at + 256 - 3) % 256 * width / 256;
+                let wanted = (at + 256 - 3) % (256 / width) == 0 && at >= 3;
+                let error = if wanted {
+                    got[i * 256 + at] - v[plan.position(i, k)]
+                } else {
+                    got[i * 256 + at]
+                };
+                if wanted {
+                    squares += (error * 52f64.exp2()).powi(2);
+                    places += 1;
+                } else {
+                    beside = beside.max((error * 52f64.exp2()).abs());
+                }
+            }
+        }
+        let predicted = (noise * noise + 10.6).sqrt();
+        let ratio = (squares / f64::from(places)).sqrt() / predicted;
+        // Errors of one subtree are the same for its places: few independent ones.
+        let enough = match places {
+            200.. => 0.75..1.25,
+            50.. => 0.4..1.8,
+            _ => 0.05..3.5,
+        };
+        assert!(enough.contains(&ratio), "{plan:?}: {ratio}");
+        // What was removed leaves no more than noise.
+        assert!(beside < 8.0 * predicted, "{plan:?}: {beside}, {predicted}");
+    }
+}
+
+#[test]
+fn bad_vectors_to_unpack() {
+    let params = toy();
+    let plan = RingPackPlan::with(&params, 2, Rows, (3, 5), 2, (1, Some(4))).unwrap();
+    assert_eq!(plan.target_shape(), (9, 1));
+    let p = Party::new(&params, &plan.key_request(), 5);
+    let unpack = RingUnpack::new(&p.session, plan.clone()).unwrap();
+    let encrypt = |form, shape: (usize, usize), level| {
+        let v = vec![0.5; shape.0 * shape.1];
+        CoeffMatrix::encrypt(&p.encryptor, form, shape, &v, level, 38).unwrap()
+    };
+    let good = encrypt(Columns, (9, 1), 2);
+    unpack.apply(&p.evaluator, &good).unwrap();
+    for wrong in [
+        encrypt(Rows, (9, 1), 2),
+        encrypt(Columns, (8, 1), 2),
+        encrypt(Rows, (3, 5), 2),
+    ] {
+        let refused = unpack.apply(&p.evaluator, &wrong);
+        assert!(matches!(
+            refused,
+            Err(Error::Shape {
+                op: "RingUnpack::apply",
+                ..
+            })
+        ));
+    }
+    let low = unpack.apply(&p.evaluator, &encrypt(Columns, (9, 1), 1));
+    assert!(matches!(low, Err(Error::LevelMismatch { .. })));
+    let evaluator = |secret: &SecretKey, request: &KeyRequest| {
+        Evaluator::load(&p.session, &secret.evaluation_keys(request).unwrap()).unwrap()
+    };
+    let keyless = evaluator(&p.secret, &KeyRequest::new());
+    let missing = unpack.apply(&keyless, &good);
+    assert!(matches!(missing, Err(Error::KeyMissing { .. })));
+    let stranger = SecretKey::generate(&p.session).unwrap();
+    let foreign = unpack.apply(&evaluator(&stranger, &plan.key_request()), &good);
+    assert!(matches!(foreign, Err(Error::KeyMismatch { .. })));
+    let session = Session::new(&narrow(5), &ReferenceDevice::new()).unwrap();
+    let elsewhere = RingUnpack::new(&session, plan);
+    assert!(matches!(elsewhere, Err(Error::ParamsMismatch { .. })));
+}
+
 #[test]
 fn bad_packings() {
     let params = toy();

@@ -9,7 +9,7 @@
 //! | [`TransposePlan`], [`Transpose`] | from one form to the other |
 //! | [`SlotsToCoeffsPlan`], [`SlotsToCoeffs`] | from arrays in slots |
 //! | [`CoeffsToSlotsPlan`], [`CoeffsToSlots`] | to arrays in slots |
-//! | [`RingPackPlan`], [`RingPack`] | from a column of rows to one vector |
+//! | [`RingPackPlan`], [`RingPack`], [`RingUnpack`] | from a column of rows to one vector, and back |
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many such products at once, or tiles of one |
 //! | [`RetilePlan`], [`Retile`] | from their products to sides of the next ones |
@@ -24,6 +24,7 @@ mod retile;
 mod retile_plan;
 mod ring_pack;
 mod ring_pack_plan;
+mod ring_unpack;
 mod shared_mask;
 mod shared_mask_product;
 mod shared_mask_wire;
@@ -54,6 +55,7 @@ pub use retile::Retile;
 pub use retile_plan::RetilePlan;
 pub use ring_pack::RingPack;
 pub use ring_pack_plan::RingPackPlan;
+pub use ring_unpack::RingUnpack;
 pub use shared_mask::{RowSecrets, SharedMaskKeys, SharedMaskMatrix};
 pub use shared_mask_product::SharedMaskProduct;
 pub use shared_mask_wire::{SharedMaskInfo, SharedMaskKeysInfo};

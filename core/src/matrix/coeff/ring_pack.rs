@@ -26,7 +26,7 @@ pub struct RingPack {
 }
 
 /// A pair of polynomials.
-type Pair = PolyBuf;
+pub(super) type Pair = PolyBuf;
 
 impl RingPack {
     /// Prepares the monomials of a plan: one for every depth of the tree.
@@ -150,18 +150,8 @@ impl Run<'_> {
 
     /// `sum + sigma(difference)`, with the automorphism of step `h`.
     fn fold(&self, mut sum: Pair, difference: &Pair, h: u32) -> Result<Pair> {
-        let level = self.of.plan.level();
-        let spec = self.of.session.params().level(level)?;
-        let galois = self.of.plan.galois(h);
-        let key = (self.evaluator.keys()).get(self.op, KeyKind::Galois(galois), level)?;
-        let addend = (difference.poly(0)?, spec.special_residues());
-        let image = self.evaluator.switch(level)?.switched(
-            Switched::Poly(difference.poly(1)?),
-            key,
-            addend,
-            spec.mod_down(),
-            galois,
-        )?;
+        let (level, galois) = (self.of.plan.level(), self.of.plan.galois(h));
+        let image = image(self.op, self.evaluator, level, difference, galois)?;
         self.combine(ElementwiseOp::Add, &mut sum, image.view())?;
         Ok(sum)
     }
@@ -178,6 +168,25 @@ impl Run<'_> {
     fn ring(&self) -> &Ring {
         self.of.ring()
     }
+}
+
+/// `sigma(pair)` under the key again: one key-switch.
+pub(super) fn image(
+    op: &'static str,
+    evaluator: &Evaluator,
+    level: usize,
+    pair: &Pair,
+    galois: u64,
+) -> Result<Pair> {
+    let spec = evaluator.session().params().level(level)?;
+    let key = (evaluator.keys()).get(op, KeyKind::Galois(galois), level)?;
+    evaluator.switch(level)?.switched(
+        Switched::Poly(pair.poly(1)?),
+        key,
+        (pair.poly(0)?, spec.special_residues()),
+        spec.mod_down(),
+        galois,
+    )
 }
 
 impl fmt::Debug for RingPack {

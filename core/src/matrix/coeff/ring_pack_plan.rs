@@ -24,6 +24,8 @@ use crate::{
 /// | 2^12 | 64 | 1 | 447 | 11520 |
 /// | 2^12 | 4096 | 1 | 4095 | 11520 |
 ///
+/// The way back, [`RingUnpack`](super::RingUnpack), has the same plan, keys, key-switches and noise.
+///
 /// # Reference
 /// \[CDKS21\] section 3.3; entries at distances, spacings and the count of partial trees: docs/notes/packings.md.
 #[derive(Clone, PartialEq, Debug)]

@@ -85,6 +85,8 @@ pub enum WordKind {
     Mul,
     /// Automorphisms.
     Automorphism,
+    /// Sums of products, besides their terms.
+    Sum,
     /// Terms of sums of products with diagonals that are in a cache, such as roots of unity.
     DiagMulAcc,
     /// The same with diagonals that differ from term to term, as in a linear transform of slots; large
@@ -93,12 +95,13 @@ pub enum WordKind {
 }
 
 impl WordKind {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Copy,
         Self::Scale,
         Self::Add,
         Self::Mul,
         Self::Automorphism,
+        Self::Sum,
         Self::DiagMulAcc,
         Self::LinearTerm,
     ];
@@ -201,7 +204,7 @@ impl<'p> Counter<'p> {
             WordKind::Scale => CmdKind::ScaleLimbs,
             WordKind::Add | WordKind::Mul => CmdKind::Elementwise,
             WordKind::Automorphism => CmdKind::Automorphism,
-            WordKind::DiagMulAcc | WordKind::LinearTerm => CmdKind::DiagMulAcc,
+            WordKind::Sum | WordKind::DiagMulAcc | WordKind::LinearTerm => CmdKind::DiagMulAcc,
         };
         let large = polys * limbs * self.params.n() >= LARGE;
         self.work
@@ -212,17 +215,21 @@ impl<'p> Counter<'p> {
     pub(super) fn sum_of_products(&mut self, terms: usize, polys: usize, limbs: usize) {
         let large = polys * limbs * self.params.n() >= LARGE;
         let kind = WordKind::DiagMulAcc;
-        let task = Task::Words { kind, large };
-        self.work
-            .task(task, CmdKind::DiagMulAcc, 1, terms * polys * limbs);
+        self.sum(Task::Words { kind, large }, terms, polys * limbs);
     }
 
     /// The same for one ciphertext with diagonals of a linear transform.
     pub(super) fn linear_terms(&mut self, terms: usize, limbs: usize, large: bool) {
         let kind = WordKind::LinearTerm;
-        let task = Task::Words { kind, large };
-        self.work
-            .task(task, CmdKind::DiagMulAcc, 1, 2 * terms * limbs);
+        self.sum(Task::Words { kind, large }, terms, 2 * limbs);
+    }
+
+    /// One command of `terms` terms and the sum of `N` words each.
+    fn sum(&mut self, term: Task, terms: usize, words: usize) {
+        (self.work).task(term, CmdKind::DiagMulAcc, 1, terms * words);
+        let (kind, large) = (WordKind::Sum, words * self.params.n() >= LARGE);
+        let sums = self.work.counts.entry(Task::Words { kind, large });
+        *sums.or_default() += words as u64;
     }
 
     /// Whether this many polynomials in the extended basis are larger than a cache.

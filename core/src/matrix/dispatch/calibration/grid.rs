@@ -81,24 +81,30 @@ impl Meter<'_> {
         let limbs = LimbSet::from_iter(limbs);
         let src = self.polys(LANES * c, limbs)?;
         let mut dst = self.polys(LANES * r, limbs)?;
-        let left: Factors = if images {
-            let polys = self.polys(c, limbs)?.view();
-            let log_rows = r.ilog2();
-            Factors::Images { polys, log_rows }
+        let lefts: Vec<Factors> = if images {
+            // The two polynomials of the ciphertexts whose images they are, one product each.
+            let (pairs, log_rows) = (self.polys(2 * c, limbs)?, r.ilog2());
+            let left = |i| {
+                let polys = pairs.view().polys(i, c, 2)?;
+                Ok(Factors::Images { polys, log_rows })
+            };
+            (0..2).map(left).collect::<Result<_>>()?
         } else {
             let bound = self.bound()?;
             let entries = (0..r * c).map(|i| (i as i64 & 63) * (bound as i64 >> 6));
-            IntMatrix::new((r, c), bound, entries.collect::<Vec<_>>())?.into()
+            vec![IntMatrix::new((r, c), bound, entries.collect::<Vec<_>>())?.into()]
         };
         let time = self.time(|| {
-            Ok(self.ring.submit(Cmd::ModMatMul {
-                dst: dst.view_mut(),
-                left: left.clone(),
-                src: src.view(),
-                lanes: LANES,
-            })?)
+            lefts.iter().try_for_each(|left| {
+                Ok(self.ring.submit(Cmd::ModMatMul {
+                    dst: dst.view_mut(),
+                    left: left.clone(),
+                    src: src.view(),
+                    lanes: LANES,
+                })?)
+            })
         })?;
-        Ok(rounded(time / (LANES * limbs.len()) as f64))
+        Ok(rounded(time / (lefts.len() * LANES * limbs.len()) as f64))
     }
 
     /// The bound of weights up to one at the top level.

@@ -6,7 +6,7 @@ use ringloom_ntt::poly::{Cmd, ElementwiseOp, LimbSet, PolyBuf, Prepared, Role};
 
 use super::meter::{Meter, rounded};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     matrix::dispatch::work::{LARGE, WordKind},
 };
 
@@ -20,16 +20,34 @@ impl Meter<'_> {
     /// Of `N` words, small and large.
     pub(super) fn words(&self, kind: WordKind) -> Result<[f64; 2]> {
         if kind == WordKind::LinearTerm {
-            return Ok([self.linear_term(LARGE / 4)?, self.linear_term(32 * LARGE)?]);
+            let [sum, _] = self.words(WordKind::Sum)?;
+            let term = |words| {
+                let whole = self.linear_term(words)?;
+                Ok::<_, Error>(rounded(whole - sum / TERMS as f64))
+            };
+            return Ok([term(LARGE / 4)?, term(32 * LARGE)?]);
         }
         let limbs = self.params.level(0)?.limbs();
         let per_poly = limbs.len() * self.params.n();
         let small = (LARGE / 4 / per_poly).max(1);
         let large = 8 * LARGE.div_ceil(per_poly).max(small);
-        Ok([
-            self.words_of(kind, (small, SMALL), limbs)?,
-            self.words_of(kind, (large, 2), limbs)?,
-        ])
+        let of = |(count, buffers)| {
+            let time = |terms| self.words_of(kind, (count, buffers), terms, limbs);
+            match kind {
+                WordKind::Sum | WordKind::DiagMulAcc => {
+                    let (one, many) = (time(1)?, time(TERMS)?);
+                    let term = (many - one) / (TERMS - 1) as f64;
+                    let of_kind = if kind == WordKind::Sum {
+                        one - term
+                    } else {
+                        term
+                    };
+                    Ok::<_, Error>(rounded(of_kind))
+                }
+                _ => time(1),
+            }
+        };
+        Ok([of((small, SMALL))?, of((large, 2))?])
     }
 
     /// Of `N` words of a sum of products of ciphertexts with diagonals, `words` of them altogether.
@@ -60,11 +78,13 @@ impl Meter<'_> {
         Ok(rounded(time / (2 * diagonals.len() * limbs.len()) as f64))
     }
 
-    /// `buffers` of `count` polynomials: what one command wrote is what the next one reads.
+    /// Of a command for `N` words it gives: with `buffers` of `count` polynomials, what one wrote is what
+    /// the next one reads. Sums have `terms` terms.
     fn words_of(
         &self,
         kind: WordKind,
         (count, buffers): (usize, usize),
+        terms: usize,
         limbs: LimbSet,
     ) -> Result<f64> {
         let ring = self.ring;
@@ -73,10 +93,6 @@ impl Meter<'_> {
         let consts: Arc<[u64]> = limbs.iter().map(|_| 3).collect();
         let one = self.polys(1, limbs)?;
         let diagonal = ring.prepare(&one, Role::Diagonal)?;
-        let terms = match kind {
-            WordKind::DiagMulAcc => TERMS,
-            _ => 1,
-        };
         let others = (1..terms).map(|_| self.polys(count, limbs));
         let others = others.collect::<Result<Vec<_>>>()?;
         let mut one_command = |i: usize| {
@@ -106,7 +122,7 @@ impl Meter<'_> {
                     src: from,
                     galois: 5,
                 },
-                WordKind::DiagMulAcc | WordKind::LinearTerm => Cmd::DiagMulAcc {
+                WordKind::Sum | WordKind::DiagMulAcc | WordKind::LinearTerm => Cmd::DiagMulAcc {
                     acc: to,
                     terms: std::iter::once(from)
                         .chain(others.iter().map(PolyBuf::view))
@@ -118,8 +134,6 @@ impl Meter<'_> {
             Ok(ring.submit(cmd)?)
         };
         let time = self.time(|| (0..buffers).try_for_each(&mut one_command))?;
-        Ok(rounded(
-            time / (buffers * terms * count * limbs.len()) as f64,
-        ))
+        Ok(rounded(time / (buffers * count * limbs.len()) as f64))
     }
 }
