@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Party, distance, values};
-use ringloom::{Encoder, KeyRequest, Params, ckks::Complex64};
+use ringloom::{Encoder, KeyRequest, Params, ckks::Complex64, serial::Encode};
 
 fn params() -> Params {
     Params::insecure_toy(3).unwrap()

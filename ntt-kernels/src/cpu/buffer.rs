@@ -44,7 +44,8 @@ impl<'a> Locked<'a> {
             (dsts.into_iter().enumerate()).map(|(i, dst)| (address(dst), Some(i), &**dst));
         let read = sources.into_iter().map(|src| (address(src), None, src));
         let mut order: Vec<_> = written.chain(read).collect();
-        order.sort_unstable_by_key(|&(at, ..)| at);
+        // Stable: of one buffer, the destination stays first.
+        order.sort_by_key(|&(at, ..)| at);
         order.dedup_by_key(|&mut (at, ..)| at);
         let (mut writes, mut reads) = (Vec::new(), Vec::with_capacity(order.len() - 1));
         for (at, written, view) in order {
