@@ -10,10 +10,11 @@ use std::{
 };
 
 use super::{
+    found::{self, Chip, Found},
     measure::{Calibration, calibrate, kept_calibration},
     programs::{Arithmetic, HighWord, OPTIONS, Programs, QUICKLY_BUILT},
     ring::OpenClRing,
-    sys::{self, Chip, Fault, Found, Session, SharedSession},
+    sys::{Fault, Session, SharedSession},
 };
 use crate::{
     device::{Capabilities, Device, RingBackend},
@@ -414,7 +415,7 @@ impl Device for OpenClDevice {
 }
 
 fn found() -> Result<Vec<Found>> {
-    let found = sys::find().map_err(missing)?;
+    let found = found::find().map_err(missing)?;
     if found.is_empty() {
         return Err(unavailable("an OpenCL device".into(), DRIVER.into()));
     }

@@ -196,9 +196,20 @@ fn measure(
         }
     }
     for _ in 0..RUNS {
-        for (_, trial, best) in &mut trials {
-            *best = trial.rate(shared)?.max(*best);
-        }
+        let mut failure = Ok(());
+        trials.retain_mut(|(form, trial, best)| match trial.rate(shared) {
+            Ok(rate) => {
+                *best = rate.max(*best);
+                true
+            }
+            Err(error) => {
+                if failure.is_ok() {
+                    failure = fails(*form, error);
+                }
+                false
+            }
+        });
+        failure?;
     }
     let rate = |of| {
         let trial = trials.iter().find(|&&(form, ..)| form == of);

@@ -9,11 +9,12 @@
 //! | [`Calibration`] | how fast the forms of a modular product are, and which to use |
 //!
 //! The OpenCL library is opened when a device is first asked for, so a program starts without one.
-//! Kernels are OpenCL C 1.2 and use no extension. Layout, kernels, bounds and what is not done yet:
-//! docs/notes/opencl.md.
+//! Kernels are OpenCL C 1.2; transforms use doubles where the device has them. Layout, kernels, bounds and
+//! what is not done yet: docs/notes/opencl.md.
 
 mod convert;
 mod device;
+mod found;
 mod lwe;
 mod mat_mul;
 mod measure;
