@@ -51,8 +51,12 @@ impl<'s> Meter<'s> {
         const BUFFERS: usize = 64;
         let limbs = self.params.level(self.params.max_level())?.limbs();
         let shape = Shape::new(2, limbs, self.params.log_n());
-        let alloc = || self.ring.alloc(shape, Domain::Eval).map(drop);
-        let time = self.time(|| (0..BUFFERS).try_for_each(|_| Ok(alloc()?)))?;
+        let time = self.time(|| {
+            for _ in 0..BUFFERS {
+                let _returned = self.ring.alloc(shape, Domain::Eval)?;
+            }
+            Ok(())
+        })?;
         Ok(rounded(time / BUFFERS as f64))
     }
 
