@@ -141,12 +141,13 @@ impl VectorTables {
         }
     }
 
-    /// Tables of one degree, made on first use.
-    pub(super) fn degree(&self, tables: &LimbTables, log_n: u32) -> &Degree {
+    /// Tables of one degree, made on first use, and its passes of at most `most` stages: the same in
+    /// every call.
+    pub(super) fn degree(&self, tables: &LimbTables, log_n: u32, most: u32) -> &Degree {
         self.degrees[log_n as usize].get_or_init(|| {
             let m = tables.modulus();
             Degree {
-                plan: plan(m.bits(), log_n, self.layout.lanes),
+                plan: plan(m.bits(), log_n, self.layout.lanes, most),
                 forward_tail: self.tail(m, log_n, tables.forward(), false),
                 inverse_tail: self.tail(m, log_n, tables.inverse(), true),
                 scaling: self.scaling(tables, log_n, 1),

@@ -327,7 +327,7 @@ pub(super) unsafe fn forward<S: Simd, const R: usize, const T: usize>(
 ) {
     let m = call.tables.modulus();
     let factors = call.tables.factors(layout(place, R));
-    let degree = factors.degree(call.tables, call.tables.log_n(call.n));
+    let degree = factors.degree(call.tables, call.tables.log_n(call.n), s.most_stages());
     let f = Field::new(s, m.value());
     let add = call.lift.map(|(offset, below)| {
         let add = entry(m, offset, below);
@@ -353,7 +353,7 @@ pub(super) unsafe fn inverse<S: Simd, const R: usize, const T: usize>(
     place: usize,
 ) {
     let factors = call.tables.factors(layout(place, R));
-    let degree = factors.degree(call.tables, call.tables.log_n(call.n));
+    let degree = factors.degree(call.tables, call.tables.log_n(call.n), s.most_stages());
     let f = Field::new(s, call.tables.modulus().value());
     let ends = Ends::new(s, call, factors, degree);
     // SAFETY: passed on.

@@ -481,7 +481,7 @@ impl Words52 for Ifma {
 pub(super) unsafe fn forward<F: Words52>(s: Avx512Ifma, call: &Forward<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
     let factors = call.tables.factors(F::LAYOUT);
-    let degree = factors.degree(call.tables, log_n);
+    let degree = factors.degree(call.tables, log_n, s.most_stages());
     let add = call.lift.map(|(offset, below)| {
         let add = F::entry(m, call.n, offset, below);
         s.splat_word(add.expect("the caller has asked whether the lift fits"))
@@ -504,7 +504,7 @@ pub(super) unsafe fn forward<F: Words52>(s: Avx512Ifma, call: &Forward<'_>) {
 pub(super) unsafe fn inverse<F: Words52>(s: Avx512Ifma, call: &Inverse<'_>) {
     let (m, log_n) = (call.tables.modulus(), call.tables.log_n(call.n));
     let factors = call.tables.factors(F::LAYOUT);
-    let degree = factors.degree(call.tables, log_n);
+    let degree = factors.degree(call.tables, log_n, s.most_stages());
     let ends = Ends::new(s, call, factors, degree);
     let f = F::new(s, m, log_n);
     // SAFETY: passed on.

@@ -55,21 +55,27 @@ fn after(bits: u32, stages: u32, reduce: bool, mut bound: f64) -> Option<f64> {
     (bound <= limit(bits)).then_some(bound)
 }
 
-/// The plan of degree `2^log_n >= lanes^2`.
-pub(super) fn plan(bits: u32, log_n: u32, lanes: usize) -> Plan {
-    let log_lanes = lanes.trailing_zeros();
-    let radix = log_lanes;
-    let mut left = log_n - 2 * log_lanes;
+/// The stages of the passes before the last one, `left` of them, at most `most` at a time.
+fn pass_stages(mut left: u32, most: u32, lanes: usize) -> Vec<u32> {
     let mut stages = vec![];
     while left > 0 {
-        // Two passes of two stages are better than one of three and one of one.
-        let next = match (radix, left) {
+        let next = match (most, left) {
+            // Two passes of two stages are better than one of three and one of one, ..
             (3, 4) => 2,
-            _ => left.min(radix),
+            // .. and so is one of three where all others have two.
+            (2, 3 | 5) if lanes > 4 => 3,
+            _ => left.min(most),
         };
         stages.push(next);
         left -= next;
     }
+    stages
+}
+
+/// The plan of degree `2^log_n >= lanes^2`, of passes of at most `most` stages.
+pub(super) fn plan(bits: u32, log_n: u32, lanes: usize, most: u32) -> Plan {
+    let log_lanes = lanes.trailing_zeros();
+    let stages = pass_stages(log_n - 2 * log_lanes, most, lanes);
     let mut bound = 1.0;
     // All passes but the last leave what the next one takes.
     let mut step = |stages: u32, last: bool| {
@@ -133,7 +139,7 @@ mod tests {
     #[test]
     fn inverse_passes_keep_their_bound() {
         for bits in 2..=50 {
-            let tight = plan(bits, 12, 8).tight;
+            let tight = plan(bits, 12, 8, 3).tight;
             let bound = if tight { 2.0 } else { 2.5 };
             for registers in [2, 4, 8] {
                 let after = inverse_bounds(bits, tight, registers, bound);
@@ -154,10 +160,12 @@ mod tests {
             for lanes in [4, 8] {
                 let low = 2 * u32::ilog2(lanes as u32);
                 for log_n in low..=17 {
-                    let p = plan(bits, log_n, lanes);
-                    let stages: u32 = p.passes.iter().map(|p| p.stages).sum();
-                    assert_eq!(stages + low, log_n);
-                    assert!(bits > 48 || p.passes.iter().all(|p| !p.reduce));
+                    for most in 2..=u32::ilog2(lanes as u32) {
+                        let p = plan(bits, log_n, lanes, most);
+                        let stages: u32 = p.passes.iter().map(|p| p.stages).sum();
+                        assert_eq!(stages + low, log_n);
+                        assert!(bits > 48 || p.passes.iter().all(|p| !p.reduce));
+                    }
                 }
             }
         }

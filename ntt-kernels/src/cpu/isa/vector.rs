@@ -10,6 +10,11 @@ pub(super) trait Simd: Copy {
     /// Lanes of a register.
     const LANES: usize;
 
+    /// Most stages of a pass, at least two and at most `log2 LANES`.
+    fn most_stages(self) -> u32 {
+        Self::LANES.trailing_zeros()
+    }
+
     /// The same float in every lane.
     fn splat(self, a: f64) -> Self::V;
     /// The same word in every lane.
