@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn groups_of_rotations_equal_one_after_the_other() {
-        let at_once = LIFTED_WORDS / (2 * 3 << LOG_N);
+        let at_once = LIFTED_WORDS / ((2 * 3) << LOG_N);
         let count = 2 * at_once + 1;
         let cpu = |threads| CpuDevice::builder().threads(threads).build().unwrap();
         let lowered = Trace::new(std::sync::Arc::new(cpu(1))).lowered();
