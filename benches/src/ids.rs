@@ -22,9 +22,11 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 26] = [
+const OPS: [Op; 28] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
+    Op { name: "ring/ntt_fwd64", params: &["n14_q50"], build: ring::ntt_fwd64 },
+    Op { name: "ring/ntt_inv64", params: &["n14_q50"], build: ring::ntt_inv64 },
     Op { name: "ckks/encode", params: CKKS, build: ckks::encode },
     Op { name: "ckks/encrypt_pk", params: CKKS, build: ckks::encrypt_pk },
     Op { name: "ckks/decrypt_decode", params: CKKS, build: ckks::decrypt_decode },

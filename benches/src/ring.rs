@@ -18,7 +18,7 @@ use crate::{
 /// # Errors
 /// Device failures, and a first transform that differs from the reference device's.
 pub fn ntt_fwd(ctx: &Context, params: &str) -> Result<Box<dyn Case>> {
-    transform(ctx, params, false)
+    transform(ctx, params, 1, false)
 }
 
 /// `ring/ntt_inv`: evaluations to coefficients, in place, `1/N` included.
@@ -26,7 +26,23 @@ pub fn ntt_fwd(ctx: &Context, params: &str) -> Result<Box<dyn Case>> {
 /// # Errors
 /// As [`ntt_fwd`].
 pub fn ntt_inv(ctx: &Context, params: &str) -> Result<Box<dyn Case>> {
-    transform(ctx, params, true)
+    transform(ctx, params, 1, true)
+}
+
+/// `ring/ntt_fwd64`: the same of 64 polynomials with one command.
+///
+/// # Errors
+/// As [`ntt_fwd`].
+pub fn ntt_fwd64(ctx: &Context, params: &str) -> Result<Box<dyn Case>> {
+    transform(ctx, params, 64, false)
+}
+
+/// `ring/ntt_inv64`: likewise.
+///
+/// # Errors
+/// As [`ntt_fwd`].
+pub fn ntt_inv64(ctx: &Context, params: &str) -> Result<Box<dyn Case>> {
+    transform(ctx, params, 64, true)
 }
 
 /// Calls transform the same buffer again and again: every result is a valid input. The check
@@ -42,13 +58,13 @@ struct Transform {
 
 const DOMAINS: [Domain; 2] = [Domain::Coeff, Domain::Eval];
 
-fn transform(ctx: &Context, params: &str, inverse: bool) -> Result<Box<dyn Case>> {
+fn transform(ctx: &Context, params: &str, batch: usize, inverse: bool) -> Result<Box<dyn Case>> {
     let set = OneLimb::parse(params)?;
     let set = if ctx.smoke { set.toy() } else { set };
     let prime = set.prime()?;
     let spec = RingSpec::new(set.log_n, &[prime])?;
-    let input = residues(1 << set.log_n, prime, 1);
-    let shape = Shape::new(1, LimbSet::single(0), set.log_n);
+    let input = residues(batch << set.log_n, prime, 1);
+    let shape = Shape::new(batch, LimbSet::single(0), set.log_n);
     let from = DOMAINS[usize::from(inverse)];
     // Undoing transforms shows that they are bijections; this shows which.
     let once = |ring: &Ring| -> Result<Vec<u64>> {
