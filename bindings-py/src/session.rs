@@ -191,7 +191,8 @@ impl Session {
     }
 
     /// Multiplies a client's keys by a plaintext matrix, once: its product with every matrix whose rows
-    /// share their mask under these keys then takes one modular product.
+    /// share their mask under these keys then takes one modular product. Raises `PlanMemoryError` before it
+    /// starts where that takes more than the session's `memory` leaves beside its keys.
     #[pyo3(signature = (weights, keys, *, progress=None))]
     fn load_shared_weights(
         &self,

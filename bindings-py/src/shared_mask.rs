@@ -224,7 +224,11 @@ impl SharedMaskWeights {
         let session = server.evaluator.session();
         let mut progress = Progress::new(progress.as_ref(), py, "weights")?;
         let product = py.detach(|| {
-            let plain = PlainMatrix::new(session.params(), keys.level(), shape, &values)?;
+            let params = session.params();
+            let bytes = SharedMaskProduct::working_bytes(params, keys.level(), shape)?;
+            let what = format!("a matrix of shape ({}, {})", shape.0, shape.1);
+            server.check_memory(op, what, bytes)?;
+            let plain = PlainMatrix::new(params, keys.level(), shape, &values)?;
             SharedMaskProduct::with_progress(session, &plain, keys, &mut |done, total| {
                 progress.report(done, total)
             })

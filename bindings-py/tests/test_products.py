@@ -302,6 +302,13 @@ def test_rows_that_share_their_mask(client: rl.Client, rng: np.random.Generator)
     server = serve(client, rl.KeyRequest())
     weights = server.load_shared_weights(w, again, progress=False)
     assert (weights.shape, weights.level) == ((3, 5), 2)
+    # Three keys, the five that they are made of, and three that are multiplied at a time.
+    needed = 11 * weights.nbytes // 3
+    small = serve(client, rl.KeyRequest(), memory=needed - 1)
+    with pytest.raises(rl.errors.PlanMemoryError, match=f"a plan of {needed}"):
+        small.load_shared_weights(w, again, progress=False)
+    enough = serve(client, rl.KeyRequest(), memory=needed)
+    assert enough.load_shared_weights(w, again, progress=False).nbytes == weights.nbytes
     ct = pickle.loads(pickle.dumps(client.encrypt_shared(x, keys)))
     assert (ct.shape, ct.level) == ((5, 70), 2)
     assert ct.nbytes < 0.7 * client.encrypt_matrix(x).nbytes

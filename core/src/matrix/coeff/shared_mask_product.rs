@@ -131,6 +131,28 @@ impl SharedMaskProduct {
         })
     }
 
+    /// Device memory that making one for a matrix of `rows` and `columns` takes, in bytes: its keys, those that
+    /// it is made of, and what is multiplied at a time. Copies on their way into keys are not counted.
+    ///
+    /// # Errors
+    /// [`Error::LevelExhausted`].
+    pub fn working_bytes(
+        params: &Params,
+        level: usize,
+        (rows, columns): (usize, usize),
+    ) -> Result<u64> {
+        let gadget = params.level(level)?.gadget();
+        let key = Shape::new(
+            2 * gadget.digits().len(),
+            gadget.extended(),
+            params.log_n(),
+        );
+        let keys = (rows as u64).saturating_add(columns as u64);
+        Ok(key
+            .bytes()
+            .saturating_mul(keys.saturating_add(rows.min(AT_ONCE) as u64)))
+    }
+
     /// Rows and columns of the plaintext matrix.
     pub fn shape(&self) -> (usize, usize) {
         (self.matrix.rows(), self.matrix.columns())
