@@ -142,11 +142,7 @@ impl SharedMaskProduct {
         (rows, columns): (usize, usize),
     ) -> Result<u64> {
         let gadget = params.level(level)?.gadget();
-        let key = Shape::new(
-            2 * gadget.digits().len(),
-            gadget.extended(),
-            params.log_n(),
-        );
+        let key = Shape::new(2 * gadget.digits().len(), gadget.extended(), params.log_n());
         let keys = (rows as u64).saturating_add(columns as u64);
         Ok(key
             .bytes()
