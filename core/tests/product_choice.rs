@@ -346,7 +346,7 @@ fn calibrations_are_kept() {
     let text = bench.calibration.to_json();
     assert_eq!(Calibration::from_json(&text).unwrap(), bench.calibration);
     let changed = [
-        text.replace("\"version\":4", "\"version\":3"),
+        text.replace("\"version\":5", "\"version\":4"),
         text.replace("\"Copy\"", "\"Xopy\""),
         text.replace("\"rows\":[1,", "\"rows\":[2,"),
         text.replacen("\"gadget_product\":", "\"gadget_product\":-", 1),
@@ -369,7 +369,7 @@ fn calibrations_are_kept() {
     let first = cached();
     assert_eq!(cached(), first, "measured once");
     let kept = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
-    std::fs::write(kept.path(), text.replace("\"version\":4", "\"version\":3")).unwrap();
+    std::fs::write(kept.path(), text.replace("\"version\":5", "\"version\":4")).unwrap();
     assert_eq!(cached().device(), first.device(), "measured again");
     assert_eq!(cached().clock(), Clock::of(&bench.session));
     std::fs::remove_dir_all(&folder).unwrap();

