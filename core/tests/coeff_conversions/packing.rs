@@ -2,39 +2,47 @@
 
 use super::*;
 
+/// Form, shape, column, entries of a vector, spacing.
+type Case = (CoeffForm, (usize, usize), usize, usize, Option<usize>);
+
+const CASES: [Case; 9] = [
+    (Rows, (1, 1), 0, 1, None),
+    (Rows, (5, 9), 4, 1, None),
+    (Rows, (5, 9), 8, 1, Some(1)),
+    (Columns, (9, 6), 2, 1, Some(2)),
+    (Rows, (32, 3), 2, 1, None),
+    (Rows, (8, 32), 3, 4, None),
+    (Rows, (3, 32), 7, 4, Some(1)),
+    (Rows, (4, 70), 66, 1, None),
+    (Columns, (32, 2), 1, 16, None),
+];
+
+fn plan_of(params: &Params, case: &Case) -> ringloom::Result<RingPackPlan> {
+    let &(form, shape, column, width, spacing) = case;
+    RingPackPlan::with(params, 2, form, shape, column, (width, spacing))
+}
+
+/// Of all cases.
+fn keys_of(params: &Params) -> KeyRequest {
+    CASES.iter().fold(KeyRequest::new(), |all, case| {
+        all.union(&plan_of(params, case).unwrap().key_request())
+    })
+}
+
 /// A column of a matrix, several of them, close together and far apart; what is between is zero.
 #[test]
 fn columns_are_packed() {
     let params = toy();
-    // Form, shape, column, entries of a vector, spacing.
-    let cases = [
-        (Rows, (1, 1), 0, 1, None),
-        (Rows, (5, 9), 4, 1, None),
-        (Rows, (5, 9), 8, 1, Some(1)),
-        (Columns, (9, 6), 2, 1, Some(2)),
-        (Rows, (32, 3), 2, 1, None),
-        (Rows, (8, 32), 3, 4, None),
-        (Rows, (3, 32), 7, 4, Some(1)),
-        (Rows, (3, 32), 0, 32, None),
-        (Rows, (4, 70), 66, 1, None),
-        (Columns, (32, 2), 1, 16, None),
-    ];
-    let plan = |case: &(CoeffForm, (usize, usize), usize, usize, Option<usize>)| {
-        let &(form, shape, column, width, spacing) = case;
-        RingPackPlan::with(&params, 2, form, shape, column, (width, spacing))
-    };
     // As many vectors of all entries as fit one ciphertext: one.
-    assert!(matches!(plan(&cases[7]), Err(Error::Shape { .. })));
-    let cases = cases.iter().filter(|case| case.3 < 32);
-    let keys = cases.clone().fold(KeyRequest::new(), |all, case| {
-        all.union(&plan(case).unwrap().key_request())
-    });
+    let all_entries = plan_of(&params, &(Rows, (3, 32), 0, 32, None));
+    assert!(matches!(all_entries, Err(Error::Shape { .. })));
+    let keys = keys_of(&params);
     // Widths share keys.
     assert_eq!(keys.count(&params), 5);
     let p = Party::new(&params, &keys, 3);
-    for (seed, case) in cases.enumerate() {
+    for (seed, case) in CASES.iter().enumerate() {
         let &(form, shape, column, width, _) = case;
-        let plan = plan(case).unwrap();
+        let plan = plan_of(&params, case).unwrap();
         let v = values(shape.0 * shape.1, seed as u64);
         let x = CoeffMatrix::encrypt(&p.encryptor, form, shape, &v, 2, 38).unwrap();
         let pack = RingPack::new(&p.session, plan.clone()).unwrap();
@@ -155,28 +163,10 @@ fn packing_is_counted_and_its_noise_predicted() {
 #[test]
 fn vectors_are_unpacked() {
     let params = toy();
-    // Form, shape, column, entries of a vector, spacing.
-    let cases = [
-        (Rows, (1, 1), 0, 1, None),
-        (Rows, (5, 9), 4, 1, None),
-        (Rows, (5, 9), 8, 1, Some(1)),
-        (Columns, (9, 6), 2, 1, Some(2)),
-        (Rows, (32, 3), 2, 1, None),
-        (Rows, (8, 32), 3, 4, None),
-        (Rows, (3, 32), 7, 4, Some(1)),
-        (Rows, (4, 70), 66, 1, None),
-        (Columns, (32, 2), 1, 16, None),
-    ];
-    let plan = |case: &(CoeffForm, (usize, usize), usize, usize, Option<usize>)| {
-        let &(form, shape, column, width, spacing) = case;
-        RingPackPlan::with(&params, 2, form, shape, column, (width, spacing)).unwrap()
-    };
-    let keys = cases.iter().fold(KeyRequest::new(), |all, case| {
-        all.union(&plan(case).key_request())
-    });
+    let keys = keys_of(&params);
     let p = Party::new(&params, &keys, 3);
-    for (seed, case) in cases.iter().enumerate() {
-        let plan = plan(case);
+    for (seed, case) in CASES.iter().enumerate() {
+        let plan = plan_of(&params, case).unwrap();
         let (shape, form) = (plan.shape(), plan.form());
         let other = if form == Rows { Columns } else { Rows };
         let target = plan.target_shape();

@@ -71,7 +71,8 @@ impl Workers {
     }
 
     /// The same for tasks that work on secrets only where `class` says so: clearing the stack takes
-    /// as long as an eighth of the transform of `2^10` words, and the first cache.
+    /// as long as an eighth of the transform of `2^10` words, and the first cache. Fused commands are
+    /// public: the front refuses them for secrets.
     pub(super) fn run_of<T: Send>(
         &self,
         class: BufClass,
@@ -100,8 +101,9 @@ impl Workers {
     }
 }
 
-/// Calls `f` with every task, and leaves none of the spilled registers of work on secrets behind. After each task, because the next one may make tables, and moving a value copies what
-/// the stack held where the value has gaps.
+/// Calls `f` with every task, and leaves none of the spilled registers of work on secrets behind.
+/// After each task, because the next one may make tables, and moving a value copies what the stack
+/// held where the value has gaps.
 #[inline(never)]
 fn each<T>(class: BufClass, tasks: impl IntoIterator<Item = T>, f: impl Fn(T)) {
     for task in tasks {

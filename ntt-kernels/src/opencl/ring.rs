@@ -156,6 +156,21 @@ impl OpenClRing {
         Ok(event)
     }
 
+    /// The memory that a transfer is about, unless it is on the host, and what to wait for.
+    fn ready(
+        &self,
+        op: &'static str,
+        begin: impl FnOnce(&mut State) -> Result<Option<Arc<Buffer>>>,
+    ) -> Result<Option<(Arc<Buffer>, Option<Event>)>> {
+        self.guard(|state| {
+            let Some(buffer) = begin(state)? else {
+                return Ok(None);
+            };
+            let event = self.last_use(state, op, &buffer)?;
+            Ok(Some((buffer, event)))
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         (self.state.lock()).expect("no code panics while it holds the queue")
     }
@@ -315,15 +330,8 @@ impl RingBackend for OpenClRing {
 
     fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()> {
         let (op, runs) = ("upload", runs(dst));
-        let ready = self.guard(|state| {
-            let buffer = self.begin_write(state, dst, &runs, host)?;
-            let Some(buffer) = buffer else {
-                return Ok(None);
-            };
-            let event = self.last_use(state, op, &buffer)?;
-            Ok(Some((buffer, event)))
-        })?;
-        let Some((buffer, event)) = ready else {
+        let begin = |state: &mut State| self.begin_write(state, dst, &runs, host);
+        let Some((buffer, event)) = self.ready(op, begin)? else {
             return Ok(());
         };
         let write = || {
@@ -349,15 +357,8 @@ impl RingBackend for OpenClRing {
 
     fn download(&self, src: &View, host: &mut [u64]) -> Result<()> {
         let (op, runs) = ("download", runs(src));
-        let ready = self.guard(|state| {
-            let buffer = self.begin_read(state, src, &runs, host)?;
-            let Some(buffer) = buffer else {
-                return Ok(None);
-            };
-            let event = self.last_use(state, op, &buffer)?;
-            Ok(Some((buffer, event)))
-        })?;
-        let Some((buffer, event)) = ready else {
+        let begin = |state: &mut State| self.begin_read(state, src, &runs, host);
+        let Some((buffer, event)) = self.ready(op, begin)? else {
             return Ok(());
         };
         runs.iter().try_for_each(|&(at, to, len)| {
