@@ -112,7 +112,7 @@ fn kinds_and_versions_are_checked() {
             expect_serialization((wanted.read)(&given.bytes, LIMIT), "read it as what it is");
         }
         for (at, value, words) in [
-            (12, 2u32, "newer version"),
+            (12, kind(wanted).version() + 1, "newer version"),
             (12, 0, "newer version"),
             (8, 0, "kind 0"),
             (8, 99, "kind 99"),
@@ -129,6 +129,7 @@ fn kinds_and_versions_are_checked() {
         // A secret file, however short, is called what it is.
         bytes[..8].copy_from_slice(b"RLSECRET");
         bytes[8..12].copy_from_slice(&8u32.to_le_bytes());
+        bytes[12..16].copy_from_slice(&1u32.to_le_bytes());
         expect_serialization((wanted.read)(&bytes, LIMIT), "keep this file to yourself");
     }
 }
@@ -323,14 +324,15 @@ fn patched(bytes: &[u8], at: usize, new: &[u8]) -> Vec<u8> {
 fn keys_are_checked_one_by_one() {
     let world = World::new(1);
     let frame = reader(&world, "seeded_keys.rlk");
-    // Seed, count, then kind (4), element (8), level (8), number (4), residues.
-    let first = 32 + 8;
+    // Seed, stream, count, then kind (4), element (8), level (8), number (4), residues.
+    let first = SEED + 8;
     let patch = |at: usize, new: &[u8]| (frame.read)(&patched(&frame.bytes, at, new), LIMIT);
     assert!(patch(0, &[9; 32]).is_ok(), "any seed will do");
-    expect_serialization(patch(32, &4u64.to_le_bytes()), "in the body");
-    expect_serialization(patch(32, &2u64.to_le_bytes()), "more bytes");
+    expect_serialization(patch(32, &[2]), "0 or 1");
+    expect_serialization(patch(SEED, &4u64.to_le_bytes()), "in the body");
+    expect_serialization(patch(SEED, &2u64.to_le_bytes()), "more bytes");
     expect_serialization(
-        patch(32, &u64::MAX.to_le_bytes()),
+        patch(SEED, &u64::MAX.to_le_bytes()),
         "a number of keys of at most 16",
     );
     expect_serialization(patch(first, &2u32.to_le_bytes()), "a kind of key");
@@ -507,6 +509,9 @@ fn slow_and_failing_sources() {
     assert!(matches!(error, Error::Serialization { .. }), "{error}");
 }
 
+/// Bytes of a seed and its stream.
+const SEED: usize = 33;
+
 /// Peak of the address space in bytes: more than what has been touched.
 #[cfg(target_os = "linux")]
 fn peak() -> u64 {
@@ -531,7 +536,7 @@ fn claims_allocate_nothing() {
     bytes[16..48].copy_from_slice(params.id().as_bytes());
     bytes[80..88].copy_from_slice(&(1u64 << 40).to_le_bytes());
     let levels = params.max_level() as u64;
-    bytes[BODY + 32 + 8 + 12..][..8].copy_from_slice(&levels.to_le_bytes());
+    bytes[BODY + SEED + 8 + 12..][..8].copy_from_slice(&levels.to_le_bytes());
     let gadget = params.level(params.max_level()).unwrap().gadget();
     let key = (gadget.digits().len() * gadget.extended().len() * params.n() * 8) as u64;
     assert!(key > 64 << 20, "{key}");

@@ -13,7 +13,7 @@ use ringloom_ntt::{
     open_device,
     poly::{
         Cmd, DigitPlan, Domain, LimbSet, LweSwitchKey, PolyBuf, Prepared, RingSpec, Role,
-        RotationPlan, SeedLayout, Shape, lwe_width,
+        RotationPlan, Seed, SeedLayout, Shape, lwe_width,
     },
 };
 
@@ -83,7 +83,7 @@ impl Work {
         let fill = |polys, domain, key_index| -> Result<PolyBuf, Error> {
             let mut buf = ring.alloc(shape(polys), domain)?;
             let seed = SeedLayout {
-                seed: [7; 32],
+                seed: Seed::new([7; 32]),
                 key_index,
             };
             ring.submit(Cmd::ExpandSeed {

@@ -11,8 +11,8 @@ use ringloom_ntt::{
     arith::primes_below,
     open_device,
     poly::{
-        Cmd, Domain, ElementwiseOp, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, SeedLayout,
-        Shape,
+        Cmd, Domain, ElementwiseOp, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, Seed,
+        SeedLayout, Shape,
     },
 };
 
@@ -120,7 +120,7 @@ fn time(ring: &Ring, mut f: impl FnMut(usize) -> Result<(), Error>) -> Result<f6
 /// Random residues made on the device.
 fn fill(ring: &Ring, buf: &mut ringloom_ntt::poly::PolyBuf) -> Result<(), Error> {
     let seed = SeedLayout {
-        seed: [7; 32],
+        seed: Seed::new([7; 32]),
         key_index: 0,
     };
     ring.submit(Cmd::ExpandSeed {

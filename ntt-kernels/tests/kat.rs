@@ -9,7 +9,7 @@ use ringloom_ntt::{
     device_names, open_device,
     poly::{
         BaseConvertPlan, Cmd, Domain, ElementwiseOp, LiftMode, LimbSet, MIN_LOG_N, ModDownPlan,
-        RingSpec, SeedLayout, Shape,
+        RingSpec, Seed, SeedLayout, SeedStream, Shape,
     },
     reference,
 };
@@ -130,8 +130,16 @@ fn seeds_expand_to_the_stream() {
         let (digit, limb) = (number(&case["digit"]), number(&case["limb"]));
         let hex = case["seed_hex"].as_str().unwrap();
         let byte = |i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap();
+        let stream = match case["stream"].as_str().unwrap() {
+            "double words" => SeedStream::DoubleWords,
+            stream => {
+                assert_eq!(stream, "words");
+                SeedStream::Words
+            }
+        };
+        let bytes = std::array::from_fn(byte);
         let layout = SeedLayout {
-            seed: std::array::from_fn(byte),
+            seed: Seed { bytes, stream },
             key_index: number(&case["key_index"]) as u32,
         };
         let (digit, limb) = (digit as usize, limb as usize);
@@ -157,7 +165,43 @@ fn seeds_expand_to_the_stream() {
             assert_eq!(got[digit * 16..][..want.len()], want, "{}", ring.device());
         }
     }
-    assert!(through_rings >= 4);
+    assert!(through_rings >= 8);
+}
+
+/// More blocks than any device makes at once, and a prime for which a ninth of the words is replaced.
+#[test]
+fn long_rows_expand_alike() {
+    let case = cases("expand_seed.json")
+        .pop()
+        .expect("the last has that prime");
+    let primes = [number(&case["q"]), 65537];
+    let log_n = 10;
+    let reference = Ring::new(
+        &reference::ReferenceDevice::new(),
+        &RingSpec::new(log_n, &primes).unwrap(),
+    );
+    let shape = Shape::new(3, LimbSet::range(0, 2), log_n);
+    for stream in SeedStream::ALL {
+        let expand = |ring: &Ring| {
+            let mut dst = ring.alloc(shape, Domain::Eval).unwrap();
+            let bytes = [0x5a; 32];
+            let seed = SeedLayout {
+                seed: Seed { bytes, stream },
+                key_index: 1,
+            };
+            let dst_view = dst.view_mut();
+            ring.submit(Cmd::ExpandSeed {
+                dst: dst_view,
+                seed,
+            })
+            .unwrap();
+            ring.download(&dst).unwrap()
+        };
+        let want = expand(reference.as_ref().unwrap());
+        for ring in rings(log_n, &primes) {
+            assert_eq!(expand(&ring), want, "{}, {stream:?}", ring.device());
+        }
+    }
 }
 
 /// Columns of residues as one polynomial per row, padded with zeros.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, SeedLayout, Shape};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Seed, SeedLayout, Shape};
 
 use super::{
     ciphertext::{Ciphertext, Meta},
@@ -181,7 +181,7 @@ impl SecretKey {
         let shape = Shape::new(1, limbs, params.log_n());
         let mut a = ring.alloc(shape, Domain::Eval)?;
         let seed = SeedLayout {
-            seed: random.bytes(Purpose::PublicSeed),
+            seed: Seed::new(random.bytes(Purpose::PublicSeed)),
             key_index: 0,
         };
         ring.submit(Cmd::ExpandSeed {

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, SeedLayout, Shape};
+use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Seed, SeedLayout, Shape};
 
 use super::{
     random::{Purpose, SecureRandom},
     secret_key::{KeyId, SecretKey, mask},
 };
-use crate::{error::Result, params::Params, session::Session};
+use crate::{error::Result, params::Params, serial::SEED, session::Session};
 
 /// An encryption of zero `(b, a)` over the chain limbs, `b = e - a s`, in host memory; `a` is a
 /// seed, so the key is half its expanded size.
@@ -16,7 +16,7 @@ use crate::{error::Result, params::Params, session::Session};
 pub struct PublicKey {
     pub(crate) params: Params,
     pub(crate) key_id: KeyId,
-    pub(crate) seed: [u8; 32],
+    pub(crate) seed: Seed,
     /// `b` in canonical order, evaluation domain.
     pub(crate) body: Vec<u64>,
 }
@@ -66,7 +66,7 @@ impl SecretKey {
     /// Device failures.
     pub fn public_key_with(&self, random: &mut SecureRandom) -> Result<PublicKey> {
         let (ring, params) = (self.session().ring(), self.session().params());
-        let seed = random.bytes(Purpose::PublicSeed);
+        let seed = Seed::new(random.bytes(Purpose::PublicSeed));
         let limbs = params.chain_limbs();
         let mut a = ring.alloc(Shape::new(1, limbs, params.log_n()), Domain::Eval)?;
         ring.submit(Cmd::ExpandSeed {
@@ -84,7 +84,7 @@ impl SecretKey {
     }
 }
 
-const fn layout(seed: [u8; 32]) -> SeedLayout {
+const fn layout(seed: Seed) -> SeedLayout {
     SeedLayout { seed, key_index: 0 }
 }
 
@@ -94,7 +94,7 @@ impl fmt::Debug for PublicKey {
             f,
             "PublicKey(of {}, {} B)",
             self.key_id,
-            self.body.len() * 8 + 32
+            self.body.len() as u64 * 8 + SEED
         )
     }
 }

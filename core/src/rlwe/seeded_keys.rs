@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, SeedLayout, Shape};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Seed, SeedLayout, Shape};
 
 use super::{
     random::{Purpose, SecureRandom},
@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     params::{KeyRequest, Params},
     progress::{Progress, no_progress, report},
+    serial::SEED,
 };
 
 /// What a key-switch key is for.
@@ -63,7 +64,7 @@ impl SeededKey {
 pub struct SeededKeys {
     pub(crate) params: Params,
     pub(crate) key_id: KeyId,
-    pub(crate) seed: [u8; 32],
+    pub(crate) seed: Seed,
     pub(crate) keys: BTreeMap<KeyKind, SeededKey>,
 }
 
@@ -112,7 +113,7 @@ impl SeededKeys {
             .values()
             .map(|k| k.body.len() as u64 * 8)
             .sum::<u64>()
-            + 32
+            + SEED
     }
 }
 
@@ -138,7 +139,7 @@ impl SecretKey {
     ) -> Result<SeededKeys> {
         let params = self.session().params().clone();
         let wanted = wanted(&params, request);
-        let seed = random.bytes(Purpose::PublicSeed);
+        let seed = Seed::new(random.bytes(Purpose::PublicSeed));
         let mut keys = BTreeMap::new();
         let total = wanted.len();
         for (index, (kind, level)) in wanted.into_iter().enumerate() {

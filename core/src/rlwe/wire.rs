@@ -47,7 +47,7 @@ impl Encode for PublicKey {
     fn write_to(&self, out: &mut dyn Write) -> Result<()> {
         let (params, key) = (&self.params, *self.key_id.as_bytes());
         write_frame(out, Kind::PublicKey, params.id(), key, |w| {
-            w.bytes(&self.seed)?;
+            w.seed(&self.seed)?;
             w.words(params.ring_spec(), params.chain_limbs(), &self.body)
         })
     }
@@ -62,7 +62,7 @@ impl Decode for PublicKey {
         let key = Self {
             params: params.clone(),
             key_id: KeyId::of(&header),
-            seed: reader.array()?,
+            seed: reader.seed()?,
             body: reader.words(params.ring_spec(), params.chain_limbs(), 1)?,
         };
         reader.finish()?;
@@ -76,7 +76,7 @@ impl Encode for SeededKeys {
     fn write_to(&self, out: &mut dyn Write) -> Result<()> {
         let (params, key) = (&self.params, *self.key_id.as_bytes());
         write_frame(out, Kind::SeededKeys, params.id(), key, |w| {
-            w.bytes(&self.seed)?;
+            w.seed(&self.seed)?;
             w.size(self.keys.len())?;
             for (kind, key) in &self.keys {
                 let (tag, galois) = match *kind {
@@ -101,7 +101,7 @@ impl Decode for SeededKeys {
     fn read_from(input: &mut dyn Read, params: &Params, limit: u64) -> Result<Self> {
         let (header, mut reader) = Reader::open(input, Kind::SeededKeys, limit)?;
         header.check_params(params.id())?;
-        let seed = reader.array()?;
+        let seed = reader.seed()?;
         // One per odd Galois element below 2N but 1, and the relinearisation key.
         let count = reader.size("a number of keys", params.n())?;
         let (mut keys, mut indices) = (BTreeMap::new(), BTreeSet::new());

@@ -14,6 +14,9 @@ const SECRET_MAGIC: [u8; 8] = *b"RLSECRET";
 pub(super) const HEADER: usize = 88;
 /// Bytes of a frame that are not body.
 pub(crate) const OVERHEAD: u64 = HEADER as u64 + 32;
+
+/// Bytes of a seed and its stream.
+pub(crate) const SEED: u64 = 33;
 /// Stands where there is no key.
 pub(crate) const NO_KEY: [u8; 32] = [0; 32];
 
@@ -123,7 +126,17 @@ impl Kind {
 
     /// The version that is written, and the highest that can be read.
     pub const fn version(self) -> u32 {
-        1
+        match self {
+            // With the stream of each seed.
+            Self::PublicKey
+            | Self::SeededKeys
+            | Self::TfheKeys
+            | Self::SeededLweBatch
+            | Self::PackingKey
+            | Self::SharedMaskKeys
+            | Self::EncryptedIntNetwork => 2,
+            _ => 1,
+        }
     }
 
     /// The usual end of a file name.

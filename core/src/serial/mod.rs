@@ -55,7 +55,7 @@ use std::{
 pub use frame::{Header, Kind};
 pub use params::Security;
 
-pub(crate) use frame::{NO_KEY, OVERHEAD, refuse};
+pub(crate) use frame::{NO_KEY, OVERHEAD, SEED, refuse};
 pub(crate) use params::json;
 pub(crate) use read::Reader;
 pub(crate) use write::{Writer, write_frame};

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 
-use ringloom_ntt::poly::{LimbSet, RingSpec};
+use ringloom_ntt::poly::{LimbSet, RingSpec, Seed, SeedStream};
 
 use super::{
     frame::{DAMAGED, Header, Kind, refuse},
@@ -16,6 +16,7 @@ pub(crate) struct Reader<'a> {
     op: &'static str,
     input: &'a mut dyn Read,
     digest: Digest,
+    version: u32,
     left: u64,
 }
 
@@ -39,13 +40,14 @@ impl<'a> Reader<'a> {
         }
         let mut digest = Digest(blake3::Hasher::new());
         digest.0.update(&bytes);
-        let left = header.body;
+        let (version, left) = (header.version, header.body);
         Ok((
             header,
             Self {
                 op,
                 input,
                 digest,
+                version,
                 left,
             },
         ))
@@ -85,6 +87,17 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn u8(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
+    }
+
+    /// A seed; version 1 knew one stream.
+    pub(crate) fn seed(&mut self) -> Result<Seed> {
+        let bytes = self.array()?;
+        let stream = if self.version == 1 || !self.flag()? {
+            SeedStream::DoubleWords
+        } else {
+            SeedStream::Words
+        };
+        Ok(Seed { bytes, stream })
     }
 
     /// A byte that is 0 or 1.

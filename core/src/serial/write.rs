@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use ringloom_ntt::poly::{LimbSet, RingSpec};
+use ringloom_ntt::poly::{LimbSet, RingSpec, Seed, SeedStream};
 use zeroize::Zeroize;
 
 use super::{
@@ -72,6 +72,14 @@ impl Writer<'_> {
         let remedy = "check the space and the permissions of the target";
         out.write_all(bytes)
             .map_err(|e| refuse(self.op, "a writer that takes the bytes", e, remedy))
+    }
+
+    pub(crate) fn seed(&mut self, seed: &Seed) -> Result<()> {
+        self.bytes(&seed.bytes)?;
+        self.u8(match seed.stream {
+            SeedStream::DoubleWords => 0,
+            SeedStream::Words => 1,
+        })
     }
 
     pub(crate) fn u8(&mut self, value: u8) -> Result<()> {

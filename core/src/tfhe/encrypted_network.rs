@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Prepared, Role};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Prepared, Role, Seed};
 use zeroize::Zeroizing;
 
 use super::{
@@ -44,7 +44,7 @@ pub struct EncryptedIntNetwork {
 }
 
 pub(super) struct Layer {
-    pub(super) seed: [u8; 32],
+    pub(super) seed: Seed,
     pub(super) rows: usize,
     /// GLWE ciphertexts that a sum is made of.
     pub(super) terms: usize,
@@ -128,7 +128,7 @@ impl TfheSecretKey {
         let variance = norm * (input + once - errors) + terms as f64 * errors + noise.fresh();
         compiled.check_noise(op, params, variance)?;
 
-        let seed = random.bytes(Purpose::PublicSeed);
+        let seed = Seed::new(random.bytes(Purpose::PublicSeed));
         let ggsw = GgswEncryptor::new(self, seed)?;
         let m = params.ring_spec().modulus(0);
         // A row for each product, or a polynomial that has them all.

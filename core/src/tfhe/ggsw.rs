@@ -4,7 +4,7 @@
 //! of `-m g s_c` for mask `c`, where `g` is the gadget factor of the level. All of the message
 //! lies in the body, so that the masks are a seed.
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, SeedLayout, ViewMut};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Seed, SeedLayout, ViewMut};
 use zeroize::Zeroizing;
 
 use super::{secret::TfheSecretKey, session::TfheSession};
@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn expand_masks(
     session: &TfheSession,
     dst: ViewMut,
-    seed: [u8; 32],
+    seed: Seed,
     index: usize,
 ) -> Result<()> {
     let key_index = index as u32;
@@ -30,13 +30,13 @@ pub(super) fn expand_masks(
 /// Encrypts bits as GGSW ciphertexts, a few at a time.
 pub(super) struct GgswEncryptor<'k> {
     secret: &'k TfheSecretKey,
-    seed: [u8; 32],
+    seed: Seed,
     /// `g` or `-g s_c` for each row, evaluation domain.
     factors: PolyBuf,
 }
 
 impl<'k> GgswEncryptor<'k> {
-    pub(super) fn new(secret: &'k TfheSecretKey, seed: [u8; 32]) -> Result<Self> {
+    pub(super) fn new(secret: &'k TfheSecretKey, seed: Seed) -> Result<Self> {
         let (session, ring) = (secret.session(), secret.session().ring());
         let (params, plan) = (session.params(), session.params().rotation());
         let m = params.ring_spec().modulus(0);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Power, SeedLayout};
+use ringloom_ntt::poly::{Cmd, Domain, ElementwiseOp, PolyBuf, Power, Seed, SeedLayout};
 use zeroize::Zeroizing;
 
 use super::{
@@ -105,7 +105,7 @@ impl GlweBatch {
 }
 
 /// Masks of `count` fresh ciphertexts, one after the other, evaluation domain.
-pub(super) fn fresh_masks(session: &TfheSession, seed: [u8; 32], count: usize) -> Result<PolyBuf> {
+pub(super) fn fresh_masks(session: &TfheSession, seed: Seed, count: usize) -> Result<PolyBuf> {
     let (ring, max) = (session.ring(), SeedLayout::MAX_DIGITS);
     let polys = count * session.params().masks();
     let mut masks = ring.alloc(session.shape(polys), Domain::Eval)?;
@@ -161,7 +161,7 @@ impl TfheSecretKey {
         words: Zeroizing<Vec<u64>>,
         encoding: Encoding,
         random: &mut SecureRandom,
-    ) -> Result<(GlweBatch, [u8; 32])> {
+    ) -> Result<(GlweBatch, Seed)> {
         let (session, ring) = (self.session(), self.session().ring());
         let (lanes, n) = (session.params().lanes(), session.params().n());
         let count = words.len() / n;
@@ -175,7 +175,7 @@ impl TfheSecretKey {
             b: Some(message.view()),
         })?;
         let mut buf = ring.alloc(session.shape(count * lanes), Domain::Eval)?;
-        let seed = random.bytes(Purpose::PublicSeed);
+        let seed = Seed::new(random.bytes(Purpose::PublicSeed));
         let masks = fresh_masks(session, seed, count)?;
         let of_mask = (0..lanes - 1).map(|c| masks.view().polys(c, count, lanes - 1));
         let of_mask = of_mask.collect::<ringloom_ntt::Result<Vec<_>>>()?;

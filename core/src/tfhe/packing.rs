@@ -10,7 +10,9 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, DigitPlan, Domain, ElementwiseOp, PolyBuf, Power, Prepared, Role};
+use ringloom_ntt::poly::{
+    Cmd, DigitPlan, Domain, ElementwiseOp, PolyBuf, Power, Prepared, Role, Seed,
+};
 
 use super::{
     encoding::Encoding, ggsw::expand_masks, glwe::GlweBatch, lwe::LweBatch, noise::NoiseModel,
@@ -32,7 +34,7 @@ pub(super) fn packing_digits() -> Result<DigitPlan> {
 pub struct SeededPackingKey {
     pub(super) params: TfheParams,
     pub(super) key_id: KeyId,
-    pub(super) seed: [u8; 32],
+    pub(super) seed: Seed,
     /// For each automorphism, mask and level a body: N words, evaluation domain.
     pub(super) bodies: Vec<u64>,
 }
@@ -86,7 +88,7 @@ impl TfheSecretKey {
         let (session, ring) = (self.session(), self.session().ring());
         let (params, m) = (session.params(), session.params().ring_spec().modulus(0));
         let (rows, masks, digits) = (row_count(params)?, params.masks(), packing_digits()?);
-        let seed = random.bytes(Purpose::PublicSeed);
+        let seed = Seed::new(random.bytes(Purpose::PublicSeed));
         let mut bodies = Vec::with_capacity(SeededPackingKey::polys(params)? * params.n());
         for t in 1..=params.log_n() {
             let mut a = ring.alloc(session.shape(rows * masks), Domain::Eval)?;

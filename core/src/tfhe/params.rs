@@ -8,7 +8,7 @@ use super::{noise::NoiseModel, table::TABLE};
 use crate::{
     error::{Error, Result},
     params::ParamsId,
-    serial::OVERHEAD,
+    serial::{OVERHEAD, SEED},
 };
 
 const ID_CONTEXT: &str = "ringloom 2026 parameters: tfhe";
@@ -298,7 +298,7 @@ impl TfheParams {
     pub fn key_bytes(&self) -> u64 {
         let bits = u64::from(self.ring_spec().modulus(0).bits());
         let bootstrap = (self.bootstrap_polys() * self.n()) as u64 * bits / 8;
-        bootstrap + 4 * self.switch_words() as u64 + 32 + OVERHEAD
+        bootstrap + 4 * self.switch_words() as u64 + SEED + OVERHEAD
     }
 
     /// Polynomials of a bootstrap key at rest: the rows' bodies.

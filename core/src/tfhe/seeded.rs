@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use ringloom_ntt::poly::{Cmd, Domain};
+use ringloom_ntt::poly::{Cmd, Domain, Seed};
 use zeroize::Zeroizing;
 
 use super::{
@@ -23,7 +23,7 @@ use crate::{
 pub struct SeededLweBatch {
     pub(super) params: TfheParams,
     pub(super) key_id: KeyId,
-    pub(super) seed: [u8; 32],
+    pub(super) seed: Seed,
     /// One residue for each ciphertext.
     pub(super) bodies: Vec<u64>,
     pub(super) range: (i64, i64),

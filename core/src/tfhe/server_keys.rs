@@ -5,7 +5,7 @@ use std::fmt;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringloom_ntt::poly::{
-    Cmd, DigitPlan, Domain, LWE_WORD_BITS, LweSwitchKey, Prepared, Role, View,
+    Cmd, DigitPlan, Domain, LWE_WORD_BITS, LweSwitchKey, Prepared, Role, Seed, View,
 };
 use zeroize::Zeroizing;
 
@@ -30,7 +30,7 @@ const AT_ONCE: usize = 32;
 pub struct SeededTfheKeys {
     params: TfheParams,
     key_id: KeyId,
-    seed: [u8; 32],
+    seed: Seed,
     /// For each bit of the small secret, or each pattern of each group of bits, the rows' bodies:
     /// N words each, evaluation domain.
     bootstrap: Vec<u64>,
@@ -50,7 +50,7 @@ impl SeededTfheKeys {
     }
 
     /// Seed, bodies of the bootstrap key, bodies of the key-switch key.
-    pub(super) fn parts(&self) -> (&[u8; 32], &[u64], &[u32]) {
+    pub(super) fn parts(&self) -> (&Seed, &[u64], &[u32]) {
         (&self.seed, &self.bootstrap, &self.switch)
     }
 
@@ -58,7 +58,7 @@ impl SeededTfheKeys {
     pub(super) fn from_parts(
         params: &TfheParams,
         key_id: KeyId,
-        (seed, bootstrap, switch): ([u8; 32], Vec<u64>, Vec<u32>),
+        (seed, bootstrap, switch): (Seed, Vec<u64>, Vec<u32>),
     ) -> Self {
         Self {
             params: params.clone(),
@@ -72,7 +72,7 @@ impl SeededTfheKeys {
     /// The switch key's rows: masks from the seed, bodies.
     fn switch_key(&self) -> Result<LweSwitchKey> {
         let (source, target) = (self.params.big_dimension(), self.params.lwe_dimension());
-        let mut masks = SwitchMasks::new(self.seed, target);
+        let mut masks = SwitchMasks::new(self.seed.bytes, target);
         let mut words = Vec::with_capacity(self.switch.len() * (target + 1));
         for &body in &self.switch {
             words.extend_from_slice(masks.next_row());
@@ -102,7 +102,7 @@ impl TfheSecretKey {
         progress: &mut Progress<'_>,
     ) -> Result<SeededTfheKeys> {
         let (op, params) = ("TfheSecretKey::server_keys", self.session().params());
-        let seed = random.bytes(Purpose::PublicSeed);
+        let seed = Seed::new(random.bytes(Purpose::PublicSeed));
         let ggsw = GgswEncryptor::new(self, seed)?;
         let mut bootstrap = Vec::with_capacity(params.bootstrap_polys() * params.n());
         let bits = self.pattern_bits();
@@ -116,7 +116,7 @@ impl TfheSecretKey {
             key_id: self.id(),
             seed,
             bootstrap,
-            switch: self.switch_bodies(seed, random),
+            switch: self.switch_bodies(seed.bytes, random),
         })
     }
 

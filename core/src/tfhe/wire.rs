@@ -36,7 +36,7 @@ impl Encode for SeededTfheKeys {
         let (params, key) = (self.params(), *self.key_id().as_bytes());
         let (seed, bootstrap, switch) = self.parts();
         write_frame(out, Kind::TfheKeys, params.id(), key, |w| {
-            w.bytes(seed)?;
+            w.seed(seed)?;
             w.words(params.ring_spec(), LimbSet::range(0, 1), bootstrap)?;
             switch.iter().try_for_each(|&word| w.u32(word))
         })
@@ -49,7 +49,7 @@ impl Decode for SeededTfheKeys {
     fn read_from(input: &mut dyn Read, params: &TfheParams, limit: u64) -> Result<Self> {
         let (header, mut reader) = Reader::open(input, Kind::TfheKeys, limit)?;
         header.check_params(params.id())?;
-        let seed = reader.array()?;
+        let seed = reader.seed()?;
         let (polys, words) = (params.bootstrap_polys(), params.switch_words());
         let bootstrap = reader.words(params.ring_spec(), LimbSet::range(0, 1), polys)?;
         let switch = (0..words).map(|_| reader.u32()).collect::<Result<_>>()?;
@@ -123,7 +123,7 @@ impl Encode for SeededLweBatch {
             w.size(self.bodies.len())?;
             w.bytes(&self.range.0.to_le_bytes())?;
             w.bytes(&self.range.1.to_le_bytes())?;
-            w.bytes(&self.seed)?;
+            w.seed(&self.seed)?;
             self.bodies.iter().try_for_each(|&body| w.u64(body))
         })
     }
@@ -140,7 +140,7 @@ impl Decode for SeededLweBatch {
             return Err(reader.refuse("at least one ciphertext", "none"));
         }
         let range = read_range(&mut reader, Space::padded(params))?;
-        let seed = reader.array()?;
+        let seed = reader.seed()?;
         let bodies = read_residues(&mut reader, params, count)?;
         reader.finish()?;
         Ok(Self {
@@ -200,7 +200,7 @@ impl Encode for SeededPackingKey {
     fn write_to(&self, out: &mut dyn Write) -> Result<()> {
         let (id, key) = (self.params.id(), *self.key_id.as_bytes());
         write_frame(out, Kind::PackingKey, id, key, |w| {
-            w.bytes(&self.seed)?;
+            w.seed(&self.seed)?;
             let spec = self.params.ring_spec();
             w.words(spec, LimbSet::range(0, 1), &self.bodies)
         })
@@ -213,7 +213,7 @@ impl Decode for SeededPackingKey {
     fn read_from(input: &mut dyn Read, params: &TfheParams, limit: u64) -> Result<Self> {
         let (header, mut reader) = Reader::open(input, Kind::PackingKey, limit)?;
         header.check_params(params.id())?;
-        let (seed, polys) = (reader.array()?, Self::polys(params)?);
+        let (seed, polys) = (reader.seed()?, Self::polys(params)?);
         let bodies = reader.words(params.ring_spec(), LimbSet::range(0, 1), polys)?;
         reader.finish()?;
         Ok(Self {
@@ -271,7 +271,7 @@ impl Encode for EncryptedIntNetwork {
             w.u8(self.output as u8)?;
             w.size(self.layers.len())?;
             for layer in &self.layers {
-                w.bytes(&layer.seed)?;
+                w.seed(&layer.seed)?;
                 w.size(layer.rows)?;
                 write_encoding(w, &layer.sums)?;
                 w.u8(u8::from(layer.table.is_some()))?;
@@ -333,7 +333,7 @@ pub(super) fn read_output(reader: &mut Reader<'_>) -> Result<IntOutput> {
 
 /// A layer whose sums are made of `terms` ciphertexts.
 fn read_layer(reader: &mut Reader<'_>, params: &TfheParams, terms: usize) -> Result<Layer> {
-    let seed = reader.array()?;
+    let seed = reader.seed()?;
     let rows = reader.size("a number of rows", MAX_ROWS)?;
     if rows == 0 {
         return Err(reader.refuse("at least one row", "none"));

@@ -102,6 +102,17 @@ impl Modulus {
         self.correct(a.wrapping_sub(quotient.wrapping_mul(self.q)))
     }
 
+    /// `a mod q`, unless `a` is one of the last `2^64 mod q` words: the residues of a uniform
+    /// word that is not are uniform.
+    #[inline(always)]
+    pub const fn uniform(&self, a: u64) -> Option<u64> {
+        if a < self.barrett[0].wrapping_mul(self.q) {
+            Some(self.reduce(a))
+        } else {
+            None
+        }
+    }
+
     /// `a mod q` for any double word.
     #[inline(always)]
     pub const fn reduce_wide(&self, a: u128) -> u64 {
@@ -242,6 +253,8 @@ mod tests {
         fn reductions_hold_for_every_word(m in any_modulus(), lo: u64, hi: u64) {
             let wide = u128::from(hi) << 64 | u128::from(lo);
             prop_assert_eq!(m.reduce(lo), lo % m.value());
+            let taken = u128::from(lo) < (1 << 64) - (1 << 64) % u128::from(m.value());
+            prop_assert_eq!(m.uniform(lo), taken.then_some(lo % m.value()));
             prop_assert_eq!(m.reduce_wide(wide), (wide % u128::from(m.value())) as u64);
             let q = i128::from(m.value());
             prop_assert_eq!(i128::from(m.from_i64(lo as i64)), i128::from(lo as i64).rem_euclid(q));
@@ -263,6 +276,10 @@ mod tests {
                 assert_eq!(m.reduce_wide(wide), (wide % u128::from(q)) as u64);
             }
             assert_eq!(m.reduce(u64::MAX), u64::MAX % q);
+            // The last word that is taken, and the first that is not.
+            let first = u64::MAX - u64::MAX % q - if u64::MAX % q == q - 1 { q } else { 0 };
+            assert_eq!(m.uniform(first - 1), Some(q - 1));
+            assert_eq!((m.uniform(first), m.uniform(u64::MAX)), (None, None));
             assert_eq!(m.mul(q - 1, q - 1), 1);
             assert_eq!(m.mul_shoup(u64::MAX, m.shoup(q - 1)), m.neg(u64::MAX % q));
             assert_eq!(m.centred(q / 2), (q / 2) as i64);

@@ -1,12 +1,8 @@
 //! Commands that read and write each word once: copies, sums, products, automorphisms, seeds.
 
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
-};
-
 use super::{
     buffer::{self, Locked, Row},
+    chacha::SeedRow,
     kernel::LimbKernel,
     ring::CpuRing,
     workers::{WORD, class_of},
@@ -96,16 +92,8 @@ impl<K: LimbKernel> CpuRing<K> {
         let mut locked = Locked::new(dst, []);
         let rows = buffer::rows(locked.split().0, dst);
         self.workers.run(rows, 32 * WORD * dst.n(), |row| {
-            let mut stream = ChaCha20Rng::from_seed(seed.seed);
-            stream.set_stream(seed.nonce(row.poly, row.limb));
-            let m = self.modulus(row.limb);
-            let mut bytes = [0; 16 * 16];
-            for words in row.words.chunks_exact_mut(16) {
-                stream.fill_bytes(&mut bytes);
-                for (word, wide) in words.iter_mut().zip(bytes.as_chunks().0) {
-                    *word = m.reduce_wide(u128::from_le_bytes(*wide));
-                }
-            }
+            let seeds = SeedRow::new(seed, row.poly, row.limb);
+            (self.kernel).expand_seed(self.modulus(row.limb), row.words, &seeds);
         });
     }
 

@@ -1,6 +1,7 @@
 //! What the CPU device needs of an instruction set, one limb at a time.
 
 use super::{
+    chacha::SeedRow,
     mat_mul::{self, LeftMatrix},
     packed::{self, Packed},
     tables::LimbTables,
@@ -218,4 +219,9 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
     /// `dst[i] = src[perm[i]]`: an automorphism in the evaluation domain. An index of `N` or
     /// more panics.
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]);
+
+    /// `dst` = the first words of a row of a seed expansion ([`SeedLayout`](crate::poly::SeedLayout)).
+    fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
+        row.expand_portably(m, dst);
+    }
 }

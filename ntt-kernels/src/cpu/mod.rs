@@ -11,6 +11,7 @@
 //! into tasks that write disjoint rows, so the words do not depend on the number of threads.
 
 mod buffer;
+pub mod chacha;
 mod convert;
 mod device;
 mod elementwise;

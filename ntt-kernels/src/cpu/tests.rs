@@ -4,10 +4,8 @@ mod products;
 
 use std::sync::Arc;
 
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
-};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 use super::{CpuDevice, Isa, buffer::Locked, isa::Scalar, ring::CpuRing, workers::Workers};
 use crate::{
@@ -16,7 +14,7 @@ use crate::{
     device::{Device, RingBackend},
     poly::{
         BaseConvertPlan, BufClass, Cmd, Domain, ElementwiseOp, GadgetPlan, LiftMode, LimbSet,
-        ModDownPlan, PolyBuf, RingSpec, Role, SeedLayout, Shape,
+        ModDownPlan, PolyBuf, RingSpec, Role, Seed, SeedLayout, Shape,
     },
     reference::ReferenceDevice,
     testing::Dual,
@@ -160,7 +158,7 @@ fn everything(device: &dyn Device, spec: &RingSpec, log_n: u32) -> Vec<Vec<u64>>
             .with_limbs(some)
             .unwrap(),
         seed: SeedLayout {
-            seed: [9; 32],
+            seed: Seed::new([9; 32]),
             key_index: 3,
         },
     });

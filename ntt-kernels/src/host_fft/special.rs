@@ -286,8 +286,8 @@ const MAX_LOG_N: u32 = 20;
 mod tests {
     use std::f64::consts::PI;
 
-    use rand_chacha::ChaCha20Rng;
-    use rand_chacha::rand_core::{Rng, SeedableRng};
+    use chacha20::ChaCha20Rng;
+    use rand_core::{Rng, SeedableRng};
 
     use super::*;
 

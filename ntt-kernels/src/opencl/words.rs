@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    poly::{Domain, ElementwiseOp, LimbSet, SeedLayout, View, ViewMut},
+    poly::{Domain, ElementwiseOp, LimbSet, SeedLayout, SeedStream, View, ViewMut},
 };
 
 impl OpenClRing {
@@ -148,17 +148,19 @@ impl OpenClRing {
         dst: &ViewMut,
         seed: &SeedLayout,
     ) -> Result<()> {
-        let blocks = dst.n() / 4;
+        let double_words = seed.seed.stream == SeedStream::DoubleWords;
+        let blocks = dst.n() / if double_words { 4 } else { 8 };
         let items = self.items(blocks);
         let rows = self.rows(state, dst.batch(), dst.limbs())?;
         let mut key = [0; 8];
-        for (word, bytes) in key.iter_mut().zip(seed.seed.as_chunks().0) {
+        for (word, bytes) in key.iter_mut().zip(seed.seed.bytes.as_chunks().0) {
             *word = u32::from_le_bytes(*bytes);
         }
         let mut args = Vec::from(place(dst));
         args.extend([
             Arg::Words8(Words8(key)),
             Arg::Word(seed.key_index),
+            Arg::Word(double_words.into()),
             Arg::Memory(&rows.list),
             Arg::Memory(&self.constants.moduli),
             Arg::Word(dst.log_n()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     BaseConvertPlan, DigitPlan, Factors, GadgetPlan, HoistedRotation, HoistedRotations, KeySwitch,
-    LweSwitchKey, ModDownPlan, Owner, RawBuf, RotationPlan, View, ViewMut,
+    LweSwitchKey, ModDownPlan, Owner, RawBuf, RotationPlan, SeedLayout, View, ViewMut,
 };
 
 /// One command on views of buffers of one ring. See `device/contract.md` for what every device
@@ -129,7 +129,7 @@ pub enum Cmd {
         /// The key.
         key: LweSwitchKey,
     },
-    /// Words of a ChaCha20 stream reduced modulo each limb: the public half of a seeded key.
+    /// Words of a ChaCha20 stream modulo each limb: the public half of a seeded key.
     ExpandSeed {
         /// Destination; polynomial `i` of the view is digit `i`.
         dst: ViewMut,
@@ -291,30 +291,6 @@ pub enum Power {
         /// Whether to take the exponent's negative.
         inverse: bool,
     },
-}
-
-/// Where the words of [`Cmd::ExpandSeed`] come from.
-///
-/// Word `i` of limb `l` of digit `d` is the 128-bit little-endian word at byte `16 i` of the
-/// ChaCha20 stream (64-bit counter from 0, 64-bit nonce) with nonce
-/// `key_index << 32 | d << 16 | l`, reduced modulo the limb. The bias is below `2^-64`, nothing is
-/// rejected, and so any device can expand any part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SeedLayout {
-    /// ChaCha20 key. Public: it only ever expands to public data.
-    pub seed: [u8; 32],
-    /// Number of the key within its set.
-    pub key_index: u32,
-}
-
-impl SeedLayout {
-    /// Number of digits that the nonce tells apart.
-    pub const MAX_DIGITS: usize = 1 << 16;
-
-    /// The nonce of one limb of one digit.
-    pub const fn nonce(&self, digit: usize, limb: usize) -> u64 {
-        (self.key_index as u64) << 32 | (digit as u64) << 16 | limb as u64
-    }
 }
 
 /// The kind of a command, for capability queries, statistics and traces.

@@ -12,6 +12,7 @@
 //! | [`Factors`] | the left operand of a matrix product: integers or polynomials |
 //! | [`KeySwitch`] | the operands of a whole key-switch |
 //! | [`HoistedRotations`], [`HoistedRotation`] | the operands of rotations that share their digits |
+//! | [`Seed`], [`SeedLayout`], [`SeedStream`] | where public random residues come from |
 //! | [`IntMatrix`] | small integers: the left operand of a matrix product |
 //! | [`BaseConvertPlan`], [`GadgetPlan`], [`ModDownPlan`] | constants of the composite commands |
 //! | [`DigitPlan`], [`RotationPlan`], [`LweSwitchKey`] | the same for TFHE |
@@ -24,11 +25,12 @@ mod int_matrix;
 mod key_switch;
 mod limbs;
 mod plans;
+mod seed;
 mod spec;
 
 pub(crate) use buf::Owner;
 pub use buf::{BufClass, Form, PolyBuf, Prepared, RawBuf, Role, View, ViewMut};
-pub use cmd::{Cmd, CmdKind, ElementwiseOp, Power, SeedLayout};
+pub use cmd::{Cmd, CmdKind, ElementwiseOp, Power};
 pub use factors::Factors;
 pub use hoisted::{HoistedRotation, HoistedRotations};
 pub use int_matrix::IntMatrix;
@@ -38,4 +40,5 @@ pub use plans::{
     BaseConvertPlan, DigitPlan, GadgetDigit, GadgetPlan, LWE_WORD_BITS, LiftMode, LweSwitchKey,
     ModDownPlan, RotationPlan, lwe_group_switch, lwe_mod_switch, lwe_width, to_lwe_word,
 };
+pub use seed::{Seed, SeedLayout, SeedStream};
 pub use spec::{MAX_LOG_N, MIN_LOG_N, RingId, RingSpec};

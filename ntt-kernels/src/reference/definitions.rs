@@ -1,15 +1,13 @@
 //! What each primitive command computes, on words in canonical order.
 
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
-};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
 use super::{Words, transform};
 use crate::{
     arith::{Modulus, eval_permutation, root_of_unity},
-    poly::{BaseConvertPlan, ElementwiseOp, LiftMode, RingSpec, SeedLayout, Shape},
+    poly::{BaseConvertPlan, ElementwiseOp, LiftMode, RingSpec, SeedLayout, SeedStream, Shape},
 };
 
 /// The rows of a destination, each with its modulus: what all definitions run over.
@@ -109,17 +107,33 @@ impl<'a> Rows<'a> {
         self.map(|_, row, at| src[row * n + source[at % n] as usize])
     }
 
-    /// See [`SeedLayout`].
+    /// See [`SeedStream`].
     pub(super) fn expand_seed(&self, layout: &SeedLayout) -> Words {
         let mut out = Vec::with_capacity(self.shape.words());
         for (row, limb, m) in self.each() {
             let digit = row / self.shape.limbs.len();
-            let mut stream = ChaCha20Rng::from_seed(layout.seed);
+            let mut stream = ChaCha20Rng::from_seed(layout.seed.bytes);
             stream.set_stream(layout.nonce(digit, limb));
-            for _ in 0..self.shape.n() {
+            let mut wide = |block: u64, i: usize| {
+                stream.set_word_pos(u128::from(block) * 16 + i as u128 * 4);
                 let mut bytes = [0; 16];
                 stream.fill_bytes(&mut bytes);
-                out.push(m.reduce_wide(u128::from_le_bytes(bytes)));
+                m.reduce_wide(u128::from_le_bytes(bytes))
+            };
+            if layout.seed.stream == SeedStream::DoubleWords {
+                out.extend((0..self.shape.n()).map(|i| wide(0, i)));
+                continue;
+            }
+            let mut words = ChaCha20Rng::from_seed(layout.seed.bytes);
+            words.set_stream(layout.nonce(digit, limb));
+            let taken = (1 << 64) - (1 << 64) % u128::from(m.value());
+            for i in 0..self.shape.n() {
+                let word = words.next_u64();
+                out.push(if u128::from(word) < taken {
+                    word % m.value()
+                } else {
+                    wide(SeedLayout::SECOND, i)
+                });
             }
         }
         Zeroizing::new(out)

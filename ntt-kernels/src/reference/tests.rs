@@ -1,17 +1,16 @@
+use chacha20::ChaCha20Rng;
 use num_bigint::BigInt;
 use num_traits::{One, Signed, Zero};
 use proptest::prelude::*;
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
-};
+use rand_core::{Rng, SeedableRng};
 
 use super::{transform::evaluate_everywhere, *};
 use crate::{
     Ring,
     arith::{Modulus, primes_below, root_of_unity},
     poly::{
-        BaseConvertPlan, ElementwiseOp, GadgetPlan, LiftMode, LimbSet, ModDownPlan, SeedLayout,
+        BaseConvertPlan, ElementwiseOp, GadgetPlan, LiftMode, LimbSet, ModDownPlan, Seed,
+        SeedLayout, SeedStream,
     },
 };
 
@@ -425,11 +424,7 @@ fn a_key_serves_a_lower_level_through_windows() {
 fn any_part_of_a_seed_expands_alone() {
     let log_n = 4;
     let ring = ring(log_n);
-    let layout = SeedLayout {
-        seed: [7; 32],
-        key_index: 5,
-    };
-    let expand = |limbs: LimbSet| {
+    let expand = |layout: SeedLayout, limbs: LimbSet| {
         let shape = Shape::new(3, limbs, log_n);
         let mut dst = ring.alloc(shape, Domain::Eval).unwrap();
         let cmd = Cmd::ExpandSeed {
@@ -439,17 +434,35 @@ fn any_part_of_a_seed_expands_alone() {
         ring.submit(cmd).unwrap();
         ring.download(&dst).unwrap()
     };
-    let (all, part) = (expand(set(&[0, 1, 6])), expand(set(&[1, 6])));
-    for d in 0..3 {
-        assert_eq!(all[(3 * d + 1) * 16..][..32], part[2 * d * 16..][..32]);
+    for stream in SeedStream::ALL {
+        let bytes = [7; 32];
+        let layout = SeedLayout {
+            seed: Seed { bytes, stream },
+            key_index: 5,
+        };
+        let (all, part) = (
+            expand(layout, set(&[0, 1, 6])),
+            expand(layout, set(&[1, 6])),
+        );
+        for d in 0..3 {
+            assert_eq!(all[(3 * d + 1) * 16..][..32], part[2 * d * 16..][..32]);
+        }
+        // Random access: word 9 of limb 6 of digit 2.
+        let mut words = ChaCha20Rng::from_seed(bytes);
+        words.set_stream(layout.nonce(2, 6));
+        let mut word = |at| {
+            words.set_word_pos(at);
+            words.next_u64()
+        };
+        let q = ring.spec().modulus(6).value();
+        let expected = match stream {
+            SeedStream::DoubleWords => {
+                (u128::from(word(36)) | u128::from(word(38)) << 64) % u128::from(q)
+            }
+            SeedStream::Words => u128::from(word(18) % q),
+        };
+        assert_eq!(u128::from(part[(2 * 2 + 1) * 16 + 9]), expected);
     }
-    // Random access: word 9 of limb 6 of digit 2.
-    let mut stream = ChaCha20Rng::from_seed(layout.seed);
-    stream.set_stream(layout.nonce(2, 6));
-    stream.set_word_pos(9 * 4);
-    let word = u128::from(stream.next_u64()) | u128::from(stream.next_u64()) << 64;
-    let q = u128::from(ring.spec().modulus(6).value());
-    assert_eq!(u128::from(part[(2 * 2 + 1) * 16 + 9]), word % q);
 }
 
 #[test]

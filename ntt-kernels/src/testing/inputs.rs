@@ -1,9 +1,7 @@
 //! Inputs that find mistakes: largest and smallest residues, and random ones.
 
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng, SeedableRng},
-};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 use crate::poly::{RingSpec, Shape};
 

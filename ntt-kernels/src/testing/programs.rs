@@ -10,7 +10,8 @@ use super::{
 use crate::{
     error::Result,
     poly::{
-        BaseConvertPlan, Cmd, Domain, ElementwiseOp, LiftMode, LimbSet, Role, SeedLayout, Shape,
+        BaseConvertPlan, Cmd, Domain, ElementwiseOp, LiftMode, LimbSet, Role, Seed, SeedLayout,
+        SeedStream, Shape,
     },
 };
 
@@ -312,8 +313,14 @@ fn automorphism(run: &mut Run<'_>, s: Setup) -> Result<()> {
 }
 
 fn expand_seed(run: &mut Run<'_>, s: Setup) -> Result<()> {
-    for (seed, key_index) in [([0; 32], 0), ([0xa5; 32], 1), ([0xff; 32], u32::MAX)] {
-        let seed = SeedLayout { seed, key_index };
+    let layouts = [([0; 32], 0), ([0xa5; 32], 1), ([0xff; 32], u32::MAX)];
+    let layouts = layouts.map(|(bytes, key_index)| {
+        SeedStream::ALL.map(|stream| SeedLayout {
+            seed: Seed { bytes, stream },
+            key_index,
+        })
+    });
+    for seed in layouts.into_iter().flatten() {
         for domain in DOMAINS {
             let mut dst = run.buffer(s.shape(2 * s.batch + 1), domain, s.input)?;
             run.ring.submit(Cmd::ExpandSeed {

@@ -121,12 +121,12 @@ def quarter_round(s: list[int], a: int, b: int, c: int, d: int) -> None:
         s[z] = ((mixed << turn) | (mixed >> (32 - turn))) & 0xFFFFFFFF
 
 
-def chacha20(key: bytes, nonce: int, length: int) -> bytes:
-    """Bernstein's original variant: 64-bit block counter from 0, 64-bit nonce, 20 rounds."""
+def chacha20(key: bytes, nonce: int, length: int, first: int = 0) -> bytes:
+    """Bernstein's original variant: 64-bit block counter, 64-bit nonce, 20 rounds."""
     words = [int.from_bytes(key[i : i + 4], "little") for i in range(0, 32, 4)]
     constants = [int.from_bytes(b"expand 32-byte k"[i : i + 4], "little") for i in range(0, 16, 4)]
     out = b""
-    for block in range(-(-length // 64)):
+    for block in range(first, first - (-length // 64)):
         low32 = 0xFFFFFFFF
         tail = [block & low32, block >> 32, nonce & low32, nonce >> 32]
         start = constants + words + tail
@@ -221,12 +221,23 @@ def seed_cases(primes: dict[str, int]) -> list[Case]:
         (counting, 1, 2, 3, "q61", 16),
         (counting, 0xFFFFFFFF, 0xFFFF, 0xFFFF, "q17", 16),
         (counting[::-1], 7, 1, 0, "q40", 16),
+        (counting[::-1], 7, 1, 2, "ninth", 16),
     ):
         q, nonce = primes[name], key << 32 | digit << 16 | limb
+        case = {"seed_hex": seed.hex(), "key_index": key, "digit": digit, "limb": limb, "q": q}
         stream = chacha20(seed, nonce, 16 * count)
-        words = [int.from_bytes(stream[16 * i : 16 * i + 16], "little") % q for i in range(count)]
-        case = {"seed_hex": seed.hex(), "key_index": key, "digit": digit, "limb": limb}
-        cases.append(case | {"q": q, "words": words})
+        double = [int.from_bytes(stream[16 * i : 16 * i + 16], "little") % q for i in range(count)]
+        cases.append(case | {"stream": "double words", "words": double})
+        words = [int.from_bytes(stream[8 * i : 8 * i + 8], "little") for i in range(count)]
+        second = chacha20(seed, nonce, 16 * count, first=1 << 32)
+        for i, word in enumerate(words):
+            if word >= (1 << 64) - (1 << 64) % q:
+                word = int.from_bytes(second[16 * i : 16 * i + 16], "little")
+                case["replaced"] = case.get("replaced", 0) + 1
+            words[i] = word % q
+        cases.append(case | {"stream": "words", "words": words})
+    # Both ways to a word are there.
+    assert any(case.get("replaced") for case in cases)
     return cases
 
 
@@ -305,6 +316,11 @@ def main() -> None:
     check_chacha20()
     primes = {"q17": 65537, "q40": prime_below(40, STEP), "q50": prime_below(50, STEP)}
     primes |= {"q60": prime_below(60, STEP), "q61": prime_below(61, STEP)}
+    # Just above 2^64 / 9: a ninth of all words is not taken from a seed's stream.
+    ninth = (1 << 64) // 9 // STEP * STEP + 1
+    while not is_prime(ninth):
+        ninth += STEP
+    primes["ninth"] = ninth
     write(
         "ntt.json",
         {
@@ -321,7 +337,9 @@ def main() -> None:
         {
             "stream": "ChaCha20, 64-bit counter from 0, 64-bit nonce, 20 rounds",
             "nonce": "key_index << 32 | digit << 16 | limb",
-            "words": "word i = 128-bit little-endian word at byte 16 i of the stream, mod q",
+            "double words": "word i = 128-bit little-endian word at byte 16 i of the stream, mod q",
+            "words": "word i = 64-bit little-endian word at byte 8 i, mod q; for the last 2^64 mod q "
+            "words the 128-bit word at byte 16 i from block 2^32 on, mod q",
         },
         seed_cases(primes),
     )

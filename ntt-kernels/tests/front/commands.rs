@@ -279,7 +279,7 @@ fn plans_of_another_table() {
 fn seeds() {
     let ring = ring();
     let seed = SeedLayout {
-        seed: [0; 32],
+        seed: Seed::new([0; 32]),
         key_index: 0,
     };
     let expand = |dst: ViewMut| ring.submit(Cmd::ExpandSeed { dst, seed });

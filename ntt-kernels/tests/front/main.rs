@@ -9,7 +9,7 @@ use ringloom_ntt::{
     poly::{
         BaseConvertPlan, BufClass, Cmd, CmdKind, Domain, ElementwiseOp, GadgetPlan,
         HoistedRotation, HoistedRotations, LiftMode, LimbSet, ModDownPlan, PolyBuf, Prepared,
-        RawBuf, RingSpec, Role, SeedLayout, Shape, View, ViewMut,
+        RawBuf, RingSpec, Role, Seed, SeedLayout, Shape, View, ViewMut,
     },
     reference::ReferenceDevice,
 };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, SeedLayout, Shape};
+use ringloom_ntt::poly::{Cmd, Domain, PolyBuf, Seed, SeedLayout, Shape};
 use zeroize::Zeroizing;
 
 use super::{CoeffScale, blocks_of, encrypt::integers};
@@ -44,7 +44,7 @@ pub struct SharedMaskKeys {
     pub(super) key_id: KeyId,
     pub(super) label: [u8; 32],
     pub(super) level: usize,
-    pub(super) seed: [u8; 32],
+    pub(super) seed: Seed,
     /// Of each row the words of its digits, as in [`SeededKey`](crate::rlwe::SeededKey).
     pub(super) bodies: Vec<Vec<u64>>,
 }
@@ -127,7 +127,7 @@ impl<'k> RowSecrets<'k> {
     ) -> Result<SharedMaskKeys> {
         let params = self.params();
         params.level(level)?;
-        let seed = random.bytes(Purpose::PublicSeed);
+        let seed = Seed::new(random.bytes(Purpose::PublicSeed));
         let limbs = params.ring_spec().all_limbs();
         let mut bodies = Vec::new();
         for row in 0..self.rows {
@@ -202,7 +202,7 @@ impl<'k> RowSecrets<'k> {
             ring.submit(Cmd::ExpandSeed {
                 dst: a.view_mut(),
                 seed: SeedLayout {
-                    seed: random.bytes(Purpose::PublicSeed),
+                    seed: Seed::new(random.bytes(Purpose::PublicSeed)),
                     key_index: 0,
                 },
             })?;

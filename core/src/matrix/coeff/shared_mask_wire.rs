@@ -164,7 +164,7 @@ impl Encode for SharedMaskKeys {
             w.bytes(&self.label)?;
             w.size(self.bodies.len())?;
             w.size(self.level)?;
-            w.bytes(&self.seed)?;
+            w.seed(&self.seed)?;
             let mut bodies = self.bodies.iter();
             bodies.try_for_each(|body| w.words(params.ring_spec(), limbs, body))
         })
@@ -178,7 +178,7 @@ impl Decode for SharedMaskKeys {
         let (header, mut reader) = Reader::open(input, Kind::SharedMaskKeys, limit)?;
         header.check_params(params.id())?;
         let info = SharedMaskKeysInfo::read(&mut reader, params.max_level())?;
-        let seed = reader.array()?;
+        let seed = reader.seed()?;
         let gadget = params.level(info.level)?.gadget();
         let (digits, limbs) = (gadget.digits().len(), gadget.extended());
         let mut bodies = Vec::new();

@@ -4,6 +4,7 @@ use super::elementwise::*;
 use super::scalar::Scalar;
 use super::vector::Simd;
 use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
+use crate::cpu::chacha::SeedRow;
 use crate::cpu::kernel::{Lift, LimbKernel, MIN_LOG_DEGREE};
 use crate::cpu::mat_mul::{self, BytePanels, LeftMatrix};
 use crate::cpu::packed::{self, Packed};
@@ -584,5 +585,13 @@ impl<S: Vectorised> LimbKernel for S {
 
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
         Vectorised::gather(self, dst, src, perm);
+    }
+
+    fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
+        // The sixteen words of the state fill the registers.
+        match S::LANES {
+            4 => row.expand::<_, 8>(self, m, dst),
+            _ => row.expand::<_, 16>(self, m, dst),
+        }
     }
 }

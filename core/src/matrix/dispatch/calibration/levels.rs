@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ringloom_ntt::poly::{
     Cmd, HoistedRotation, HoistedRotations, KeySwitch, LimbSet, ModDownPlan, PolyBuf, Prepared,
-    Role, SeedLayout, Shape,
+    Role, Seed, SeedLayout, Shape,
 };
 use serde::{Deserialize, Serialize};
 
@@ -207,7 +207,7 @@ impl Meter<'_> {
     fn load_key(&self, digits: usize, extended: LimbSet) -> Result<f64> {
         let shape = Shape::new(digits, extended, self.params.log_n());
         let body = vec![1; shape.words()];
-        let (seed, key_index) = ([7; 32], 0);
+        let (seed, key_index) = (Seed::new([7; 32]), 0);
         let seed = || SeedLayout { seed, key_index };
         let time = self.time(|| expand_key(self.ring, shape, &body, seed()).map(drop))?;
         Ok(rounded(time))
