@@ -139,7 +139,7 @@ const KERNELS: &[Kernel] = &[
         name: "`ExpandSeed`",
         read: 0,
         written: 1,
-        products: 5,
+        products: 2,
         command: |b| Ok(expansion(&mut b.dst)),
     },
 ];
