@@ -2,9 +2,9 @@
 
 use super::{
     buffer::{self, Locked, Row},
-    chacha::SeedRow,
     kernel::LimbKernel,
     ring::CpuRing,
+    seed_row::SeedRow,
     workers::{WORD, class_of},
 };
 use crate::{

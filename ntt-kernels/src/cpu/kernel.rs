@@ -1,9 +1,9 @@
 //! What the CPU device needs of an instruction set, one limb at a time.
 
 use super::{
-    chacha::SeedRow,
     mat_mul::{self, LeftMatrix},
     packed::{self, Packed},
+    seed_row::SeedRow,
     tables::LimbTables,
 };
 use crate::arith::{Modulus, ShoupWord};
@@ -222,6 +222,6 @@ pub trait LimbKernel: Copy + Send + Sync + 'static {
 
     /// `dst` = the first words of a row of a seed expansion ([`SeedLayout`](crate::poly::SeedLayout)).
     fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
-        row.expand_portably(m, dst);
+        row.expand(m, dst);
     }
 }

@@ -11,7 +11,6 @@
 //! into tasks that write disjoint rows, so the words do not depend on the number of threads.
 
 mod buffer;
-pub mod chacha;
 mod convert;
 mod device;
 mod elementwise;
@@ -32,6 +31,7 @@ mod permute;
 mod products;
 mod ring;
 mod rotation;
+pub mod seed_row;
 pub mod tables;
 #[cfg(test)]
 mod tests;

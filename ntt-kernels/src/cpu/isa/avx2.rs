@@ -1,10 +1,12 @@
 //! AVX2 and FMA: four lanes.
 
+use super::chacha;
 use super::elementwise::{Call, FLOAT_GROUP, FloatCombine, FloatDot, Op, float_dot_shared};
 use super::float;
 use super::vector::{Constants, Simd};
 use super::vectorised::{Forward, Inverse, SharedSums, Vectorised};
 use crate::arith::Modulus;
+use crate::cpu::seed_row::SeedRow;
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX2 and FMA.
@@ -201,6 +203,13 @@ impl Vectorised for Avx2 {
                 *d = src[at as usize];
             }
         }
+    }
+
+    fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
+        row.expand_blocks(m, dst, |start, counters, out| {
+            // SAFETY: a token exists only where AVX2 was detected.
+            unsafe { chacha::eight(start, counters, out) }
+        });
     }
 
     #[inline]

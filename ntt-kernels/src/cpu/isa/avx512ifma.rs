@@ -3,6 +3,7 @@
 use super::amx::Amx;
 use super::avx2::Avx2;
 use super::bytes;
+use super::chacha;
 use super::elementwise::{Call, Op};
 use super::float;
 use super::ifma::{self, Ifma, Words52};
@@ -14,6 +15,7 @@ use super::words;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::BytePanels;
 use crate::cpu::packed::{self, Packed};
+use crate::cpu::seed_row::SeedRow;
 use crate::poly::IntMatrix;
 use std::arch::x86_64::*;
 
@@ -399,6 +401,13 @@ impl Vectorised for Avx512Ifma {
                 (true, true) => dot_shared::<C, true, true>(self, call),
             }
         }
+    }
+
+    fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
+        row.expand_blocks(m, dst, |start, counters, out| {
+            // SAFETY: a token exists only where AVX-512 F was detected.
+            unsafe { chacha::sixteen(start, counters, out) }
+        });
     }
 
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {

@@ -20,6 +20,8 @@ mod butterflies;
 #[cfg(target_arch = "x86_64")]
 mod bytes;
 #[cfg(target_arch = "x86_64")]
+mod chacha;
+#[cfg(target_arch = "x86_64")]
 mod elementwise;
 #[cfg(target_arch = "x86_64")]
 mod ends;

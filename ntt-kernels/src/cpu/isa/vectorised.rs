@@ -4,10 +4,10 @@ use super::elementwise::*;
 use super::scalar::Scalar;
 use super::vector::Simd;
 use crate::arith::{FAST_MODULUS_BITS, Modulus, ShoupWord};
-use crate::cpu::chacha::SeedRow;
 use crate::cpu::kernel::{Lift, LimbKernel, MIN_LOG_DEGREE};
 use crate::cpu::mat_mul::{self, BytePanels, LeftMatrix};
 use crate::cpu::packed::{self, Packed};
+use crate::cpu::seed_row::SeedRow;
 use crate::cpu::tables::LimbTables;
 use crate::poly::IntMatrix;
 
@@ -65,6 +65,9 @@ pub(super) trait Vectorised: Simd + Send + Sync + 'static {
     fn gather(self, dst: &mut [u64], src: &[u64], perm: &[u32]) {
         Scalar.gather(dst, src, perm);
     }
+
+    /// [`LimbKernel::expand_seed`].
+    fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow);
 
     /// Whether there is a unit that multiplies bytes, faster than words for a left operand of so
     /// many digits.
@@ -588,10 +591,6 @@ impl<S: Vectorised> LimbKernel for S {
     }
 
     fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
-        // The sixteen words of the state fill the registers.
-        match S::LANES {
-            4 => row.expand::<_, 8>(self, m, dst),
-            _ => row.expand::<_, 16>(self, m, dst),
-        }
+        Vectorised::expand_seed(self, m, dst, row);
     }
 }
