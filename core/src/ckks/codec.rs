@@ -79,6 +79,9 @@ pub(super) fn wide_residues(
     words
 }
 
+/// Coefficients that are composed together.
+const BLOCK: usize = 64;
+
 /// Converts residues modulo a product of limbs to the nearest `f64` of their centred value.
 ///
 /// Messages are small beside the product: the centred value modulo the first two limbs is tried
@@ -113,34 +116,72 @@ impl Composer {
         }
     }
 
-    /// The centred values of `n` coefficients, where `words` are limbs by `n` words.
-    pub(super) fn compose<'w>(
-        &'w self,
-        words: &'w [u64],
-        n: usize,
-    ) -> impl Iterator<Item = f64> + 'w {
-        (0..n).map(move |index| match self.small(words, n, index) {
-            Some(value) => value,
-            None => self.any(words, n, index),
-        })
+    /// Appends the centred values of `n` coefficients, where `words` are limbs by `n` words.
+    pub(super) fn compose(&self, words: &[u64], n: usize, out: &mut Vec<f64>) {
+        let mut tried = Zeroizing::new([0.0; BLOCK]);
+        for start in (0..n).step_by(BLOCK) {
+            let tried = &mut tried[..BLOCK.min(n - start)];
+            self.try_narrow(words, n, start, tried);
+            out.extend(tried.iter().enumerate().map(|(k, &value)| {
+                if value.is_nan() {
+                    let small = self.small(words, n, start + k);
+                    small.unwrap_or_else(|| self.any(words, n, start + k))
+                } else {
+                    value
+                }
+            }));
+        }
+    }
+
+    /// The values from coefficient `start` on that are below `2^51` in size; not a number for the
+    /// others. In doubles, exactly, so that the compiler makes vectors of the limbs after the second.
+    fn try_narrow(&self, words: &[u64], n: usize, start: usize, out: &mut [f64]) {
+        /// Added to a double below `2^51` in size and taken away again, it rounds it.
+        const ONES: f64 = 1.5 * TWO_52;
+        const TWO_52: f64 = (1u64 << 52) as f64;
+        let [_, _, others @ ..] = &*self.moduli else {
+            return out.fill(f64::NAN);
+        };
+        for (k, out) in out.iter_mut().enumerate() {
+            let value = self.of_two(words, n, start + k);
+            // Of whole words, so that what is too large does not look small.
+            let narrow = value + (1 << 51) < 1 << 52 && value > -(1 << 51);
+            *out = if narrow {
+                value as i64 as f64
+            } else {
+                f64::NAN
+            };
+        }
+        for (limb, m) in others.iter().enumerate() {
+            let row = &words[(limb + 2) * n + start..][..out.len()];
+            if m.bits() > 50 {
+                for (out, &word) in out.iter_mut().zip(row) {
+                    if !out.is_nan() && m.from_i64(*out as i64) != word {
+                        *out = f64::NAN;
+                    }
+                }
+                continue;
+            }
+            // Integers below 2^53 in size throughout: no product or difference is rounded. The rest
+            // is within a unit of half the prime, so the residue is the rest or a prime above it.
+            let (q, inverse) = (m.value() as f64, 1.0 / m.value() as f64);
+            for (out, &word) in out.iter_mut().zip(row) {
+                let quotient = (*out * inverse + ONES) - ONES;
+                let rest = *out - quotient * q;
+                let word = f64::from_bits(word | TWO_52.to_bits()) - TWO_52;
+                let same = (word == rest) | (word == rest + q);
+                *out = if same { *out } else { f64::NAN };
+            }
+        }
     }
 
     /// The value, if it is below half the product of two limbs.
     #[inline]
     fn small(&self, words: &[u64], n: usize, index: usize) -> Option<f64> {
-        let first = words[index];
-        let [q0, q1, others @ ..] = &*self.moduli else {
-            return Some(self.moduli[0].centred(first) as f64);
+        let [_, _, others @ ..] = &*self.moduli else {
+            return Some(self.moduli[0].centred(words[index]) as f64);
         };
-        let difference = q1.sub(words[n + index], q1.reduce(first));
-        let high = q1.mul_shoup(difference, self.inverse);
-        let product = i128::from(q0.value()) * i128::from(q1.value());
-        let value = i128::from(q0.value()) * i128::from(high) + i128::from(first);
-        let value = if value > product / 2 {
-            value - product
-        } else {
-            value
-        };
+        let value = self.of_two(words, n, index);
         let residue = |i: usize| words[(i + 2) * n + index];
         let mut others = others.iter().enumerate();
         match i64::try_from(value) {
@@ -150,6 +191,21 @@ impl Composer {
             _ => others
                 .all(|(i, m)| m.from_i128(value) == residue(i))
                 .then_some(value as f64),
+        }
+    }
+
+    /// The centred value modulo the first two limbs.
+    #[inline]
+    fn of_two(&self, words: &[u64], n: usize, index: usize) -> i128 {
+        let (q0, q1, first) = (&self.moduli[0], &self.moduli[1], words[index]);
+        let difference = q1.sub(words[n + index], q1.reduce(first));
+        let high = q1.mul_shoup(difference, self.inverse);
+        let product = i128::from(q0.value()) * i128::from(q1.value());
+        let value = i128::from(q0.value()) * i128::from(high) + i128::from(first);
+        if value > product / 2 {
+            value - product
+        } else {
+            value
         }
     }
 
@@ -222,7 +278,8 @@ mod tests {
         values.extend((0..24).map(|k| (1i128 << (k * 5)) - 3));
         let words = wide_residues(&spec, limbs, values.len(), &values);
         let composer = Composer::new(&spec, limbs);
-        let got: Vec<f64> = composer.compose(&words, values.len()).collect();
+        let mut got = Vec::new();
+        composer.compose(&words, values.len(), &mut got);
         for (i, &v) in values.iter().enumerate() {
             let got = got[i];
             assert!(
@@ -239,9 +296,48 @@ mod tests {
                 .iter()
                 .map(|&q| (&value % q).to_u64().unwrap())
                 .collect();
-            assert_eq!(composer.compose(&words, 1).next().unwrap().signum(), sign);
+            let mut got = Vec::new();
+            composer.compose(&words, 1, &mut got);
+            assert_eq!(got[0].signum(), sign);
         }
         assert!((headroom_log2(&spec, limbs) - 219.0).abs() < 0.01);
+    }
+
+    /// Values at the border of what is tried in doubles, next to half a prime, and such as are small only
+    /// beside the first two limbs or the first three.
+    #[test]
+    fn narrow_values_are_exact() {
+        for bits in [50, 61] {
+            let mut moduli = primes_below(bits, 1 << 12, 3).unwrap();
+            moduli.extend(primes_below(40, 1 << 12, 2).unwrap());
+            moduli.extend(primes_below(20, 1 << 12, 1).unwrap());
+            let spec = RingSpec::new(10, &moduli).unwrap();
+            let limbs = spec.all_limbs();
+            let mut values: Vec<BigInt> = Vec::new();
+            for centre in moduli.iter().flat_map(|q| [q / 2, *q, 7 * (q / 2)]) {
+                values.extend((0..3).map(|k| BigInt::from(centre) + k - 1));
+            }
+            values.extend((0..5).map(|k| (BigInt::from(1) << 51) + k - 2));
+            for count in 2..4 {
+                let product: BigInt = moduli[..count].iter().map(|&q| BigInt::from(q)).product();
+                values.push(product + 5);
+            }
+            values.extend(values.clone().iter().map(|v| -v));
+            let residue = |v: &BigInt, q: u64| ((v % q + q) % q).to_u64().unwrap();
+            let words: Vec<u64> = (moduli.iter())
+                .flat_map(|&q| values.iter().map(move |v| residue(v, q)))
+                .collect();
+            let mut got = Vec::new();
+            Composer::new(&spec, limbs).compose(&words, values.len(), &mut got);
+            for (got, value) in got.iter().zip(&values) {
+                let want = value.to_f64().unwrap();
+                assert!(
+                    (got - want).abs() <= want.abs() * 2f64.powi(-50),
+                    "{value} {got}"
+                );
+                assert!(*got == want || value.bits() > 53, "{value} {got}");
+            }
+        }
     }
 
     #[test]

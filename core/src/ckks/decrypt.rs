@@ -114,7 +114,7 @@ impl Decryptor<'_> {
         let n = params.n();
         let mut coeffs = Zeroizing::new(Vec::with_capacity(count * n));
         for words in words.chunks_exact(limbs.len() * n) {
-            coeffs.extend(composer.compose(words, n));
+            composer.compose(words, n, &mut coeffs);
         }
         Ok(coeffs)
     }
