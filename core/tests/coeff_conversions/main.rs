@@ -262,7 +262,7 @@ fn noise_is_as_predicted() {
     let params = narrow(8);
     let session = Session::new(&params, &*open_device("cpu", None).unwrap()).unwrap();
     let fresh = (10.5f64 + 1.0 / 12.0).sqrt();
-    for (length, log_scale, keys) in [(16, 40, 16), (128, 40, 6), (256, 38, 4), (32, 30, 16)] {
+    for (length, log_scale, keys) in [(16, 40, 32), (128, 40, 8), (256, 38, 6), (32, 30, 24)] {
         let (shape, scale) = ((1, length), CoeffScale::PowerOfTwo(log_scale));
         let up = CoeffsToSlotsPlan::new(&params, Rows, shape, 2, scale).unwrap();
         let down = SlotsToCoeffsPlan::new(&params, up.target(), 2, scale).unwrap();
