@@ -332,9 +332,13 @@ def test_an_interrupt_ends_long_work(client: rl.Client, params: rl.Params) -> No
     for steps in range(1, 2000):
         request = request.with_rotation(steps, params.max_level)
     keyboard = threading.Timer(0.02, signal.raise_signal, [signal.SIGINT])
-    keyboard.start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted() -> None:
+        keyboard.start()  # here: where other work takes the processor, 20 ms pass at once
         client.keygen(request, progress=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     keyboard.join()
 
 
@@ -343,23 +347,27 @@ def test_threads_make_progress(client: rl.Client, params: rl.Params) -> None:
     request = rl.KeyRequest()
     for steps in range(1, 400):
         request = request.with_rotation(steps, params.max_level)
-    gaps, stop = [], threading.Event()
+    ticks, stop = [], threading.Event()
 
     def tick() -> None:
-        last = time.perf_counter()
         while not stop.is_set():
             time.sleep(0.001)
-            now = time.perf_counter()
-            gaps.append(now - last)
-            last = now
+            ticks.append(time.perf_counter())
+
+    def runs_meanwhile() -> bool:
+        ticks.clear()
+        start = time.perf_counter()
+        client.keygen(request, progress=False)
+        end = time.perf_counter()
+        assert end - start > 0.05, "too short to say anything"
+        seen = [start, *(at for at in ticks if start < at < end), end]
+        return len(seen) > 12 and max(np.diff(seen)) < (end - start) / 2
 
     thread = threading.Thread(target=tick)
     thread.start()
-    start = time.perf_counter()
-    client.keygen(request, progress=False)
-    took = time.perf_counter() - start
-    stop.set()
-    thread.join()
-    assert took > 0.05, "too short to say anything"
-    assert len(gaps) > 10
-    assert max(gaps) < took / 2
+    try:
+        # Other work may take the processor from the thread, not every time.
+        assert any(runs_meanwhile() for _ in range(10))
+    finally:
+        stop.set()
+        thread.join()

@@ -97,12 +97,13 @@ fn predictions_match_measurements() {
     for net in &networks {
         let program = compile(net, 1e-3).unwrap();
         let batch = inputs(net.widths().0, 8);
-        let measured = run(&program, &batch);
         let predicted = program.prediction().error;
-        let bits = (predicted / measured).log2();
+        // The largest of a few errors differs by half a bit from run to run.
+        let runs = (0..3).map(|_| (predicted / run(&program, &batch)).log2());
+        let bits = runs.sum::<f64>() / 3.0;
         assert!(
             bits.abs() < 2.0,
-            "predicted {predicted:e}, measured {measured:e}, {bits:.1} bits"
+            "predicted {predicted:e}, measured {bits:.1} bits below"
         );
     }
     // The fifth is refused: at this limit no noise of this scale passes.

@@ -6,10 +6,9 @@ mod packing;
 
 use std::sync::Arc;
 
-use common::{Party, distance, values};
+use common::{Party, distance, over_keys, rms, rms_distance, values};
 use ringloom::{
-    Decryptor, Error, EvaluationKeys, Evaluator, KeyRequest, Params, ParamsLiteral, SecretKey,
-    Session,
+    Decryptor, Error, Evaluator, KeyRequest, Params, ParamsLiteral, SecretKey, Session,
     matrix::{
         ArrayPacking,
         CoeffForm::{self, Columns, Rows},
@@ -36,6 +35,24 @@ fn narrow(log_n: u32) -> Params {
         limbs_per_digit: 1,
     })
     .unwrap()
+}
+
+/// An array whose lines are encrypted under the secret key itself.
+fn encrypt_lines(
+    secret: &SecretKey,
+    packing: &ArrayPacking,
+    v: &[f64],
+    level: usize,
+) -> EncryptedArray {
+    let line = packing.line();
+    let batches = v.chunks(v.len() / packing.shape()[0]).map(|row| {
+        let slots = line.pack(&[row]).unwrap();
+        assert_eq!(slots.len(), row.len().div_ceil(128));
+        let parts = slots.iter().map(|s| secret.encrypt_at(s, level).unwrap());
+        EncryptedVectors::from_parts(line, 1, parts.collect())
+    });
+    let batches = batches.collect::<Result<_, _>>().unwrap();
+    EncryptedArray::from_batches(packing.clone(), batches).unwrap()
 }
 
 fn product(a: &[f64], b: &[f64], (m, k, n): (usize, usize, usize)) -> Vec<f64> {
@@ -244,51 +261,38 @@ fn operations_are_counted() {
 fn noise_is_as_predicted() {
     let params = narrow(8);
     let session = Session::new(&params, &*open_device("cpu", None).unwrap()).unwrap();
-    let secret = SecretKey::generate(&session).unwrap();
-    let rms = |v: &[f64]| (v.iter().map(|v| v * v).sum::<f64>() / v.len() as f64).sqrt();
     let fresh = (10.5f64 + 1.0 / 12.0).sqrt();
-    for (shape, log_scale) in [
-        ((20, 16), 40),
-        ((6, 128), 40),
-        ((4, 256), 38),
-        ((16, 32), 30),
-    ] {
-        let scale = CoeffScale::PowerOfTwo(log_scale);
+    for (length, log_scale, keys) in [(16, 40, 32), (128, 40, 8), (256, 38, 6), (32, 30, 24)] {
+        let (shape, scale) = ((1, length), CoeffScale::PowerOfTwo(log_scale));
         let up = CoeffsToSlotsPlan::new(&params, Rows, shape, 2, scale).unwrap();
         let down = SlotsToCoeffsPlan::new(&params, up.target(), 2, scale).unwrap();
         let request = up.key_request().union(&down.key_request());
-        let keys = secret.evaluation_keys(&request).unwrap();
-        let keys = EvaluationKeys::load(&session, &keys).unwrap();
-        let evaluator = Evaluator::new(Arc::new(keys));
         let v = values(shape.0 * shape.1, 7);
-        let measured = |got: Vec<f64>| {
-            let errors: Vec<f64> = got.iter().zip(&v).map(|(g, v)| g - v).collect();
-            rms(&errors)
-        };
-        let decryptor = Decryptor::new(&secret);
-
-        let predicted = up.noise(&params, (rms(&v), fresh)).unwrap();
-        let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &v, 2, log_scale).unwrap();
+        let predicted = [
+            up.noise(&params, (rms(&v), fresh)).unwrap(),
+            down.noise(&params, (rms(&v), fresh)).unwrap() / f64::from(log_scale).exp2(),
+        ];
         let up = CoeffsToSlots::new(&session, up).unwrap();
-        let y = up.apply(&evaluator, &x).unwrap();
-        let ratio = measured(y.decrypt(&decryptor).unwrap()) / predicted;
-        assert!((0.85..1.15).contains(&ratio), "{shape:?} up: {ratio}");
-
-        let predicted = down.noise(&params, (rms(&v), fresh)).unwrap();
-        let parts = (down.source().line().pack(&[&v[..shape.1]]).unwrap()).len();
-        assert_eq!(parts, shape.1.div_ceil(128));
-        let batches = v.chunks(shape.1).map(|row| {
-            let slots = down.source().line().pack(&[row]).unwrap();
-            let parts = slots.iter().map(|s| secret.encrypt_at(s, 2).unwrap());
-            EncryptedVectors::from_parts(down.source().line(), 1, parts.collect())
-        });
-        let batches = batches.collect::<Result<_, _>>().unwrap();
-        let x = EncryptedArray::from_batches(down.source().clone(), batches).unwrap();
         let down = SlotsToCoeffs::new(&session, down).unwrap();
-        let y = down.apply(&evaluator, &x).unwrap();
-        let scale = f64::from(log_scale).exp2();
-        let ratio = measured(y.decrypt(&decryptor).unwrap()) * scale / predicted;
-        assert!((0.85..1.15).contains(&ratio), "{shape:?} down: {ratio}");
+        let ratios = over_keys(keys, || {
+            let secret = SecretKey::generate(&session).unwrap();
+            let keys = secret.evaluation_keys(&request).unwrap();
+            let evaluator = Evaluator::load(&session, &keys).unwrap();
+            let decryptor = Decryptor::new(&secret);
+            let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &v, 2, log_scale).unwrap();
+            let y = up.apply(&evaluator, &x).unwrap();
+            let of_slots = rms_distance(&y.decrypt(&decryptor).unwrap(), &v);
+            let x = encrypt_lines(&secret, down.plan().source(), &v, 2);
+            let y = down.apply(&evaluator, &x).unwrap();
+            let of_coefficients = rms_distance(&y.decrypt(&decryptor).unwrap(), &v);
+            [of_slots / predicted[0], of_coefficients / predicted[1]]
+        });
+        for ratio in ratios {
+            assert!(
+                (0.8..1.2).contains(&ratio),
+                "{shape:?} up, down: {ratios:?}"
+            );
+        }
     }
 }
 
@@ -376,55 +380,53 @@ fn several_levels_are_counted_and_predicted() {
     .unwrap();
     let device = Trace::new(open_device("cpu", None).unwrap()).lowered();
     let session = Session::new(&params, &device).unwrap();
-    let secret = SecretKey::generate(&session).unwrap();
-    let rms = |v: &[f64]| (v.iter().map(|v| v * v).sum::<f64>() / v.len() as f64).sqrt();
     let fresh = (10.5f64 + 1.0 / 12.0).sqrt();
     let scale = CoeffScale::PowerOfTwo(40);
-    for (shape, conjugations) in [((4, 128), 0), ((3, 256), 3)] {
+    for (shape, conjugations) in [((2, 128), 0), ((2, 256), 2)] {
         let up = CoeffsToSlotsPlan::with_levels(&params, Rows, (shape, scale), 3, 3).unwrap();
         let down = SlotsToCoeffsPlan::with_levels(&params, up.target(), 3, scale, 3).unwrap();
         let request = up.key_request().union(&down.key_request());
-        let keys = secret.evaluation_keys(&request).unwrap();
-        let evaluator = Evaluator::load(&session, &keys).unwrap();
         let v = values(shape.0 * shape.1, 7);
         let mut permuted = v.clone();
         for at in 0..v.len() {
             let line = at / shape.1 * shape.1;
             permuted[line + up.coefficient(at - line)] = v[at];
         }
-        let measured = |got: Vec<f64>, want: &[f64]| {
-            let errors: Vec<f64> = got.iter().zip(want).map(|(g, v)| g - v).collect();
-            rms(&errors)
-        };
-        let decryptor = Decryptor::new(&secret);
-
-        let predicted = up.noise(&params, (rms(&v), fresh)).unwrap();
-        let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &permuted, 3, 40).unwrap();
+        let predicted = [
+            up.noise(&params, (rms(&v), fresh)).unwrap(),
+            down.noise(&params, (rms(&v), fresh)).unwrap() / 40f64.exp2(),
+        ];
         let up = CoeffsToSlots::new(&session, up).unwrap();
-        device.log().take();
-        let y = up.apply(&evaluator, &x).unwrap();
-        let switches = up.plan().key_switches();
-        assert_eq!(device.log().count(CmdKind::InnerProduct), switches);
-        assert_eq!((switches - conjugations) % shape.0, 0);
-        let ratio = measured(y.decrypt(&decryptor).unwrap(), &v) / predicted;
-        assert!((0.8..1.2).contains(&ratio), "{shape:?} up: {ratio}");
-
-        let predicted = down.noise(&params, (rms(&v), fresh)).unwrap();
-        let batches = v.chunks(shape.1).map(|row| {
-            let slots = down.source().line().pack(&[row]).unwrap();
-            let parts = slots.iter().map(|s| secret.encrypt_at(s, 3).unwrap());
-            EncryptedVectors::from_parts(down.source().line(), 1, parts.collect())
-        });
-        let batches = batches.collect::<Result<_, _>>().unwrap();
-        let x = EncryptedArray::from_batches(down.source().clone(), batches).unwrap();
         let down = SlotsToCoeffs::new(&session, down).unwrap();
-        device.log().take();
-        let y = down.apply(&evaluator, &x).unwrap();
-        let switches = down.plan().key_switches();
-        assert_eq!(device.log().count(CmdKind::InnerProduct), switches);
-        let got = y.decrypt(&decryptor).unwrap();
-        let ratio = measured(got, &permuted) * 40f64.exp2() / predicted;
-        assert!((0.8..1.2).contains(&ratio), "{shape:?} down: {ratio}");
+        let ratios = over_keys(6, || {
+            let secret = SecretKey::generate(&session).unwrap();
+            let keys = secret.evaluation_keys(&request).unwrap();
+            let evaluator = Evaluator::load(&session, &keys).unwrap();
+            let decryptor = Decryptor::new(&secret);
+
+            let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &permuted, 3, 40).unwrap();
+            device.log().take();
+            let y = up.apply(&evaluator, &x).unwrap();
+            let switches = up.plan().key_switches();
+            assert_eq!(device.log().count(CmdKind::InnerProduct), switches);
+            assert_eq!((switches - conjugations) % shape.0, 0);
+            let of_slots = rms_distance(&y.decrypt(&decryptor).unwrap(), &v);
+
+            let x = encrypt_lines(&secret, down.plan().source(), &v, 3);
+            device.log().take();
+            let y = down.apply(&evaluator, &x).unwrap();
+            let switches = down.plan().key_switches();
+            assert_eq!(device.log().count(CmdKind::InnerProduct), switches);
+            let of_coefficients = rms_distance(&y.decrypt(&decryptor).unwrap(), &permuted);
+            [of_slots / predicted[0], of_coefficients / predicted[1]]
+        });
+        // What is measured is 0.87 to 0.96 of the prediction, the mean of many keys.
+        for ratio in ratios {
+            assert!(
+                (0.75..1.15).contains(&ratio),
+                "{shape:?} up, down: {ratios:?}"
+            );
+        }
     }
     let params = Params::preset("n13_k2").unwrap();
     let deep = Params::insecure_toy_ring(3, 13).unwrap();

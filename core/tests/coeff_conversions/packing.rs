@@ -1,5 +1,7 @@
 //! Columns of encrypted matrices packed into one ciphertext: values, exact counts, noise, borders.
 
+use std::ops::Range;
+
 use super::*;
 
 /// Form, shape, column, entries of a vector, spacing.
@@ -93,6 +95,16 @@ fn packing_agrees_with_the_transpose() {
     assert!(distance(&column.decrypt(&p.decryptor()).unwrap(), &want) < 1e-7);
 }
 
+/// Keys for so many places, and how far from the prediction is too far: the errors of a subtree of places are the
+/// same, so that one key gives few that are independent.
+fn keys_for(places: usize) -> (usize, Range<f64>) {
+    match places {
+        200.. => (3, 0.75..1.25),
+        50.. => (6, 0.75..1.25),
+        _ => (16, 0.6..1.5),
+    }
+}
+
 #[test]
 fn packing_is_counted_and_its_noise_predicted() {
     let params = narrow(8);
@@ -108,45 +120,42 @@ fn packing_is_counted_and_its_noise_predicted() {
     ] {
         let device = Trace::new(cpu.clone());
         let session = Session::new(&params, &device).unwrap();
-        let secret = SecretKey::generate(&session).unwrap();
         let shape = (count, 256);
         let plan = RingPackPlan::with(&params, 2, Rows, shape, 3, (width, spacing)).unwrap();
         assert_eq!(plan.key_switches(), switches, "{plan:?}");
         let keys = (256usize / width).ilog2() as usize;
         assert_eq!(plan.key_request().count(&params), keys);
-        let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
-        let evaluator = Evaluator::load(&session, &keys).unwrap();
         let noise = plan.noise(&params).unwrap();
         let v = values(count * 256, 5);
-        let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &v, 2, 52).unwrap();
         let pack = RingPack::new(&session, plan).unwrap();
-        let before = session.ring().stats();
-        device.log().take();
-        let y = pack.apply(&evaluator, &x).unwrap();
-        let after = session.ring().stats();
-        assert_eq!(device.log().count(CmdKind::KeySwitch), switches);
-        assert_eq!(
-            (after.bytes_h2d, after.bytes_d2h),
-            (before.bytes_h2d, before.bytes_d2h),
-            "nothing crosses the border"
-        );
-        // Also the places without a vector, where the trace leaves nothing but its noise.
-        let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
-        let (plan, mut squares, mut places) = (pack.plan(), 0.0, 0);
-        for i in 0..count {
-            for k in 0..width {
-                let want = v[i * 256 + 3 + 256 / width * k];
-                squares += ((got[plan.position(i, k)] - want) * 52f64.exp2()).powi(2);
-                places += 1;
+        let (plan, places) = (pack.plan(), count * width);
+        let (keys, enough) = keys_for(places);
+        let [ratio] = over_keys(keys, || {
+            let secret = SecretKey::generate(&session).unwrap();
+            let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
+            let evaluator = Evaluator::load(&session, &keys).unwrap();
+            let x = CoeffMatrix::encrypt_under(&secret, Rows, shape, &v, 2, 52).unwrap();
+            let before = session.ring().stats();
+            device.log().take();
+            let y = pack.apply(&evaluator, &x).unwrap();
+            let after = session.ring().stats();
+            assert_eq!(device.log().count(CmdKind::KeySwitch), switches);
+            assert_eq!(
+                (after.bytes_h2d, after.bytes_d2h),
+                (before.bytes_h2d, before.bytes_d2h),
+                "nothing crosses the border"
+            );
+            // Also the places without a vector, where the trace leaves nothing but its noise.
+            let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
+            let mut squares = 0.0;
+            for i in 0..count {
+                for k in 0..width {
+                    let want = v[i * 256 + 3 + 256 / width * k];
+                    squares += ((got[plan.position(i, k)] - want) * 52f64.exp2()).powi(2);
+                }
             }
-        }
-        let ratio = (squares / f64::from(places)).sqrt() / (noise * noise + 10.6).sqrt();
-        // Errors of one subtree are the same for its places: few independent ones.
-        let enough = match places {
-            200.. => 0.75..1.25,
-            50.. => 0.4..1.8,
-            _ => 0.05..3.5,
-        };
+            [(squares / places as f64 / (noise * noise + 10.6)).sqrt()]
+        });
         assert!(enough.contains(&ratio), "{plan:?}: {ratio}");
     }
     let params = Params::for_coeff_product().unwrap();
@@ -226,54 +235,53 @@ fn unpacking_is_counted_and_its_noise_predicted() {
     ] {
         let device = Trace::new(cpu.clone());
         let session = Session::new(&params, &device).unwrap();
-        let secret = SecretKey::generate(&session).unwrap();
         let shape = (count, 256);
         let plan = RingPackPlan::with(&params, 2, Rows, shape, 3, (width, spacing)).unwrap();
         assert_eq!(plan.key_switches(), switches, "{plan:?}");
-        let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
-        let evaluator = Evaluator::load(&session, &keys).unwrap();
         let noise = plan.noise(&params).unwrap();
+        let predicted = (noise * noise + 10.6).sqrt();
         let target = plan.target_shape();
         let v = values(target.0, 5);
-        let x = CoeffMatrix::encrypt_under(&secret, Columns, target, &v, 2, 52).unwrap();
         let unpack = RingUnpack::new(&session, plan).unwrap();
-        let before = session.ring().stats();
-        device.log().take();
-        let y = unpack.apply(&evaluator, &x).unwrap();
-        let after = session.ring().stats();
-        assert_eq!(device.log().count(CmdKind::KeySwitch), switches);
-        assert_eq!(
-            (after.bytes_h2d, after.bytes_d2h),
-            (before.bytes_h2d, before.bytes_d2h),
-            "nothing crosses the border"
-        );
-        let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
-        let (plan, mut squares, mut places, mut beside) = (unpack.plan(), 0.0, 0, 0f64);
-        for i in 0..count {
-            for at in 0..256 {
-                let k = (at + 256 - 3) % 256 * width / 256;
-                let wanted = (at + 256 - 3) % (256 / width) == 0 && at >= 3;
-                let error = if wanted {
-                    got[i * 256 + at] - v[plan.position(i, k)]
-                } else {
-                    got[i * 256 + at]
-                };
-                if wanted {
-                    squares += (error * 52f64.exp2()).powi(2);
-                    places += 1;
-                } else {
-                    beside = beside.max((error * 52f64.exp2()).abs());
+        let (plan, mut beside) = (unpack.plan(), 0f64);
+        let (keys, enough) = keys_for(count * width);
+        let [ratio] = over_keys(keys, || {
+            let secret = SecretKey::generate(&session).unwrap();
+            let keys = secret.evaluation_keys(&plan.key_request()).unwrap();
+            let evaluator = Evaluator::load(&session, &keys).unwrap();
+            let x = CoeffMatrix::encrypt_under(&secret, Columns, target, &v, 2, 52).unwrap();
+            let before = session.ring().stats();
+            device.log().take();
+            let y = unpack.apply(&evaluator, &x).unwrap();
+            let after = session.ring().stats();
+            assert_eq!(device.log().count(CmdKind::KeySwitch), switches);
+            assert_eq!(
+                (after.bytes_h2d, after.bytes_d2h),
+                (before.bytes_h2d, before.bytes_d2h),
+                "nothing crosses the border"
+            );
+            let got = y.decrypt(&Decryptor::new(&secret)).unwrap();
+            let (mut squares, mut places) = (0.0, 0);
+            for i in 0..count {
+                for at in 0..256 {
+                    let k = (at + 256 - 3) % 256 * width / 256;
+                    let wanted = (at + 256 - 3) % (256 / width) == 0 && at >= 3;
+                    let error = if wanted {
+                        got[i * 256 + at] - v[plan.position(i, k)]
+                    } else {
+                        got[i * 256 + at]
+                    };
+                    let error = error * 52f64.exp2();
+                    if wanted {
+                        squares += error.powi(2);
+                        places += 1;
+                    } else {
+                        beside = beside.max(error.abs());
+                    }
                 }
             }
-        }
-        let predicted = (noise * noise + 10.6).sqrt();
-        let ratio = (squares / f64::from(places)).sqrt() / predicted;
-        // Errors of one subtree are the same for its places: few independent ones.
-        let enough = match places {
-            200.. => 0.75..1.25,
-            50.. => 0.4..1.8,
-            _ => 0.05..3.5,
-        };
+            [(squares / f64::from(places)).sqrt() / predicted]
+        });
         assert!(enough.contains(&ratio), "{plan:?}: {ratio}");
         // What was removed leaves no more than noise.
         assert!(beside < 8.0 * predicted, "{plan:?}: {beside}, {predicted}");

@@ -61,3 +61,27 @@ pub fn distance(a: &[f64], b: &[f64]) -> f64 {
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f64::max)
 }
+
+/// Root mean square.
+pub fn rms(v: &[f64]) -> f64 {
+    (v.iter().map(|v| v * v).sum::<f64>() / v.len() as f64).sqrt()
+}
+
+/// Root mean square of the differences.
+pub fn rms_distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let errors: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    rms(&errors)
+}
+
+/// Measured over predicted noise: the root mean square of several runs, each with keys of its own. Entries of one
+/// run share the errors of its keys, so that more keys make the mean sharper where more entries do not.
+pub fn over_keys<const N: usize>(keys: usize, mut ratios: impl FnMut() -> [f64; N]) -> [f64; N] {
+    let mut squares = [0.0; N];
+    for _ in 0..keys {
+        for (square, ratio) in squares.iter_mut().zip(ratios()) {
+            *square += ratio * ratio / keys as f64;
+        }
+    }
+    squares.map(f64::sqrt)
+}

@@ -144,7 +144,7 @@ fn transfers_do_not_wait_for_commands_on_other_buffers() {
         ring.wait().unwrap();
         transfers < start.elapsed() / 2
     };
-    assert!((0..3).any(overlap));
+    assert!((0..10).any(overlap));
     assert!(ring.download(&busy).unwrap() == words);
 }
 
