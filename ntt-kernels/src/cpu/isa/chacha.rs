@@ -6,6 +6,14 @@ use std::{arch::x86_64::*, hint::black_box};
 
 use crate::cpu::seed_row::{BLOCK, Blocks};
 
+/// One expression of intrinsics.
+macro_rules! intrinsic {
+    ($e:expr) => {{
+        // SAFETY: the caller's promise.
+        unsafe { $e }
+    }};
+}
+
 /// Registers with a 32-bit word of every block, as many as `L`.
 trait Words<const L: usize>: Copy {
     /// The same word in every lane.
@@ -31,23 +39,23 @@ struct Bytes<V> {
 impl Words<8> for __m256i {
     #[inline(always)]
     unsafe fn splat(word: u32) -> Self {
-        unsafe { _mm256_set1_epi32(word as i32) }
+        intrinsic!(_mm256_set1_epi32(word as i32))
     }
     #[inline(always)]
     unsafe fn load(words: &[u32; 8]) -> Self {
-        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+        intrinsic!(_mm256_loadu_si256(words.as_ptr().cast()))
     }
     #[inline(always)]
     unsafe fn store(self, words: &mut [u32; 8]) {
-        unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), self) }
+        intrinsic!(_mm256_storeu_si256(words.as_mut_ptr().cast(), self))
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        unsafe { _mm256_add_epi32(self, other) }
+        intrinsic!(_mm256_add_epi32(self, other))
     }
     #[inline(always)]
     unsafe fn turn<const R: i32>(self, other: Self, bytes: &Bytes<Self>) -> Self {
-        unsafe {
+        intrinsic!({
             let x = _mm256_xor_si256(self, other);
             match R {
                 16 => _mm256_shuffle_epi8(x, bytes.by16),
@@ -55,23 +63,15 @@ impl Words<8> for __m256i {
                 12 => _mm256_or_si256(_mm256_slli_epi32::<12>(x), _mm256_srli_epi32::<20>(x)),
                 _ => _mm256_or_si256(_mm256_slli_epi32::<7>(x), _mm256_srli_epi32::<25>(x)),
             }
-        }
+        })
     }
     #[inline(always)]
     unsafe fn bytes() -> Bytes<Self> {
         // Byte i of a word comes from byte i - 2, or i - 1, of the same word.
-        let of = |word: i32| unsafe {
-            let base = _mm256_setr_epi32(
-                0,
-                0x0404_0404,
-                0x0808_0808,
-                0x0c0c_0c0c,
-                0,
-                0x0404_0404,
-                0x0808_0808,
-                0x0c0c_0c0c,
-            );
-            black_box(_mm256_or_si256(base, _mm256_set1_epi32(word)))
+        let of = |word: i32| {
+            let rows = [0, 0x0404_0404, 0x0808_0808, 0x0c0c_0c0c];
+            let [a, b, c, d] = rows.map(|row| row | word);
+            intrinsic!(black_box(_mm256_setr_epi32(a, b, c, d, a, b, c, d)))
         };
         Bytes {
             by16: of(0x0100_0302),
@@ -83,27 +83,27 @@ impl Words<8> for __m256i {
 impl Words<16> for __m512i {
     #[inline(always)]
     unsafe fn splat(word: u32) -> Self {
-        unsafe { _mm512_set1_epi32(word as i32) }
+        intrinsic!(_mm512_set1_epi32(word as i32))
     }
     #[inline(always)]
     unsafe fn load(words: &[u32; 16]) -> Self {
-        unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+        intrinsic!(_mm512_loadu_si512(words.as_ptr().cast()))
     }
     #[inline(always)]
     unsafe fn store(self, words: &mut [u32; 16]) {
-        unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), self) }
+        intrinsic!(_mm512_storeu_si512(words.as_mut_ptr().cast(), self))
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        unsafe { _mm512_add_epi32(self, other) }
+        intrinsic!(_mm512_add_epi32(self, other))
     }
     #[inline(always)]
     unsafe fn turn<const R: i32>(self, other: Self, _: &Bytes<Self>) -> Self {
-        unsafe { _mm512_rol_epi32::<R>(_mm512_xor_si512(self, other)) }
+        intrinsic!(_mm512_rol_epi32::<R>(_mm512_xor_si512(self, other)))
     }
     #[inline(always)]
     unsafe fn bytes() -> Bytes<Self> {
-        let unused = unsafe { _mm512_setzero_si512() };
+        let unused = intrinsic!(_mm512_setzero_si512());
         Bytes {
             by16: unused,
             by8: unused,
