@@ -15,6 +15,7 @@
 mod convert;
 mod device;
 mod found;
+mod hoisted;
 mod lwe;
 mod mat_mul;
 mod measure;

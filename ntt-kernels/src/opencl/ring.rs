@@ -88,6 +88,13 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The same from polynomial `poly` on, of polynomials that follow one another.
+    pub(super) fn starting_at(mut self, poly: usize) -> Self {
+        let Words4([first, rows, ..]) = &mut self.window;
+        *first += poly as u64 * *rows;
+        self
+    }
+
     pub(super) fn args(self) -> [Arg<'a>; 2] {
         [Arg::Memory(self.memory), Arg::Words4(self.window)]
     }
@@ -169,6 +176,12 @@ impl OpenClRing {
             let event = self.last_use(state, op, &buffer)?;
             Ok(Some((buffer, event)))
         })
+    }
+
+    /// The device starts with what is queued now, not when the host next waits.
+    fn started(&self, state: &State) -> Result<()> {
+        let flushed = state.queue.flush();
+        flushed.map_err(|fault| self.fault("submit", &fault))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -314,10 +327,7 @@ fn runs(view: &View) -> Vec<Run> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(
-            kind,
-            CmdKind::KeySwitch | CmdKind::FoldedMatMul | CmdKind::HoistedRotate
-        )
+        !matches!(kind, CmdKind::KeySwitch | CmdKind::FoldedMatMul)
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -385,6 +395,10 @@ impl RingBackend for OpenClRing {
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
         self.guard(|state| {
+            if let Cmd::HoistedRotate { rotations, shared } = cmd {
+                self.hoisted_rotate(state, rotations, shared)?;
+                return self.started(state);
+            }
             let cmd = &self.pinned(state, cmd)?;
             match cmd {
                 Cmd::Copy { dst, src } => {
@@ -469,7 +483,7 @@ impl RingBackend for OpenClRing {
                     key,
                     plan,
                 } => self.blind_rotate(state, acc, (table, lwe, key), plan),
-                Cmd::KeySwitch { .. } | Cmd::HoistedRotate { .. } => {
+                Cmd::KeySwitch { .. } => {
                     unreachable!("the ring lowers what is not supported")
                 }
                 Cmd::GadgetProduct {
@@ -479,12 +493,9 @@ impl RingBackend for OpenClRing {
                     plan,
                     accumulate,
                 } => self.gadget_product(state, acc, src, key, plan, *accumulate),
+                Cmd::HoistedRotate { .. } => unreachable!("its buffers are not pinned at once"),
             }?;
-            // The device starts now, not when the host next waits.
-            state
-                .queue
-                .flush()
-                .map_err(|fault| self.fault("submit", &fault))
+            self.started(state)
         })
     }
 
