@@ -74,6 +74,7 @@ fn main() -> Result<(), Error> {
         hoisted = time(&ring, |_| timed.hoisted())?;
     }
     let rotations = time(&ring, |_| timed.rotate_digits())?;
+    let [one_thread, two_threads] = [1, 2].map(|threads| time_row(&ring, log_n, threads));
     let matvec = time(&ring, |_| timed.hoisted().and_then(|()| timed.diagonals()))?;
     println!("{{");
     println!(
@@ -102,6 +103,10 @@ fn main() -> Result<(), Error> {
     println!(
         "  \"hoisted_rotations_8_one_by_one_us\": {one_by_one:.1}, \"hoisted_8_without_digits_us\": {rotations:.1},"
     );
+    println!(
+        "  \"ntt_1_row_us\": {:.2}, \"ntt_1_row_2_threads_us\": {:.2},",
+        one_thread?, two_threads?
+    );
     println!("  \"hoisted_rotations_8_us\": {hoisted:.1}, \"matvec_8_diagonals_us\": {matvec:.1}");
     println!("}}");
     Ok(())
@@ -124,6 +129,39 @@ fn time(ring: &Ring, mut f: impl FnMut(usize) -> Result<(), Error>) -> Result<f6
     }
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
+}
+
+/// Microseconds for a transform of one row where as many threads submit theirs at once, each of them
+/// to a buffer of its own: the best of a few runs.
+fn time_row(ring: &Ring, log_n: u32, threads: usize) -> Result<f64, Error> {
+    const TRANSFORMS: usize = 400;
+    let shape = Shape::new(1, LimbSet::single(0), log_n);
+    let transforms = || -> Result<(), Error> {
+        let mut buf = ring.alloc(shape, Domain::Coeff)?;
+        fill(ring, &mut buf)?;
+        for i in 0..TRANSFORMS {
+            let (inverse, domain) = match i % 2 {
+                0 => (false, Domain::Coeff),
+                _ => (true, Domain::Eval),
+            };
+            let buf = buf.view_mut().in_domain(domain);
+            ring.submit(Cmd::Ntt { buf, inverse })?;
+        }
+        Ok(())
+    };
+    let mut best = f64::MAX;
+    for _ in 0..7 {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let started: Vec<_> = (0..threads).map(|_| scope.spawn(transforms)).collect();
+            let mut ended = started.into_iter().map(|thread| thread.join());
+            ended.try_for_each(|thread| thread.expect("the thread has not panicked"))
+        })?;
+        ring.wait()?;
+        let each = start.elapsed().as_secs_f64() * 1e6 / (threads * TRANSFORMS) as f64;
+        best = best.min(each);
+    }
+    Ok(best)
 }
 
 /// Random residues made on the device.

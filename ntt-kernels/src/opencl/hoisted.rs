@@ -16,7 +16,7 @@ use super::{
     memory::{Buffer, window},
     programs::Source,
     ring::{OpenClRing, Place, State},
-    sys::Arg,
+    sys::{Arg, Memory},
     words::inverse_of,
 };
 use crate::{
@@ -80,7 +80,12 @@ impl OpenClRing {
         let Some(plan) = &shared.mod_down else {
             let dsts = pin(state)?;
             let places: Vec<_> = dsts.iter().map(Pinned::place).collect();
-            return self.rotated_sums(state, &places, group, shared);
+            dsts.iter()
+                .for_each(|dst| state.streams.will_write(dst.memory()));
+            self.rotated_sums(state, &places, group, shared)?;
+            dsts.iter()
+                .for_each(|dst| state.streams.has_written(dst.memory()));
+            return Ok(());
         };
         let (extended, n) = (shared.gadget.extended(), shared.digits.n());
         let polys = 2 * group.len();
@@ -90,9 +95,14 @@ impl OpenClRing {
         self.rotated_sums(state, &pairs, group, shared)?;
         // Digits and keys may leave from here on.
         let dsts = pin(state)?;
-        let dsts: Vec<_> = dsts.iter().map(Pinned::place).collect();
+        let places: Vec<_> = dsts.iter().map(Pinned::place).collect();
         let log_n = shared.digits.log_n();
-        self.divide(state, To::Pairs(&dsts), (sums, polys), plan, log_n)
+        dsts.iter()
+            .for_each(|dst| state.streams.will_write(dst.memory()));
+        self.divide(state, To::Pairs(&places), (sums, polys), plan, log_n)?;
+        dsts.iter()
+            .for_each(|dst| state.streams.has_written(dst.memory()));
+        Ok(())
     }
 
     /// The images of the sums of a group, each in the place of its pair.
@@ -110,6 +120,9 @@ impl OpenClRing {
             .iter()
             .map(|rotation| Pinned::new(self, state, &rotation.key));
         let keys = keys.collect::<Result<Vec<_>>>()?;
+        for source in [&digits, &addend].into_iter().chain(&keys) {
+            state.streams.will_read(source.memory());
+        }
         let factors = self.factors(state, shared.addend.limbs(), &shared.consts, true)?;
         let rows = self.rows(state, 1, shared.gadget.extended())?;
         let mut args = pair_args(pairs);
@@ -154,9 +167,13 @@ impl<'a> Pinned<'a> {
         Ok(Self { view, buffer })
     }
 
+    fn memory(&self) -> &Memory {
+        self.buffer.memory()
+    }
+
     fn place(&self) -> Place<'_> {
         Place {
-            memory: self.buffer.memory(),
+            memory: self.memory(),
             window: window(self.view),
         }
     }

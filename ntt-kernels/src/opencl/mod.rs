@@ -25,6 +25,7 @@ mod programs;
 mod residency;
 mod ring;
 mod rotation;
+mod streams;
 mod sys;
 mod tables;
 mod transform;

@@ -78,7 +78,11 @@ impl OpenClRing {
             if invert || last {
                 args.extend(self.end(src, log_n, end));
             }
-            let source = half.source(rows_in, (invert, last), Fused::default());
+            let fused = Fused {
+                to_pairs: last && end.to_pairs(),
+                ..Fused::default()
+            };
+            let source = half.source(rows_in, (invert, last), fused);
             self.tiles(state, source, args, rows, log_n, half)?;
         }
         Ok(())
