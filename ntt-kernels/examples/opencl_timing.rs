@@ -11,8 +11,8 @@ use ringloom_ntt::{
     arith::primes_below,
     open_device,
     poly::{
-        Cmd, Domain, ElementwiseOp, GadgetPlan, LimbSet, ModDownPlan, RingSpec, Role, Seed,
-        SeedLayout, Shape,
+        Cmd, Domain, ElementwiseOp, GadgetPlan, HoistedRotation, HoistedRotations, LimbSet,
+        ModDownPlan, PolyBuf, RingSpec, Role, Seed, SeedLayout, Shape,
     },
 };
 
@@ -67,7 +67,14 @@ fn main() -> Result<(), Error> {
         timed.mod_down()?;
         timed.rescale()
     })?;
-    let hoisted = time(&ring, |_| timed.hoisted())?;
+    let [mut one_by_one, mut hoisted] = [0.0; 2];
+    // In turn, so that other work of the machine meets both.
+    for _ in 0..2 {
+        one_by_one = time(&ring, |_| timed.one_by_one())?;
+        hoisted = time(&ring, |_| timed.hoisted())?;
+    }
+    let rotations = time(&ring, |_| timed.rotate_digits())?;
+    let [one_thread, two_threads] = [1, 2].map(|threads| time_row(&ring, log_n, threads));
     let matvec = time(&ring, |_| timed.hoisted().and_then(|()| timed.diagonals()))?;
     println!("{{");
     println!(
@@ -93,6 +100,13 @@ fn main() -> Result<(), Error> {
         "  \"gadget_product_us\": {gadget:.1}, \"mod_down_us\": {mod_down:.1}, \"key_switch_us\": {key_switch:.1},"
     );
     println!("  \"rotate_us\": {rotate:.1}, \"multiply_relinearise_rescale_us\": {multiply:.1},");
+    println!(
+        "  \"hoisted_rotations_8_one_by_one_us\": {one_by_one:.1}, \"hoisted_8_without_digits_us\": {rotations:.1},"
+    );
+    println!(
+        "  \"ntt_1_row_us\": {:.2}, \"ntt_1_row_2_threads_us\": {:.2},",
+        one_thread?, two_threads?
+    );
     println!("  \"hoisted_rotations_8_us\": {hoisted:.1}, \"matvec_8_diagonals_us\": {matvec:.1}");
     println!("}}");
     Ok(())
@@ -117,8 +131,41 @@ fn time(ring: &Ring, mut f: impl FnMut(usize) -> Result<(), Error>) -> Result<f6
     Ok(times[times.len() / 2])
 }
 
+/// Microseconds for a transform of one row where as many threads submit theirs at once, each of them
+/// to a buffer of its own: the best of a few runs.
+fn time_row(ring: &Ring, log_n: u32, threads: usize) -> Result<f64, Error> {
+    const TRANSFORMS: usize = 400;
+    let shape = Shape::new(1, LimbSet::single(0), log_n);
+    let transforms = || -> Result<(), Error> {
+        let mut buf = ring.alloc(shape, Domain::Coeff)?;
+        fill(ring, &mut buf)?;
+        for i in 0..TRANSFORMS {
+            let (inverse, domain) = match i % 2 {
+                0 => (false, Domain::Coeff),
+                _ => (true, Domain::Eval),
+            };
+            let buf = buf.view_mut().in_domain(domain);
+            ring.submit(Cmd::Ntt { buf, inverse })?;
+        }
+        Ok(())
+    };
+    let mut best = f64::MAX;
+    for _ in 0..7 {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let started: Vec<_> = (0..threads).map(|_| scope.spawn(transforms)).collect();
+            let mut ended = started.into_iter().map(|thread| thread.join());
+            ended.try_for_each(|thread| thread.expect("the thread has not panicked"))
+        })?;
+        ring.wait()?;
+        let each = start.elapsed().as_secs_f64() * 1e6 / (threads * TRANSFORMS) as f64;
+        best = best.min(each);
+    }
+    Ok(best)
+}
+
 /// Random residues made on the device.
-fn fill(ring: &Ring, buf: &mut ringloom_ntt::poly::PolyBuf) -> Result<(), Error> {
+fn fill(ring: &Ring, buf: &mut PolyBuf) -> Result<(), Error> {
     let seed = SeedLayout {
         seed: Seed::new([7; 32]),
         key_index: 0,
@@ -135,18 +182,20 @@ const ROTATIONS: usize = 8;
 struct Work<'a> {
     ring: &'a Ring,
     chain: LimbSet,
-    pair: ringloom_ntt::poly::PolyBuf,
-    rotated: ringloom_ntt::poly::PolyBuf,
-    tensor: ringloom_ntt::poly::PolyBuf,
-    acc: ringloom_ntt::poly::PolyBuf,
-    switched: ringloom_ntt::poly::PolyBuf,
-    rescaled: ringloom_ntt::poly::PolyBuf,
+    pair: PolyBuf,
+    rotated: PolyBuf,
+    tensor: PolyBuf,
+    acc: PolyBuf,
+    switched: PolyBuf,
+    rescaled: PolyBuf,
     key: ringloom_ntt::poly::Prepared,
-    digits: ringloom_ntt::poly::PolyBuf,
-    rotations: ringloom_ntt::poly::PolyBuf,
+    digits: PolyBuf,
+    rotations: Vec<PolyBuf>,
     diagonals: ringloom_ntt::poly::Prepared,
     gadget: Arc<GadgetPlan>,
     mod_down: Arc<ModDownPlan>,
+    /// The product of the special limbs, limb by limb.
+    special_product: Arc<[u64]>,
     rescale: Arc<ModDownPlan>,
 }
 
@@ -166,6 +215,11 @@ impl<'a> Work<'a> {
         };
         let all = chain.union(extra);
         let lower = LimbSet::range(0, limbs - 1);
+        let special_product = chain.iter().map(|limb| {
+            let (m, special) = (spec.modulus(limb), extra.iter());
+            special.fold(1, |p, s| m.mul(p, m.reduce(spec.modulus(s).value())))
+        });
+        let special_product = special_product.collect();
         Ok(Self {
             ring,
             chain,
@@ -177,10 +231,13 @@ impl<'a> Work<'a> {
             rescaled: alloc(2, lower)?,
             key: ring.prepare(&alloc(2 * groups.len(), all)?, Role::Key)?,
             digits: alloc(groups.len(), all)?,
-            rotations: alloc(2 * ROTATIONS, chain)?,
+            rotations: (0..ROTATIONS)
+                .map(|_| alloc(2, chain))
+                .collect::<Result<_, _>>()?,
             diagonals: ring.prepare(&alloc(ROTATIONS, chain)?, Role::Diagonal)?,
             gadget: Arc::new(GadgetPlan::new(spec, chain, extra, &groups)?),
             mod_down: Arc::new(ModDownPlan::new(spec, chain, extra)?),
+            special_product,
             rescale: Arc::new(ModDownPlan::new(spec, lower, chain.difference(lower))?),
         })
     }
@@ -227,13 +284,46 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// One decomposition, and a rotation of its digits for each baby step.
-    fn hoisted(&mut self) -> Result<(), Error> {
+    fn decompose(&mut self) -> Result<(), Error> {
         self.ring.submit(Cmd::Decompose {
             dst: self.digits.view_mut(),
             src: self.pair.poly(1)?,
             plan: self.gadget.clone(),
-        })?;
+        })
+    }
+
+    /// One decomposition, and a rotation of its digits for each baby step.
+    fn hoisted(&mut self) -> Result<(), Error> {
+        self.decompose()?;
+        self.rotate_digits()
+    }
+
+    fn rotate_digits(&mut self) -> Result<(), Error> {
+        let mut galois = 1;
+        let rotations = self.rotations.iter_mut().map(|dst| {
+            galois = galois * 5 % (2 << self.ring.spec().log_n());
+            HoistedRotation {
+                dst: dst.view_mut(),
+                key: self.key.view(),
+                galois,
+            }
+        });
+        let shared = HoistedRotations {
+            digits: self.digits.view(),
+            gadget: self.gadget.clone(),
+            addend: self.pair.poly(0)?,
+            consts: self.special_product.clone(),
+            mod_down: Some(self.mod_down.clone()),
+        };
+        self.ring.submit(Cmd::HoistedRotate {
+            rotations: rotations.collect(),
+            shared: Box::new(shared),
+        })
+    }
+
+    /// The same by the commands that it is made of.
+    fn one_by_one(&mut self) -> Result<(), Error> {
+        self.decompose()?;
         let mut galois = 1;
         for k in 0..ROTATIONS {
             self.ring.submit(Cmd::InnerProduct {
@@ -251,7 +341,7 @@ impl<'a> Work<'a> {
             })?;
             galois = galois * 5 % (2 << self.ring.spec().log_n());
             self.ring.submit(Cmd::Automorphism {
-                dst: self.rotations.view_mut().polys(2 * k, 2, 1)?,
+                dst: self.rotations[k].view_mut(),
                 src: self.switched.view(),
                 galois,
             })?;
@@ -262,8 +352,10 @@ impl<'a> Work<'a> {
     /// The rotations times their diagonals, summed and rescaled.
     fn diagonals(&mut self) -> Result<(), Error> {
         let terms = (0..ROTATIONS).map(|k| {
-            let rotated = self.rotations.view().polys(2 * k, 2, 1)?;
-            Ok((rotated, self.diagonals.view().polys(k, 1, 1)?))
+            Ok((
+                self.rotations[k].view(),
+                self.diagonals.view().polys(k, 1, 1)?,
+            ))
         });
         self.ring.submit(Cmd::DiagMulAcc {
             acc: self.switched.view_mut(),
@@ -282,7 +374,10 @@ impl<'a> Work<'a> {
         self.rescale()?;
         debug_assert!(self.chain.len() > 1);
         let alone = self.ring.download(&self.rescaled)?;
+        self.one_by_one()?;
+        let one_by_one = self.rotated()?;
         self.hoisted()?;
+        assert!(self.rotated()? == one_by_one, "the same rotations");
         self.diagonals()?;
         [
             &self.rotated,
@@ -290,11 +385,15 @@ impl<'a> Work<'a> {
             &self.acc,
             &self.switched,
             &self.rescaled,
-            &self.rotations,
         ]
         .map(|buf| self.ring.download(buf))
         .into_iter()
-        .chain([Ok(alone)])
+        .chain([Ok(alone), self.rotated().map(|words| words.concat())])
         .collect()
+    }
+
+    fn rotated(&self) -> Result<Vec<Vec<u64>>, Error> {
+        let rotations = self.rotations.iter();
+        rotations.map(|buf| self.ring.download(buf)).collect()
     }
 }

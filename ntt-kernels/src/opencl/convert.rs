@@ -24,6 +24,14 @@ use crate::{
     poly::{BaseConvertPlan, GadgetPlan, ModDownPlan, View, ViewMut},
 };
 
+/// Where the result of a mod-down goes.
+#[derive(Clone, Copy)]
+pub(super) enum To<'a> {
+    One(Place<'a>),
+    /// Polynomials `2k` and `2k + 1` to the `k`-th of up to eight places.
+    Pairs(&'a [Place<'a>]),
+}
+
 impl OpenClRing {
     pub(super) fn base_convert(
         &self,
@@ -47,21 +55,38 @@ impl OpenClRing {
         src: &View,
         plan: &Arc<ModDownPlan>,
     ) -> Result<()> {
-        let (log_n, n, batch) = (dst.log_n(), dst.n(), dst.batch());
+        let src = (Place::of(src), dst.batch());
+        self.divide(state, To::One(Place::of(dst)), src, plan, dst.log_n())
+    }
+
+    /// A mod-down of as many polynomials as is said beside the source.
+    pub(super) fn divide(
+        &self,
+        state: &mut State,
+        to: To<'_>,
+        (source, batch): (Place<'_>, usize),
+        plan: &Arc<ModDownPlan>,
+        log_n: u32,
+    ) -> Result<()> {
+        let n = 1 << log_n;
         let (keep, drop) = (plan.kept(), plan.dropped());
         let tables = self.plan(state, plan, log_n, PlanTables::mod_down)?;
         let ys = self.scratch(state, batch * drop.len() * n)?;
         let ys = Place::scratch(&ys, drop);
         let rows = self.rows(state, batch, drop)?;
-        let source = Place::of(src);
         let scale = End::Scale(&tables.lift.scalings);
         self.transform(state, (ys, source), &rows, log_n, scale)?;
         let lifted = self.scratch(state, batch * keep.len() * n)?;
         let lifted = Place::scratch(&lifted, keep);
         let rows = self.rows(state, batch, keep)?;
+        let (dst, pairs) = match to {
+            To::One(dst) => (dst, &[][..]),
+            To::Pairs(pairs) => (lifted, pairs),
+        };
         let end = End::Subtract {
             minuend: source,
             factors: (tables.inverses.as_ref()).expect("the tables are those of a mod-down"),
+            pairs,
         };
         if self.shared.tiled {
             let lift = Lifted {
@@ -70,11 +95,10 @@ impl OpenClRing {
                 rows: &rows,
                 stride: 0,
             };
-            let places = (Place::of(dst), lifted);
-            return self.lift_and_transform(state, places, lift, log_n, end);
+            return self.lift_and_transform(state, (dst, lifted), lift, log_n, end);
         }
         self.lift(state, (lifted, ys), batch, &tables.lift, log_n)?;
-        self.transform(state, (Place::of(dst), lifted), &rows, log_n, end)
+        self.transform(state, (dst, lifted), &rows, log_n, end)
     }
 
     pub(super) fn decompose(

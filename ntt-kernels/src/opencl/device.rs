@@ -287,8 +287,9 @@ impl OpenClDeviceBuilder {
 const LOCAL_BYTES: u64 = 16 << 10;
 const GROUP_ITEMS: usize = 256;
 
-/// An OpenCL device, found when it is opened: data stays in its memory, commands run in order on
-/// one queue per ring.
+/// An OpenCL device, found when it is opened: data stays in its memory. A ring has a queue for the
+/// commands of each thread, up to four, and results are those of the order in which commands were
+/// submitted.
 ///
 /// It is no place for secrets: [`Ring`](crate::Ring) refuses them.
 #[derive(Clone)]
@@ -364,6 +365,11 @@ impl OpenClDevice {
     pub(super) fn fail_launches(&self, codes: &[i32]) {
         let codes = codes.iter().rev().copied().collect();
         *self.0.session.injected.launches.lock().expect("a test") = codes;
+    }
+
+    #[cfg(test)]
+    pub(super) fn session(&self) -> SharedSession {
+        self.0.session.clone()
     }
 
     #[cfg(test)]

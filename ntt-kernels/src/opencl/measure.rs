@@ -254,18 +254,18 @@ impl Trial {
         let program = shared.programs.build(&trial_text(shared, form))?;
         let mut trial = Self {
             kernel: program.kernel("products").map_err(fault)?,
-            queue: shared.session.queue().map_err(fault)?,
+            queue: shared.session.queue(0).map_err(fault)?,
             memory: shared.session.memory(8 * WORDS).map_err(fault)?,
             constants: table(shared, &constants)?,
             global: WORDS / (4 * lanes),
             local,
             rounds: ROUNDS,
         };
-        let written = trial.queue.write(&trial.memory, 0, &host, None);
+        let written = trial.queue.write(&trial.memory, 0, &host, &[]);
         written.map_err(fault)?;
         trial.run(shared)?;
         let mut got = vec![0; WORDS];
-        let read = trial.queue.read(&trial.memory, 0, &mut got, None);
+        let read = trial.queue.read(&trial.memory, 0, &mut got, &[]);
         read.map_err(fault)?;
         let power = m.pow(factor, u64::from(ROUNDS));
         if (got.iter().zip(&host)).any(|(&got, &x)| got != m.mul(x, power)) {
@@ -295,7 +295,7 @@ impl Trial {
         ];
         let (queue, global) = (&self.queue, [self.global, 1, 1]);
         let start = Instant::now();
-        let launched = queue.launch(&mut self.kernel, &args, global, self.local);
+        let launched = queue.launch(&mut self.kernel, &args, global, self.local, &[]);
         launched.map_err(fault)?;
         queue.finish().map_err(fault)?;
         Ok(start.elapsed())

@@ -14,8 +14,8 @@ use crate::{
     poly::View,
 };
 
-/// Freed buffers of one ring by size, and what the ring holds in all. Commands reuse them without
-/// waiting, as their queue is in order; memory tells transfers what to wait for.
+/// Freed buffers of one ring by size, and what the ring holds in all. Commands reuse them before what
+/// was queued with them has run: memory tells other queues and transfers what to wait for.
 pub(super) struct Pool {
     shared: Arc<Shared>,
     state: Mutex<State>,

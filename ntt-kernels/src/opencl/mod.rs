@@ -15,6 +15,7 @@
 mod convert;
 mod device;
 mod found;
+mod hoisted;
 mod lwe;
 mod mat_mul;
 mod measure;
@@ -24,6 +25,7 @@ mod programs;
 mod residency;
 mod ring;
 mod rotation;
+mod streams;
 mod sys;
 mod tables;
 mod transform;

@@ -41,6 +41,17 @@ pub(super) enum RowsIn {
     Both,
 }
 
+/// What half of a transform does beside its stages.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Fused {
+    /// Starts with words lifted from source words.
+    pub(super) lift: bool,
+    /// Ends with products by a key.
+    pub(super) inner: bool,
+    /// Writes to pairs of polynomials in places of their own.
+    pub(super) to_pairs: bool,
+}
+
 /// A program and the constants it is built with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Source {
@@ -58,10 +69,16 @@ pub(super) enum Source {
     Lwe { items: usize },
     /// Seed expansion.
     Seed { items: usize },
+    /// Rotations that share digits, in vectors of `lanes` words.
+    Hoisted { items: usize, lanes: usize },
     /// Products to be timed, in vectors of `lanes` words.
     Measure { items: usize, lanes: usize },
     /// Transforms of rows.
-    Rows { invert: bool },
+    Rows {
+        invert: bool,
+        /// Writes to pairs of polynomials in places of their own.
+        to_pairs: bool,
+    },
     /// Half of a transform in local memory.
     Tile {
         stages: u32,
@@ -69,10 +86,7 @@ pub(super) enum Source {
         columns: bool,
         invert: bool,
         last: bool,
-        /// Starts with words lifted from source words.
-        lift: bool,
-        /// Ends with products by a key.
-        inner: bool,
+        fused: Fused,
         /// What the rows may be in.
         rows_in: RowsIn,
     },
@@ -135,8 +149,19 @@ impl Source {
                     _ => &[include_str!("kernels/measure.cl")],
                 }
             }
-            Self::Rows { invert } => {
+            Self::Hoisted { items, lanes } => {
+                define("WG", &items);
+                define("LANES", &lanes);
+                let parts: &[&str] = &[
+                    include_str!("kernels/row_words.cl"),
+                    include_str!("kernels/pairs.cl"),
+                    include_str!("kernels/hoisted.cl"),
+                ];
+                if lanes == 1 { &parts[1..] } else { parts }
+            }
+            Self::Rows { invert, to_pairs } => {
                 define("INVERT", &u32::from(invert));
+                define("TO_PAIRS", &u32::from(to_pairs));
                 define("DOUBLES", &u32::from(arithmetic.doubles));
                 define("LANES", &4);
                 let doubles: &[&str] = &[
@@ -144,6 +169,7 @@ impl Source {
                     include_str!("kernels/row_passes.cl"),
                     include_str!("kernels/row_words.cl"),
                     include_str!("kernels/row_passes.cl"),
+                    include_str!("kernels/pairs.cl"),
                     include_str!("kernels/rows.cl"),
                 ];
                 if arithmetic.doubles {
@@ -158,8 +184,7 @@ impl Source {
                 columns,
                 invert,
                 last,
-                lift,
-                inner,
+                fused,
                 rows_in,
             } => {
                 define("STAGES", &stages);
@@ -168,15 +193,17 @@ impl Source {
                 define("COLUMNS", &u32::from(columns));
                 define("INVERT", &u32::from(invert));
                 define("LAST", &u32::from(last));
-                define("LIFT", &u32::from(lift));
-                define("INNER", &u32::from(inner));
+                define("LIFT", &u32::from(fused.lift));
+                define("INNER", &u32::from(fused.inner));
+                define("TO_PAIRS", &u32::from(fused.to_pairs));
                 define("WORDS", &u32::from(rows_in != RowsIn::Doubles));
                 define("DOUBLES", &u32::from(rows_in != RowsIn::Words));
                 define("LANES", &1);
-                define("ROUNDS", &rounds(stages, columns, invert, lift));
+                define("ROUNDS", &rounds(stages, columns, invert, fused.lift));
                 let parts: &[&str] = &[
                     include_str!("kernels/doubles.cl"),
                     include_str!("kernels/butterflies.cl"),
+                    include_str!("kernels/pairs.cl"),
                     include_str!("kernels/ntt_tile.cl"),
                 ];
                 if rows_in == RowsIn::Words {

@@ -100,7 +100,7 @@ impl OpenClRing {
     /// the commands that are queued have run.
     pub(super) fn make_room(&self, state: &mut State, bytes: u64) -> Result<()> {
         while self.pool.freed_bytes() < bytes && self.evict(state)? {}
-        let finished = state.queue.finish();
+        let finished = state.streams.finish();
         finished.map_err(|fault| self.fault("eviction", &fault))?;
         self.pool.release();
         Ok(())
@@ -109,7 +109,8 @@ impl OpenClRing {
     /// Zeros instead of what another program has left.
     fn clear_if_fresh(&self, state: &State, op: &'static str, slot: &mut Slot) -> Result<()> {
         if let (true, Home::Device(buffer)) = (slot.fresh, &slot.home) {
-            let cleared = state.queue.clear(buffer.memory());
+            let (queue, memory) = (state.streams.queue(), buffer.memory());
+            let cleared = queue.clear(memory, &memory.before_write(None));
             cleared.map_err(|fault| self.fault(op, &fault))?;
             slot.fresh = false;
         }
@@ -135,7 +136,8 @@ impl OpenClRing {
         self.clear_if_fresh(state, "eviction", &mut slot)?;
         if let Home::Device(buffer) = &slot.home {
             let mut words = vec![0; tenant.words];
-            let read = state.queue.read(buffer.memory(), 0, &mut words, None);
+            let (queue, memory) = (state.streams.queue(), buffer.memory());
+            let read = queue.read(memory, 0, &mut words, &memory.before_write(None));
             read.map_err(|fault| self.fault("eviction", &fault))?;
             slot.home = Home::Host(words);
             let bytes = 8 * tenant.words as u64;
@@ -160,7 +162,8 @@ impl OpenClRing {
         let buffer = Arc::new(buffer);
         let mut slot = tenant.slot();
         if let Home::Host(words) = &slot.home {
-            let written = state.queue.write(buffer.memory(), 0, words, None);
+            let (queue, memory) = (state.streams.queue(), buffer.memory());
+            let written = queue.write(memory, 0, words, &memory.before_write(None));
             written.map_err(|fault| self.fault("return of an evicted buffer", &fault))?;
             let bytes = 8 * tenant.words as u64;
             self.evicted_h2d.fetch_add(bytes, Ordering::Relaxed);

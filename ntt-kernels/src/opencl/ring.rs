@@ -14,6 +14,7 @@ use super::{
     products::Digits,
     programs::Source,
     residency::{Run, Tenants},
+    streams::Streams,
     sys::{Arg, Event, Fault, Kernel, Memory, Queue, Words4},
     tables::{Constants, Latest, PlanTables, Rows},
     transform::End,
@@ -30,7 +31,7 @@ use crate::{
 /// Lists, constants and plans that a ring keeps on the device, at most, of each kind.
 const KEPT: usize = 1024;
 
-/// One ring. Its commands run in order on one queue, transfers beside them.
+/// One ring. The commands of a thread run in order on one queue, transfers beside them.
 pub(super) struct OpenClRing {
     pub(super) shared: Arc<Shared>,
     pub(super) spec: RingSpec,
@@ -46,7 +47,7 @@ pub(super) struct OpenClRing {
 
 /// What a command needs exclusively.
 pub(super) struct State {
-    pub(super) queue: Queue,
+    pub(super) streams: Streams,
     pub(super) tenants: Tenants,
     kernels: HashMap<(Source, &'static str), Kernel>,
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
@@ -88,6 +89,13 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The same from polynomial `poly` on, of polynomials that follow one another.
+    pub(super) fn starting_at(mut self, poly: usize) -> Self {
+        let Words4([first, rows, ..]) = &mut self.window;
+        *first += poly as u64 * *rows;
+        self
+    }
+
     pub(super) fn args(self) -> [Arg<'a>; 2] {
         [Arg::Memory(self.memory), Arg::Words4(self.window)]
     }
@@ -96,11 +104,11 @@ impl<'a> Place<'a> {
 impl OpenClRing {
     pub(super) fn new(shared: Arc<Shared>, spec: &RingSpec) -> Result<Self> {
         let constants = Constants::new(&shared, spec)?;
-        let queue = || {
-            let queue = shared.session.queue();
-            queue.map_err(|fault| failed(&shared, "opening a ring", &fault))
-        };
-        let (queue, uploads, downloads) = (queue()?, queue()?, queue()?);
+        let fault = |fault| failed(&shared, "opening a ring", &fault);
+        let streams = Streams::new(shared.session.clone()).map_err(fault)?;
+        // Memory never asks for the numbers of these.
+        let transfers = || shared.session.queue(usize::MAX).map_err(fault);
+        let (uploads, downloads) = (transfers()?, transfers()?);
         Ok(Self {
             pool: Arc::new(Pool::new(shared.clone())),
             evicted_h2d: AtomicU64::new(0),
@@ -110,7 +118,7 @@ impl OpenClRing {
             spec: spec.clone(),
             constants,
             state: Mutex::new(State {
-                queue,
+                streams,
                 tenants: Tenants::default(),
                 kernels: HashMap::new(),
                 rows: HashMap::new(),
@@ -131,7 +139,9 @@ impl OpenClRing {
         if let Some(error) = &state.failure {
             return Err(error.clone());
         }
-        let result = f(&mut state);
+        let turned = state.streams.turn_to(std::thread::current().id());
+        let turned = turned.map_err(|fault| self.fault("another queue", &fault));
+        let result = turned.and_then(|()| f(&mut state));
         if let Err(error @ Error::DeviceFailed { .. }) = &result {
             state.failure = Some(error.clone());
         }
@@ -146,14 +156,11 @@ impl OpenClRing {
         }
     }
 
-    /// The last kernel that was queued with a buffer's memory, on its way.
-    fn last_use(&self, state: &State, op: &'static str, buffer: &Buffer) -> Result<Option<Event>> {
-        let event = buffer.memory().last_use();
-        if event.is_some() {
-            let flushed = state.queue.flush();
-            flushed.map_err(|fault| self.fault(op, &fault))?;
-        }
-        Ok(event)
+    /// What a transfer of a buffer's memory waits for, on its way.
+    fn before_transfer(&self, state: &State, op: &'static str, of: &Buffer) -> Result<Vec<Event>> {
+        // The queues of other threads were flushed when their commands had been queued.
+        self.start(state, op)?;
+        Ok(of.memory().before_write(None))
     }
 
     /// The memory that a transfer is about, unless it is on the host, and what to wait for.
@@ -161,14 +168,33 @@ impl OpenClRing {
         &self,
         op: &'static str,
         begin: impl FnOnce(&mut State) -> Result<Option<Arc<Buffer>>>,
-    ) -> Result<Option<(Arc<Buffer>, Option<Event>)>> {
+    ) -> Result<Option<(Arc<Buffer>, Vec<Event>)>> {
         self.guard(|state| {
             let Some(buffer) = begin(state)? else {
                 return Ok(None);
             };
-            let event = self.last_use(state, op, &buffer)?;
-            Ok(Some((buffer, event)))
+            let events = self.before_transfer(state, op, &buffer)?;
+            Ok(Some((buffer, events)))
         })
+    }
+
+    /// The device starts with what is queued now, not when the host next waits; what waits for it on
+    /// another queue relies on that.
+    fn start(&self, state: &State, op: &'static str) -> Result<()> {
+        let flushed = state.streams.queue().flush();
+        flushed.map_err(|fault| self.fault(op, &fault))
+    }
+
+    /// Queues what `f` queues, and has it start, whole or not.
+    fn queued<T>(
+        &self,
+        state: &mut State,
+        op: &'static str,
+        f: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<T> {
+        let result = f(state);
+        let started = self.start(state, op);
+        result.and_then(|result| started.map(|()| result))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -185,6 +211,113 @@ impl OpenClRing {
             };
         }
         failed(&self.shared, op, fault)
+    }
+
+    /// A command, with its buffers on the device, after what other threads do with them.
+    fn run_pinned(&self, state: &mut State, cmd: &Cmd) -> Result<()> {
+        let cmd = &self.pinned(state, cmd)?;
+        (cmd.sources().into_iter())
+            .for_each(|src| state.streams.will_read(Buffer::of(src).memory()));
+        (cmd.dsts().into_iter()).for_each(|dst| state.streams.will_write(Buffer::of(dst).memory()));
+        self.run(state, cmd)?;
+        (cmd.dsts().into_iter())
+            .for_each(|dst| state.streams.has_written(Buffer::of(dst).memory()));
+        Ok(())
+    }
+
+    /// A command whose buffers are all on the device.
+    fn run(&self, state: &mut State, cmd: &Cmd) -> Result<()> {
+        match cmd {
+            Cmd::Copy { dst, src } => {
+                let rows = self.rows(state, dst.batch(), dst.limbs())?;
+                self.copy_rows(state, Place::of(dst), Place::of(src), &rows, dst.log_n())
+            }
+            Cmd::Elementwise { op, dst, a, b } => {
+                self.elementwise(state, *op, dst, a.as_ref(), b.as_ref())
+            }
+            Cmd::ScaleLimbs { dst, src, consts } => {
+                let factors = self.factors(state, dst.limbs(), consts, true)?;
+                let src = src.as_ref().unwrap_or(dst);
+                self.word_by_word(state, "scale", dst, &[src], &[&factors])
+            }
+            Cmd::OffsetLimbs { dst, src, consts } => {
+                let summands = self.factors(state, dst.limbs(), consts, false)?;
+                let src = src.as_ref().unwrap_or(dst);
+                self.word_by_word(state, "shift", dst, &[src], &[&summands])
+            }
+            Cmd::Ntt { buf, inverse } => {
+                let rows = self.rows(state, buf.batch(), buf.limbs())?;
+                let at = Place::of(buf);
+                let end = if *inverse { End::Inverse } else { End::Forward };
+                self.transform(state, (at, at), &rows, buf.log_n(), end)
+            }
+            Cmd::BaseConvert { dst, src, plan } => self.base_convert(state, dst, src, plan),
+            Cmd::Automorphism { dst, src, galois } => self.automorphism(state, dst, src, *galois),
+            Cmd::ExpandSeed { dst, seed } => self.expand_seed(state, dst, seed),
+            Cmd::InnerProduct {
+                acc,
+                digits,
+                key,
+                accumulate,
+            } => {
+                let digits = Digits {
+                    lifted: Place::of(digits),
+                    count: digits.batch(),
+                    accumulate: *accumulate,
+                    own: None,
+                };
+                self.inner_product(state, acc, digits, key)
+            }
+            Cmd::DiagMulAcc {
+                acc,
+                terms,
+                accumulate,
+            } => self.diag_mul_acc(state, acc, terms, *accumulate),
+            Cmd::Tensor { dst, a, b } => self.tensor(state, dst, a, b),
+            Cmd::ModDown { dst, src, plan } => self.mod_down(state, dst, src, plan),
+            Cmd::Decompose { dst, src, plan } => self.decompose(state, Place::of(dst), src, plan),
+            Cmd::ModMatMul {
+                dst,
+                left,
+                src,
+                lanes,
+            } => self.mod_mat_mul(state, dst, left, src, *lanes),
+            Cmd::Monomial { dst, src, power } => self.monomial(state, dst, src, power),
+            Cmd::Digit {
+                dst,
+                src,
+                plan,
+                level,
+            } => self.digit(state, dst, src, *plan, *level),
+            Cmd::LweModSwitch {
+                dst,
+                src,
+                dimension,
+            } => self.exponents(state, (dst, *dimension), (src, *dimension), 1),
+            Cmd::LweGroupSwitch { dst, src, plan } => {
+                let (dst, src) = ((dst, plan.exponents()), (src, plan.dimension()));
+                self.exponents(state, dst, src, plan.group())
+            }
+            Cmd::LweKeySwitch { dst, src, key } => self.lwe_key_switch(state, dst, src, key),
+            Cmd::BlindRotate {
+                acc,
+                table,
+                lwe,
+                key,
+                plan,
+            } => self.blind_rotate(state, acc, (table, lwe, key), plan),
+            Cmd::KeySwitch { .. } => {
+                unreachable!("the ring lowers what is not supported")
+            }
+            Cmd::GadgetProduct {
+                acc,
+                src,
+                key,
+                plan,
+                accumulate,
+            } => self.gadget_product(state, acc, src, key, plan, *accumulate),
+            Cmd::HoistedRotate { .. } => unreachable!("its buffers are not pinned at once"),
+        }
     }
 
     /// Queues one kernel: `global` items in groups of `items`.
@@ -204,13 +337,16 @@ impl OpenClRing {
             Ok,
         )?;
         self.shared.launches.fetch_add(1, Ordering::Relaxed);
-        let mut launched = state.queue.launch(&mut made, &args, global, items);
+        let after = state.streams.before_next();
+        let queue = state.streams.queue();
+        let mut launched = queue.launch(&mut made, &args, global, items, &after);
         if let Err(fault) = &launched
             && fault.may_be_memory()
         {
             let room = self.make_room(state, operand_bytes(&args));
             if room.is_ok() {
-                launched = state.queue.launch(&mut made, &args, global, items);
+                let queue = state.streams.queue();
+                launched = queue.launch(&mut made, &args, global, items, &after);
             }
         }
         state.kernels.insert((source, kernel), made);
@@ -259,7 +395,9 @@ impl OpenClRing {
     }
 
     pub(super) fn scratch(&self, state: &mut State, words: usize) -> Result<Buffer> {
-        Ok(self.take(state, words)?.0)
+        let (buffer, _) = self.take(state, words)?;
+        state.streams.will_write(buffer.memory());
+        Ok(buffer)
     }
 }
 
@@ -314,10 +452,7 @@ fn runs(view: &View) -> Vec<Run> {
 
 impl RingBackend for OpenClRing {
     fn supports(&self, kind: CmdKind) -> bool {
-        !matches!(
-            kind,
-            CmdKind::KeySwitch | CmdKind::FoldedMatMul | CmdKind::HoistedRotate
-        )
+        !matches!(kind, CmdKind::KeySwitch | CmdKind::FoldedMatMul)
     }
 
     fn alloc(&self, shape: Shape, _class: BufClass) -> Result<RawBuf> {
@@ -331,13 +466,13 @@ impl RingBackend for OpenClRing {
     fn upload(&self, dst: &ViewMut, host: &[u64]) -> Result<()> {
         let (op, runs) = ("upload", runs(dst));
         let begin = |state: &mut State| self.begin_write(state, dst, &runs, host);
-        let Some((buffer, event)) = self.ready(op, begin)? else {
+        let Some((buffer, events)) = self.ready(op, begin)? else {
             return Ok(());
         };
         let write = || {
             runs.iter().try_for_each(|&(at, from, len)| {
                 let words = &host[from..][..len];
-                (self.uploads).write(buffer.memory(), at, words, event.as_ref())
+                (self.uploads).write(buffer.memory(), at, words, &events)
             })
         };
         let mut written = write();
@@ -358,133 +493,43 @@ impl RingBackend for OpenClRing {
     fn download(&self, src: &View, host: &mut [u64]) -> Result<()> {
         let (op, runs) = ("download", runs(src));
         let begin = |state: &mut State| self.begin_read(state, src, &runs, host);
-        let Some((buffer, event)) = self.ready(op, begin)? else {
+        let Some((buffer, events)) = self.ready(op, begin)? else {
             return Ok(());
         };
         runs.iter().try_for_each(|&(at, to, len)| {
             let words = &mut host[to..][..len];
-            let read = (self.downloads).read(buffer.memory(), at, words, event.as_ref());
+            let read = (self.downloads).read(buffer.memory(), at, words, &events);
             read.map_err(|fault| self.failure(self.fault(op, &fault)))
         })
     }
 
     fn prepare(&self, src: &View, _role: Role) -> Result<RawBuf> {
         self.guard(|state| {
-            let (source, words) = (self.pin(state, src)?, src.shape().words());
-            let buffer = self.scratch(state, words)?;
-            let rows = self.rows(state, src.batch(), src.limbs())?;
-            let dst = Place::scratch(&buffer, src.limbs());
-            let src_place = Place {
-                memory: source.memory(),
-                window: window(src),
-            };
-            self.copy_rows(state, dst, src_place, &rows, src.log_n())?;
-            Ok(self.settle(state, words, buffer, false))
+            self.queued(state, "prepare", |state| {
+                let (source, words) = (self.pin(state, src)?, src.shape().words());
+                state.streams.will_read(source.memory());
+                let buffer = self.scratch(state, words)?;
+                let rows = self.rows(state, src.batch(), src.limbs())?;
+                let dst = Place::scratch(&buffer, src.limbs());
+                let src_place = Place {
+                    memory: source.memory(),
+                    window: window(src),
+                };
+                self.copy_rows(state, dst, src_place, &rows, src.log_n())?;
+                state.streams.has_written(buffer.memory());
+                Ok(self.settle(state, words, buffer, false))
+            })
         })
     }
 
     fn submit(&self, cmd: &Cmd) -> Result<()> {
         self.guard(|state| {
-            let cmd = &self.pinned(state, cmd)?;
-            match cmd {
-                Cmd::Copy { dst, src } => {
-                    let rows = self.rows(state, dst.batch(), dst.limbs())?;
-                    self.copy_rows(state, Place::of(dst), Place::of(src), &rows, dst.log_n())
+            self.queued(state, "submit", |state| match cmd {
+                Cmd::HoistedRotate { rotations, shared } => {
+                    self.hoisted_rotate(state, rotations, shared)
                 }
-                Cmd::Elementwise { op, dst, a, b } => {
-                    self.elementwise(state, *op, dst, a.as_ref(), b.as_ref())
-                }
-                Cmd::ScaleLimbs { dst, src, consts } => {
-                    let factors = self.factors(state, dst.limbs(), consts, true)?;
-                    let src = src.as_ref().unwrap_or(dst);
-                    self.word_by_word(state, "scale", dst, &[src], &[&factors])
-                }
-                Cmd::OffsetLimbs { dst, src, consts } => {
-                    let summands = self.factors(state, dst.limbs(), consts, false)?;
-                    let src = src.as_ref().unwrap_or(dst);
-                    self.word_by_word(state, "shift", dst, &[src], &[&summands])
-                }
-                Cmd::Ntt { buf, inverse } => {
-                    let rows = self.rows(state, buf.batch(), buf.limbs())?;
-                    let at = Place::of(buf);
-                    let end = if *inverse { End::Inverse } else { End::Forward };
-                    self.transform(state, (at, at), &rows, buf.log_n(), end)
-                }
-                Cmd::BaseConvert { dst, src, plan } => self.base_convert(state, dst, src, plan),
-                Cmd::Automorphism { dst, src, galois } => {
-                    self.automorphism(state, dst, src, *galois)
-                }
-                Cmd::ExpandSeed { dst, seed } => self.expand_seed(state, dst, seed),
-                Cmd::InnerProduct {
-                    acc,
-                    digits,
-                    key,
-                    accumulate,
-                } => {
-                    let digits = Digits {
-                        lifted: Place::of(digits),
-                        count: digits.batch(),
-                        accumulate: *accumulate,
-                        own: None,
-                    };
-                    self.inner_product(state, acc, digits, key)
-                }
-                Cmd::DiagMulAcc {
-                    acc,
-                    terms,
-                    accumulate,
-                } => self.diag_mul_acc(state, acc, terms, *accumulate),
-                Cmd::Tensor { dst, a, b } => self.tensor(state, dst, a, b),
-                Cmd::ModDown { dst, src, plan } => self.mod_down(state, dst, src, plan),
-                Cmd::Decompose { dst, src, plan } => {
-                    self.decompose(state, Place::of(dst), src, plan)
-                }
-                Cmd::ModMatMul {
-                    dst,
-                    left,
-                    src,
-                    lanes,
-                } => self.mod_mat_mul(state, dst, left, src, *lanes),
-                Cmd::Monomial { dst, src, power } => self.monomial(state, dst, src, power),
-                Cmd::Digit {
-                    dst,
-                    src,
-                    plan,
-                    level,
-                } => self.digit(state, dst, src, *plan, *level),
-                Cmd::LweModSwitch {
-                    dst,
-                    src,
-                    dimension,
-                } => self.exponents(state, (dst, *dimension), (src, *dimension), 1),
-                Cmd::LweGroupSwitch { dst, src, plan } => {
-                    let (dst, src) = ((dst, plan.exponents()), (src, plan.dimension()));
-                    self.exponents(state, dst, src, plan.group())
-                }
-                Cmd::LweKeySwitch { dst, src, key } => self.lwe_key_switch(state, dst, src, key),
-                Cmd::BlindRotate {
-                    acc,
-                    table,
-                    lwe,
-                    key,
-                    plan,
-                } => self.blind_rotate(state, acc, (table, lwe, key), plan),
-                Cmd::KeySwitch { .. } | Cmd::HoistedRotate { .. } => {
-                    unreachable!("the ring lowers what is not supported")
-                }
-                Cmd::GadgetProduct {
-                    acc,
-                    src,
-                    key,
-                    plan,
-                    accumulate,
-                } => self.gadget_product(state, acc, src, key, plan, *accumulate),
-            }?;
-            // The device starts now, not when the host next waits.
-            state
-                .queue
-                .flush()
-                .map_err(|fault| self.fault("submit", &fault))
+                _ => self.run_pinned(state, cmd),
+            })
         })
     }
 
@@ -498,11 +543,10 @@ impl RingBackend for OpenClRing {
 
     fn wait(&self) -> Result<()> {
         let latest = self.guard(|state| {
-            let flushed = state.queue.flush();
-            flushed.map_err(|fault| self.fault("wait", &fault))?;
-            Ok(state.queue.latest())
+            self.start(state, "wait")?;
+            Ok(state.streams.latest())
         })?;
-        let waited = latest.map_or(Ok(()), |event| event.wait());
+        let waited = latest.iter().try_for_each(|event| event.wait());
         waited.map_err(|fault| self.failure(self.fault("wait", &fault)))
     }
 }

@@ -10,7 +10,7 @@ use std::{
     fmt,
     mem::size_of_val,
     ptr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use opencl3::{
@@ -127,8 +127,8 @@ impl Session {
         })
     }
 
-    /// An in-order queue.
-    pub(super) fn queue(&self) -> Result<Queue, Fault> {
+    /// An in-order queue, which memory knows by this number.
+    pub(super) fn queue(&self, number: usize) -> Result<Queue, Fault> {
         // SAFETY: the device is a member of the context, which was made from it.
         let queue = unsafe { queues::create_command_queue(self.context.raw, self.device.id(), 0) };
         Ok(Queue {
@@ -136,6 +136,7 @@ impl Session {
                 raw: queue.map_err(Fault::of("clCreateCommandQueue"))?,
                 release: queues::release_command_queue,
             },
+            number,
             latest: Mutex::default(),
             #[cfg(test)]
             injected: self.injected.clone(),
@@ -211,7 +212,7 @@ impl Session {
                 release: memories::release_mem_object,
             },
             bytes,
-            last_use: Mutex::default(),
+            uses: (flags & CL_MEM_READ_ONLY == 0).then(Mutex::default),
         })
     }
 }
@@ -269,8 +270,17 @@ impl Event {
 pub(super) struct Memory {
     handle: Handle,
     bytes: usize,
-    /// The last kernel that was queued with it.
-    last_use: Mutex<Option<Event>>,
+    /// What was queued with it; tables are only read, and have no list.
+    uses: Option<Mutex<Uses>>,
+}
+
+/// What was queued with some memory on which queue.
+#[derive(Default)]
+struct Uses {
+    /// The last kernel of each queue, of those since the last write.
+    last: Vec<(usize, Event)>,
+    /// The last one that wrote to it as the result of a command.
+    write: Option<(usize, Event)>,
 }
 
 impl Memory {
@@ -278,15 +288,45 @@ impl Memory {
         self.bytes
     }
 
-    /// The last kernel that was queued with it, after which all earlier ones have run, too.
-    pub(super) fn last_use(&self) -> Option<Event> {
-        let last = self.last_use.lock();
-        last.unwrap_or_else(PoisonError::into_inner).clone()
+    /// What has to run before this memory is written to on a queue, or by a transfer: the last kernels
+    /// with it of all other queues.
+    pub(super) fn before_write(&self, queue: Option<usize>) -> Vec<Event> {
+        let Some(uses) = self.uses() else {
+            return Vec::new();
+        };
+        let others = (uses.last.iter()).filter(|(of, _)| Some(*of) != queue);
+        others.map(|(_, event)| event.clone()).collect()
     }
 
-    fn used_by(&self, event: &Event) {
-        let last = self.last_use.lock();
-        *last.unwrap_or_else(PoisonError::into_inner) = Some(event.clone());
+    /// What has to run before it is read on a queue: the last result that another queue writes.
+    pub(super) fn before_read(&self, queue: usize) -> Option<Event> {
+        let uses = self.uses()?;
+        let (of, event) = uses.write.as_ref()?;
+        (*of != queue).then(|| event.clone())
+    }
+
+    /// A kernel has been queued with it.
+    fn used_by(&self, queue: usize, event: &Event) {
+        if let Some(mut uses) = self.uses() {
+            match uses.last.iter_mut().find(|(of, _)| *of == queue) {
+                Some((_, last)) => *last = event.clone(),
+                None => uses.last.push((queue, event.clone())),
+            }
+        }
+    }
+
+    /// It holds the result of a command whose last kernel this is, and which ran after everything in
+    /// [`Memory::before_write`].
+    pub(super) fn written_by(&self, queue: usize, event: &Event) {
+        if let Some(mut uses) = self.uses() {
+            uses.last = vec![(queue, event.clone())];
+            uses.write = Some((queue, event.clone()));
+        }
+    }
+
+    fn uses(&self) -> Option<MutexGuard<'_, Uses>> {
+        let uses = self.uses.as_ref()?;
+        Some(uses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -311,6 +351,7 @@ pub(super) enum Arg<'a> {
 /// An in-order queue: commands run one after the other.
 pub(super) struct Queue {
     handle: Handle,
+    number: usize,
     /// The last kernel or clearing that was queued.
     latest: Mutex<Option<Event>>,
     #[cfg(test)]
@@ -332,7 +373,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a kernel.
+    /// Queues a kernel, to run after these events of other queues, which have been flushed.
     ///
     /// The caller guarantees that the arguments are those of the kernel's declaration, and that the
     /// kernel stays within its buffers for them.
@@ -342,6 +383,7 @@ impl Queue {
         args: &[Arg<'_>],
         global: [usize; 3],
         local: usize,
+        after: &[Event],
     ) -> Result<(), Fault> {
         let call = "clEnqueueNDRangeKernel";
         self.answers(call)?;
@@ -363,9 +405,11 @@ impl Queue {
             set.map_err(Fault::of("clSetKernelArg"))?;
         }
         let local = [local, 1, 1];
+        let after = wait_list(after);
+        let (count, list) = length_and_place(&after);
         // SAFETY: all arguments are set; the sizes have as many dimensions as is said, and live
         // until the call returns. Kernels index only within the windows of their arguments, which
-        // the ring has checked against the buffers.
+        // the ring has checked against the buffers. The events are alive.
         let event = unsafe {
             queues::enqueue_nd_range_kernel(
                 self.handle.raw,
@@ -374,50 +418,53 @@ impl Queue {
                 ptr::null(),
                 global.as_ptr(),
                 local.as_ptr(),
-                0,
-                ptr::null(),
+                count,
+                list,
             )
         };
         let event = Event::own(event.map_err(Fault::of(call))?);
         for arg in args {
             if let Arg::Memory(memory) = arg {
-                memory.used_by(&event);
+                memory.used_by(self.number, &event);
             }
         }
         self.came(event);
         Ok(())
     }
 
-    /// Fills memory with zeros.
-    pub(super) fn clear(&self, memory: &Memory) -> Result<(), Fault> {
+    /// Fills memory with zeros, after these events.
+    pub(super) fn clear(&self, memory: &Memory, after: &[Event]) -> Result<(), Fault> {
         self.answers("clEnqueueFillBuffer")?;
+        let after = wait_list(after);
+        let (count, list) = length_and_place(&after);
         let (size, pattern) = of(&0u8);
         // SAFETY: the range is the whole buffer, and its size is a multiple of the pattern's, which
-        // the call copies.
+        // the call copies. The events are alive.
         let event = unsafe {
             let (queue, buffer) = (self.handle.raw, memory.handle.raw);
-            let none = ptr::null();
-            queues::enqueue_fill_buffer(queue, buffer, pattern, size, 0, memory.bytes, 0, none)
+            let bytes = memory.bytes;
+            queues::enqueue_fill_buffer(queue, buffer, pattern, size, 0, bytes, count, list)
         };
         let event = Event::own(event.map_err(Fault::of("clEnqueueFillBuffer"))?);
-        memory.used_by(&event);
+        memory.written_by(self.number, &event);
         self.came(event);
         Ok(())
     }
 
-    /// Copies host words to memory from word `start`, after `event` has come; waits.
+    /// Copies host words to memory from word `start`, after these events; waits.
     pub(super) fn write(
         &self,
         memory: &Memory,
         start: usize,
         words: &[u64],
-        event: Option<&Event>,
+        after: &[Event],
     ) -> Result<(), Fault> {
         within(memory, start, words.len());
         self.answers("clEnqueueWriteBuffer")?;
-        let (after, list) = wait_list(event);
+        let after = wait_list(after);
+        let (count, list) = length_and_place(&after);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
-        // the host bytes have been read. The event is alive.
+        // the host bytes have been read. The events are alive.
         let event = unsafe {
             queues::enqueue_write_buffer(
                 self.handle.raw,
@@ -426,7 +473,7 @@ impl Queue {
                 8 * start,
                 size_of_val(words),
                 words.as_ptr().cast(),
-                after,
+                count,
                 list,
             )
         };
@@ -434,19 +481,20 @@ impl Queue {
         Ok(())
     }
 
-    /// Copies memory from word `start` to host words, after all earlier commands and `event`; waits.
+    /// Copies memory from word `start` to host words, after all earlier commands and these events; waits.
     pub(super) fn read(
         &self,
         memory: &Memory,
         start: usize,
         words: &mut [u64],
-        event: Option<&Event>,
+        after: &[Event],
     ) -> Result<(), Fault> {
         within(memory, start, words.len());
         self.answers("clEnqueueReadBuffer")?;
-        let (after, list) = wait_list(event);
+        let after = wait_list(after);
+        let (count, list) = length_and_place(&after);
         // SAFETY: the range is within the buffer, as was just checked, and the call returns after
-        // the host bytes have been written. The event is alive.
+        // the host bytes have been written. The events are alive.
         let event = unsafe {
             queues::enqueue_read_buffer(
                 self.handle.raw,
@@ -455,7 +503,7 @@ impl Queue {
                 8 * start,
                 size_of_val(words),
                 words.as_mut_ptr().cast(),
-                after,
+                count,
                 list,
             )
         };
@@ -490,11 +538,17 @@ fn of<T>(value: &T) -> (usize, *const c_void) {
     (size_of_val(value), ptr::from_ref(value).cast())
 }
 
-/// Length and place of a list of at most one event.
-fn wait_list(event: Option<&Event>) -> (u32, *const cl_event) {
-    event.map_or((0, ptr::null()), |event| {
-        (1, ptr::from_ref(&event.0.raw).cast())
-    })
+/// The handles of events.
+fn wait_list(events: &[Event]) -> Vec<cl_event> {
+    events.iter().map(|event| event.0.raw).collect()
+}
+
+/// The length of a list, and its place, which is null where it is empty.
+fn length_and_place(list: &[cl_event]) -> (u32, *const cl_event) {
+    match list {
+        [] => (0, ptr::null()),
+        _ => (list.len() as u32, list.as_ptr()),
+    }
 }
 
 fn within(memory: &Memory, start: usize, words: usize) {

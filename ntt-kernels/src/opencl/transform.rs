@@ -1,8 +1,9 @@
 //! Transforms as launches: which passes, in which order.
 
 use super::{
+    hoisted::pair_args,
     products::Digits,
-    programs::{RowsIn, Source},
+    programs::{Fused, RowsIn, Source},
     ring::{OpenClRing, Place, State},
     sys::{Arg, Memory},
     tables::{DEGREES, Lift, Rows},
@@ -13,10 +14,12 @@ use crate::error::Result;
 #[derive(Clone, Copy)]
 pub(super) enum End<'a> {
     Forward,
-    /// `(minuend - transform) * factors[limb]`.
+    /// `(minuend - transform) * factors[limb]`, to the destination or, where there are any, to pairs of
+    /// polynomials in places of their own.
     Subtract {
         minuend: Place<'a>,
         factors: &'a Memory,
+        pairs: &'a [Place<'a>],
     },
     Inverse,
     /// Inverse, with these rows for its last stage.
@@ -26,6 +29,10 @@ pub(super) enum End<'a> {
 impl End<'_> {
     fn inverts(self) -> bool {
         matches!(self, End::Inverse | End::Scale(_))
+    }
+
+    fn to_pairs(self) -> bool {
+        matches!(self, End::Subtract { pairs: [_, ..], .. })
     }
 }
 
@@ -55,7 +62,8 @@ impl OpenClRing {
             let mut args = self.operands((dst, src), rows, log_n, invert);
             args.extend(self.end(src, log_n, end));
             let kernel = if invert { "row_inverse" } else { "row_forward" };
-            let kernel = (Source::Rows { invert }, kernel);
+            let to_pairs = end.to_pairs();
+            let kernel = (Source::Rows { invert, to_pairs }, kernel);
             return self.launch(state, kernel, args, [rows.count, 1, 1], 1);
         }
         let (mut halves, rows_in) = (halves(log_n), self.constants.rows_in);
@@ -70,7 +78,11 @@ impl OpenClRing {
             if invert || last {
                 args.extend(self.end(src, log_n, end));
             }
-            let source = half.source(rows_in, (invert, last), (false, false));
+            let fused = Fused {
+                to_pairs: last && end.to_pairs(),
+                ..Fused::default()
+            };
+            let source = half.source(rows_in, (invert, last), fused);
             self.tiles(state, source, args, rows, log_n, half)?;
         }
         Ok(())
@@ -97,14 +109,23 @@ impl OpenClRing {
         if one {
             args.extend(self.end(lifted.ys, log_n, end));
         }
-        let source = first.source(rows_in, (false, one), (true, false));
+        let fused = Fused {
+            lift: true,
+            to_pairs: one && end.to_pairs(),
+            ..Fused::default()
+        };
+        let source = first.source(rows_in, (false, one), fused);
         self.tiles(state, source, args, rows, log_n, first)?;
         let Some(&second) = halves.get(1) else {
             return Ok(());
         };
         let mut args = self.operands((dst, middle), rows, log_n, false);
         args.extend(self.end(middle, log_n, end));
-        let source = second.source(rows_in, (false, true), (false, false));
+        let fused = Fused {
+            to_pairs: end.to_pairs(),
+            ..Fused::default()
+        };
+        let source = second.source(rows_in, (false, true), fused);
         self.tiles(state, source, args, rows, log_n, second)
     }
 
@@ -125,7 +146,11 @@ impl OpenClRing {
         if !one {
             let mut args = self.operands((digits.lifted, lifted.ys), rows, log_n, false);
             args.extend(self.lift_args(lifted));
-            let source = halves[0].source(rows_in, (false, false), (true, false));
+            let fused = Fused {
+                lift: true,
+                ..Fused::default()
+            };
+            let source = halves[0].source(rows_in, (false, false), fused);
             self.tiles(state, source, args, rows, log_n, halves[0])?;
         }
         let from = if one { lifted.ys } else { digits.lifted };
@@ -142,7 +167,12 @@ impl OpenClRing {
             Arg::Word(u32::from(digits.accumulate)),
         ]);
         let half = halves[halves.len() - 1];
-        let source = half.source(rows_in, (false, true), (one, true));
+        let fused = Fused {
+            lift: one,
+            inner: true,
+            to_pairs: false,
+        };
+        let source = half.source(rows_in, (false, true), fused);
         self.tiles(state, source, args, targets, log_n, half)
     }
 
@@ -194,9 +224,17 @@ impl OpenClRing {
                 let [memory, window] = src.args();
                 vec![memory, window, Arg::Memory(scalings), Arg::Word(0)]
             }
-            End::Subtract { minuend, factors } => {
+            End::Subtract {
+                minuend,
+                factors,
+                pairs,
+            } => {
                 let [memory, window] = minuend.args();
-                vec![memory, window, Arg::Memory(factors), Arg::Word(1)]
+                let mut args = vec![memory, window, Arg::Memory(factors), Arg::Word(1)];
+                if !pairs.is_empty() {
+                    args.extend(pair_args(pairs));
+                }
+                args
             }
             End::Inverse => vec![Arg::Memory(scalings), Arg::Word(DEGREES), Arg::Word(log_n)],
             End::Scale(scalings) => vec![Arg::Memory(scalings), Arg::Word(1), Arg::Word(0)],
@@ -226,20 +264,14 @@ struct Half {
 }
 
 impl Half {
-    fn source(
-        self,
-        rows_in: RowsIn,
-        (invert, last): (bool, bool),
-        (lift, inner): (bool, bool),
-    ) -> Source {
+    fn source(self, rows_in: RowsIn, (invert, last): (bool, bool), fused: Fused) -> Source {
         Source::Tile {
             stages: self.stages,
             log_tile: self.log_tile,
             columns: self.columns,
             invert,
             last,
-            lift,
-            inner,
+            fused,
             rows_in,
         }
     }

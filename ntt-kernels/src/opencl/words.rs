@@ -171,7 +171,7 @@ impl OpenClRing {
 }
 
 /// The inverse of an odd number modulo `2^32`: each step doubles the number of right bits.
-fn inverse_of(odd: u32) -> u32 {
+pub(super) fn inverse_of(odd: u32) -> u32 {
     let mut inverse = odd; // three right bits
     for _ in 0..4 {
         inverse = inverse.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(inverse)));

@@ -7,6 +7,7 @@
 // ROUNDS lists the rounds in order, each ROUND(first stage, stages, GET, PUT) of at most three
 // stages, with barriers between them.
 // LIFT: the words that a forward transform starts with are lifted from those of other limbs.
+// TO_PAIRS: the result goes to several pairs of polynomials (pairs.cl).
 // INNER: the last forward pass of all digits of a gadget product, multiplied by the key.
 // WORDS, DOUBLES: the arithmetics that rows may be in. With both, what a row is in is the same for
 // all items of a group.
@@ -207,6 +208,14 @@
 #define END_PROLOGUE
 #endif
 
+#if TO_PAIRS
+#define PAIR_ARGUMENTS , PAIRS
+#define PAIR_PROLOGUE CHOOSE_ROW(poly)
+#else
+#define PAIR_ARGUMENTS
+#define PAIR_PROLOGUE
+#endif
+
 #if DOUBLES
 #define DOUBLES_PROLOGUE                                                                           \
     const constants_doubles dq = of_doubles(moduli + 8 * limb);                                    \
@@ -218,7 +227,7 @@
 #define ARGUMENTS                                                                                  \
     __global ulong *dst, window dst_window, __global const ulong *src, window src_window,          \
         __global const uint *rows, __global const ulong *moduli, __global const ulong2 *tables,    \
-        uint log_n, uint log_max LIFT_ARGUMENTS END_ARGUMENTS
+        uint log_n, uint log_max LIFT_ARGUMENTS END_ARGUMENTS PAIR_ARGUMENTS
 #define PROLOGUE                                                                                   \
     const uint me = get_local_id(0), tile_index = get_group_id(0);                                 \
     const uint row = rows[get_global_id(1)], limb = row_limb(row);                                 \
@@ -233,6 +242,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void pass(ARGUMENTS) {
     PROLOGUE
     const uint poly = row_poly(row);
     __global ulong *to = dst + offset(dst_window, poly, limb, log_n);
+    PAIR_PROLOGUE
     LIFT_PROLOGUE
     END_PROLOGUE
     ROUNDS

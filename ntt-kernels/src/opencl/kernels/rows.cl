@@ -15,13 +15,22 @@
     __global ulong *to = dst + offset(dst_window, poly, limb, log_n);
 
 #if !INVERT
+#if TO_PAIRS
+#define PAIR_ARGUMENTS , PAIRS
+#define PAIR_PROLOGUE CHOOSE_ROW(poly)
+#else
+#define PAIR_ARGUMENTS
+#define PAIR_PROLOGUE
+#endif
+
 // The result is (minuend - transform) * factors[limb] where `subtract` is not 0.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 row_forward(__global ulong *dst, window dst_window, __global const ulong *src, window src_window,
             __global const uint *rows, __global const ulong *moduli, __global const ulong *tables,
             uint log_n, uint log_max, __global const ulong *minuends, window minuend_window,
-            __global const ulong *factors, uint subtract) {
+            __global const ulong *factors, uint subtract PAIR_ARGUMENTS) {
     ROW_PROLOGUE
+    PAIR_PROLOGUE
     __global const ulong *minuend = minuends + offset(minuend_window, poly, limb, log_n);
     const ulong factor = subtract ? factors[2 * limb] : 0, ratio = subtract ? factors[2 * limb + 1] : 0;
 #if DOUBLES

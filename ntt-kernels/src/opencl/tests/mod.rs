@@ -6,6 +6,7 @@ use super::{OpenClDevice, OpenClDeviceBuilder, Transforms};
 use crate::error::Error;
 
 mod failures;
+mod hoisted;
 mod launches;
 mod memory;
 mod opening;
@@ -14,7 +15,7 @@ mod sharing;
 mod transforms;
 
 /// Tiles are built without optimisation: on PoCL the compiler takes eight times as long with it.
-fn device(transforms: Transforms) -> Option<OpenClDevice> {
+pub(super) fn device(transforms: Transforms) -> Option<OpenClDevice> {
     // Not what is faster today.
     let mut builder = (OpenClDevice::builder().transforms(transforms)).with_doubles();
     if transforms == Transforms::Tiled {

@@ -1,14 +1,17 @@
 //! What a ring counts, refuses, and shares between threads.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
-use super::device;
+use super::{device, opened};
 use crate::{
     CpuDevice, Ring,
     arith::primes_below,
     device::{Device, RingBackend},
     error::Error,
-    opencl::Transforms,
+    opencl::{OpenClDevice, Transforms},
     poly::{Cmd, Domain, ElementwiseOp, RingSpec, Shape},
     testing::{Dual, Input},
 };
@@ -107,6 +110,92 @@ fn transfers_of_several_threads_find_their_words() {
             });
         }
     });
+}
+
+/// Buffers go from thread to thread, more threads than queues, while their commands are on the way: each
+/// turn adds the same summand, which all read, by way of a transform and back.
+fn buffers_on_the_way(device: &OpenClDevice) {
+    const THREADS: u64 = 6;
+    const ROUNDS: u64 = 30;
+    let log_n = 10;
+    let spec = RingSpec::new(log_n, &primes_below(50, 2 << log_n, 2).unwrap()).unwrap();
+    let ring = Ring::new(device, &spec).unwrap();
+    let shape = Shape::new(4, spec.all_limbs(), log_n);
+    let words = |seed| Input::Random(seed).words(&spec, shape);
+    let upload = |seed| ring.upload(shape, Domain::Coeff, &words(seed)).unwrap();
+    let summand = upload(0);
+    let start: Vec<_> = (1..4).map(|seed| (seed, 0, upload(seed))).collect();
+    let shared = Mutex::new(start);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (ring, spec, summand, shared) = (&ring, &spec, &summand, &shared);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let (seed, turns, mut buf) = loop {
+                        let taken = shared.lock().unwrap().pop();
+                        match taken {
+                            Some(taken) => break taken,
+                            None => std::thread::yield_now(),
+                        }
+                    };
+                    ring.ntt(&mut buf).unwrap();
+                    ring.intt(&mut buf).unwrap();
+                    let mut sum = ring.alloc(shape, Domain::Coeff).unwrap();
+                    let add = |dst, a| Cmd::Elementwise {
+                        op: ElementwiseOp::Add,
+                        dst,
+                        a,
+                        b: Some(summand.view()),
+                    };
+                    ring.submit(add(sum.view_mut(), Some(buf.view()))).unwrap();
+                    // Its memory is that of another buffer, of whichever thread.
+                    drop(buf);
+                    if (round + thread) % 5 == 0 {
+                        let words = Input::Random(thread).words(spec, shape);
+                        let other = ring.upload(shape, Domain::Coeff, &words).unwrap();
+                        assert!(ring.download(&other).unwrap() == words);
+                    }
+                    let at = (round % 2) as usize;
+                    let mut shared = shared.lock().unwrap();
+                    let at = at.min(shared.len());
+                    shared.insert(at, (seed, turns + 1, sum));
+                }
+            });
+        }
+    });
+    ring.wait().unwrap();
+    let (done, summand) = (shared.into_inner().unwrap(), words(0));
+    assert_eq!(done.len(), 3);
+    let turns: u64 = done.iter().map(|(_, turns, _)| turns).sum();
+    assert_eq!(turns, THREADS * ROUNDS);
+    for (seed, turns, buf) in done {
+        let got = ring.download(&buf).unwrap();
+        let limb = |i: usize| (i >> log_n) % spec.moduli().len();
+        let want = words(seed).into_iter().zip(&summand).enumerate();
+        let right = want.zip(got).all(|((i, (x, &s)), y)| {
+            let m = spec.modulus(limb(i));
+            m.add(x, m.mul(m.reduce(turns), s)) == y
+        });
+        assert!(right, "seed {seed}, {turns} turns");
+    }
+}
+
+#[test]
+fn buffers_go_from_thread_to_thread() {
+    if let Some(device) = device(Transforms::Rows) {
+        buffers_on_the_way(&device);
+    }
+}
+
+/// The same where the device has room for five of the buffers, and there are up to seven at a time: the
+/// summand, and two for each that goes around. Transfers hold two beside the three of a command.
+#[test]
+fn buffers_go_from_thread_to_thread_and_leave_the_device() {
+    let builder = OpenClDevice::builder().transforms(Transforms::Rows);
+    let limit = 5 * (8 << 13);
+    if let Some(device) = opened(builder.with_doubles().memory_limit(limit)) {
+        buffers_on_the_way(&device);
+    }
 }
 
 /// Words go there and back while half a second of commands on another buffer is queued.

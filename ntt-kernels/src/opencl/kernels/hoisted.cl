@@ -1,0 +1,151 @@
+// Rotations of one polynomial by up to eight keys: sums of its digits times each key, and where the
+// automorphism takes them. An item owns LANES neighbouring words of one limb; their images are as many
+// neighbours in another order (docs/notes/opencl.md).
+
+#define FLAT __attribute__((reqd_work_group_size(WG, 1, 1)))
+// Products between two reductions.
+#define CHUNK 32
+
+#if LANES == 4
+#define LOAD(P) vload4(0, P)
+#define HIGH_WORD(A, B) high_words(A, B)
+#else
+#define VEC ulong
+#define LOAD(P) (*(P))
+#define HIGH_WORD(A, B) high_word(A, B)
+#endif
+
+// Sums of products of halves, of the low ones, the mixed ones and the high ones.
+typedef struct {
+    VEC low, mixed, high;
+} half_sums;
+
+// A product of words below 2^32: with the mask, compilers see that.
+#define NARROW 0xffffffffUL
+#define HALF_PRODUCT(A, B) (((A) & NARROW) * ((B) & NARROW))
+
+static inline void add_halves(half_sums *s, VEC x0, VEC x1, VEC y, uint split, ulong mask) {
+    VEC y0 = y & (VEC)(mask), y1 = y >> (VEC)(split);
+    s->low += HALF_PRODUCT(x0, y0);
+    s->mixed += HALF_PRODUCT(x0, y1) + HALF_PRODUCT(x1, y0);
+    s->high += HALF_PRODUCT(x1, y1);
+}
+
+// A double word, lo + 2^64 hi.
+typedef struct {
+    VEC lo, hi;
+} wide;
+
+static inline void add_wide(wide *sum, VEC lo, VEC hi) {
+    sum->lo += lo;
+    sum->hi += hi + (sum->lo < lo ? (VEC)(1UL) : (VEC)(0UL));
+}
+
+static inline void add_half_sums(wide *sum, half_sums s, uint split) {
+    add_wide(sum, s.low, (VEC)(0UL));
+    add_wide(sum, s.mixed << (VEC)(split), s.mixed >> (VEC)(64 - split));
+    add_wide(sum, s.high << (VEC)(2 * split), s.high >> (VEC)(64 - 2 * split));
+}
+
+// As reduce_wide in common.cl.
+static inline VEC reduce_sums(wide sum, modulus m) {
+    VEC hi = (VEC)(m.barrett_hi), lo = (VEC)(m.barrett_lo);
+    wide middle;
+    middle.lo = sum.lo * hi;
+    middle.hi = HIGH_WORD(sum.lo, hi);
+    add_wide(&middle, HIGH_WORD(sum.lo, lo), (VEC)(0UL));
+    add_wide(&middle, sum.hi * lo, HIGH_WORD(sum.hi, lo));
+    VEC r = sum.lo - (sum.hi * hi + middle.hi) * (VEC)(m.q);
+    return min(r, r - (VEC)(m.q));
+}
+
+#define KEY(K) __global const ulong *key##K, window key_window##K, uint galois##K
+#define CHOOSE_KEY(K)                                                                              \
+    case K:                                                                                        \
+        key = key##K + offset(key_window##K, 0, limb, log_n);                                      \
+        key_step = key_window##K.y << log_n;                                                       \
+        galois = galois##K;                                                                        \
+        break;
+
+// dst k, c = phi(sum_d digit[d] key k [2d + c] + factor addend[c]), phi: X -> X^g, for galois k =
+// 1 / g mod 2N. `factors` has a pair for each row of the modulus table, 0 where there is no addend, which
+// has `addends` polynomials.
+// Ranges: dimension 0 over LANES words each, dimension 1 over the limbs, dimension 2 over the keys, or
+// 1: then an item takes key after key, and meets the digits again in its cache.
+__kernel FLAT void rotated_sums(PAIRS, KEY(0), KEY(1), KEY(2), KEY(3), KEY(4), KEY(5), KEY(6),
+                                KEY(7), uint keys, __global const ulong *digits, window digits_window,
+                                uint count, __global const ulong *addend, window addend_window,
+                                uint addends, __global const ulong2 *factors,
+                                __global const uint *rows, __global const ulong *moduli, uint log_n) {
+    const uint at = get_global_id(0) * LANES, limb = row_limb(rows[get_global_id(1)]);
+    const modulus m = load_modulus(moduli, limb);
+    const uint split = (m.bits + 1) / 2;
+    const ulong mask = (1UL << split) - 1;
+    // Products whose sums of halves fit words, a power of two.
+    const uint fitting = m.bits > 58 ? 1u << (63 - m.bits) : CHUNK;
+    const ulong2 factor = factors[limb];
+    const ulong digits_at = offset(digits_window, 0, limb, log_n) + at;
+    for (uint k = get_global_id(2); k < keys; k += get_global_size(2)) {
+        __global const ulong *key = key0;
+        ulong key_step = 0;
+        uint galois = 1;
+        switch (k) {
+            CHOOSE_KEY(0) CHOOSE_KEY(1) CHOOSE_KEY(2) CHOOSE_KEY(3)
+            CHOOSE_KEY(4) CHOOSE_KEY(5) CHOOSE_KEY(6) CHOOSE_KEY(7)
+        }
+        key += at;
+        wide sum[2];
+        for (uint c = 0; c < 2; c++) {
+            sum[c].lo = sum[c].hi = (VEC)(0UL);
+            if (c < addends && factor.x != 0) {
+                VEC t = LOAD(addend + offset(addend_window, c, limb, log_n) + at);
+                sum[c].lo = t * (VEC)(factor.x) - HIGH_WORD(t, (VEC)(factor.y)) * (VEC)(m.q);
+            }
+        }
+        __global const ulong *digit = digits + digits_at;
+        for (uint d = 0; d < count;) {
+            const uint end = min(d + fitting, count);
+            half_sums s0, s1;
+            s0.low = s0.mixed = s0.high = s1.low = s1.mixed = s1.high = (VEC)(0UL);
+            for (; d < end; d++) {
+                VEC x = LOAD(digit), x0 = x & (VEC)(mask), x1 = x >> (VEC)(split);
+                add_halves(&s0, x0, x1, LOAD(key), split, mask);
+                add_halves(&s1, x0, x1, LOAD(key + key_step), split, mask);
+                digit += digits_window.y << log_n;
+                key += 2 * key_step;
+            }
+            add_half_sums(&sum[0], s0, split);
+            add_half_sums(&sum[1], s1, split);
+            if (d % CHUNK == 0)
+                for (uint c = 0; c < 2; c++) {
+                    sum[c].lo = reduce_sums(sum[c], m);
+                    sum[c].hi = (VEC)(0UL);
+                }
+        }
+#if LANES == 4
+        // Words 4t to 4t + 3 are at exponents whose halves begin with 0, 2, 1, 3 and go on alike.
+        const uint low = log_n - 2;
+        const uint exponent = (2 * reverse_bits(at >> 2, low) + 1) * galois >> 1;
+        const uint top = exponent >> low;
+        const uint to_at = reverse_bits(exponent & ((1u << low) - 1), low) << 2;
+        const uint to0 = reverse_bits(top & 3, 2), to1 = reverse_bits((top + 2 * galois) & 3, 2);
+        const uint to2 = reverse_bits((top + galois) & 3, 2), to3 = reverse_bits((top + 3 * galois) & 3, 2);
+#else
+        const uint to_at = image_eval(at, galois, log_n);
+#endif
+        for (uint c = 0; c < 2; c++) {
+            VEC r = reduce_sums(sum[c], m);
+            __global ulong *to = dst0;
+            CHOOSE_ROW(2 * k + c)
+            to += to_at;
+#if LANES == 4
+            to[to0] = r.s0;
+            to[to1] = r.s1;
+            to[to2] = r.s2;
+            to[to3] = r.s3;
+#else
+            *to = r;
+#endif
+        }
+    }
+}
