@@ -3,7 +3,10 @@
 use ringloom_ntt::poly::{Cmd, ElementwiseOp};
 use serde::{Deserialize, Serialize};
 
-use super::meter::{Meter, rounded};
+use super::{
+    levels::STREAMED,
+    meter::{Meter, rounded},
+};
 use crate::error::Result;
 
 /// Nanoseconds of sums of `N` words in place, the same ones again and again, by the bytes of all operands.
@@ -13,8 +16,9 @@ pub(super) struct Caches {
     pub(super) times: Vec<f64>,
 }
 
-/// From what is surely in a cache, if in one that is shared, to what is surely in none.
-const BYTES: [u64; 6] = [2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20];
+/// From what is surely in a cache, if in one that is shared, to what the other times from memory are taken
+/// with.
+const BYTES: [u64; 5] = [2 << 20, 4 << 20, 8 << 20, 16 << 20, STREAMED as u64];
 
 impl Caches {
     pub(super) fn is_whole(&self) -> bool {

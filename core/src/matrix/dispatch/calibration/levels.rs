@@ -74,7 +74,7 @@ impl LevelTimes {
 const BATCH: usize = 16;
 /// Bytes of keys and of operands of a large command: more than caches hold, as plans do that have a key for
 /// every step, or divide a whole product.
-const STREAMED: usize = 32 << 20;
+pub(super) const STREAMED: usize = 32 << 20;
 /// Keys in turn that caches hold.
 const FEW: usize = 2;
 /// Rotations of a command with them: as many as a baby step or a batch of a product in slots has.

@@ -77,6 +77,7 @@ impl Calibration {
         for _ in 1..ROUNDS {
             times = times.least(&Times::measure(&meter)?);
         }
+        words::apart(&mut times.words);
         Ok(Self {
             version: VERSION,
             params: session.params().id().to_string(),
