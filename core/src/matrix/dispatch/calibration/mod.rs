@@ -29,7 +29,7 @@ use crate::{
 ///
 /// Measured by [`Calibration::measure`], in some seconds; kept by whoever wants it again, as JSON
 /// ([`Calibration::save`], [`Calibration::load`]). Commands of a level are measured at a few levels and
-/// interpolated between them; products of matrices over a grid of sizes. Commands that read keys or matrices have
+/// interpolated between them; products of matrices over a grid of sizes. Commands that read keys have
 /// a time where a cache has them and one where they come from memory. Weights are taken to be at most
 /// one in absolute value, rounded at the primes that the top level drops.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -159,8 +159,8 @@ impl Calibration {
                 let times = self.times.words.get(&format!("{kind:?}"));
                 times.map_or(0.0, |times| times[usize::from(large)])
             }
-            Task::Integers { rows, columns } => self.times.integers.at(rows, columns, from_memory),
-            Task::Images { rows, columns } => self.times.images.at(rows, columns, from_memory),
+            Task::Integers { rows, columns } => self.times.integers.at(rows, columns),
+            Task::Images { rows, columns } => self.times.images.at(rows, columns),
         }
     }
 
@@ -216,9 +216,9 @@ impl Times {
 
     fn all(&self) -> impl Iterator<Item = f64> {
         let grids = self.integers.times.iter().chain(&self.images.times);
-        let pairs = self.words.values().chain(grids).flatten();
+        let words = self.words.values().flatten();
         let levels = self.levels.values().flat_map(LevelTimes::all);
-        let others = pairs.chain(&self.caches.times).copied();
+        let others = words.chain(grids).chain(&self.caches.times).copied();
         levels.chain(others).chain([self.buffer])
     }
 }
