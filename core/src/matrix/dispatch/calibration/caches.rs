@@ -29,7 +29,7 @@ impl Caches {
     /// The part of memory in the time of work that touches so many bytes and is done again and again: 0 for what
     /// the caches hold, 1 for what they do not, linear in the logarithm of the bytes between those measured. 0
     /// too where memory is as fast as the caches, or there are none.
-    pub(super) fn from_memory(&self, bytes: u64) -> f64 {
+    pub(super) fn memory_part(&self, bytes: u64) -> f64 {
         let (near, far) = (self.times[0], self.times[self.times.len() - 1]);
         if far <= near {
             return 0.0;
@@ -98,12 +98,12 @@ mod tests {
             (16 << 20, 1.0),
             (u64::MAX, 1.0),
         ] {
-            assert_eq!(caches.from_memory(bytes), part, "{bytes} bytes");
+            assert_eq!(caches.memory_part(bytes), part, "{bytes} bytes");
         }
         let flat = Caches {
             times: vec![3.0, 3.5, 3.0],
             ..caches
         };
-        assert_eq!(flat.from_memory(64 << 20), 0.0, "no caches");
+        assert_eq!(flat.memory_part(64 << 20), 0.0, "no caches");
     }
 }

@@ -137,7 +137,7 @@ impl Calibration {
 
     /// Nanoseconds of one unit of a task, in work that touches so many bytes.
     pub fn of(&self, task: Task, bytes: u64) -> f64 {
-        let from_memory = self.times.caches.from_memory(bytes);
+        let from_memory = self.times.caches.memory_part(bytes);
         let keyed = |level, times: fn(&LevelTimes) -> [f64; 2]| {
             self.at(level, |t| between(times(t), from_memory))
         };
