@@ -222,6 +222,13 @@ impl ProductPlan {
     /// # Errors
     /// [`Error::LevelExhausted`](crate::Error::LevelExhausted) for other parameters than the plan's.
     pub fn work(&self, params: &Params) -> Result<Work> {
+        let keys = self.key_request().expanded_bytes(params);
+        let mut work = self.commands(params)?;
+        work.bytes = self.memory(params)?.saturating_add(keys);
+        Ok(work)
+    }
+
+    fn commands(&self, params: &Params) -> Result<Work> {
         match self {
             Self::Coefficients { plan, .. } => encrypted_product(params, plan),
             Self::Tiles { plan, .. } => {

@@ -10,8 +10,7 @@ use crate::{error::Result, params::Params};
 /// [`Calibration`](super::Calibration) has a time for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Task {
-    /// A gadget product of one polynomial at a level with another key than the one before, which has to be
-    /// read from memory.
+    /// A gadget product of one polynomial at a level with another key than the one before.
     GadgetProduct(usize),
     /// The same with the key of the one before.
     GadgetProductAgain(usize),
@@ -112,6 +111,7 @@ impl WordKind {
 pub struct Work {
     counts: BTreeMap<Task, u64>,
     commands: BTreeMap<CmdKind, u64>,
+    pub(super) bytes: u64,
 }
 
 /// Words from which on a command is taken to be larger than a cache: a mebibyte.
@@ -131,6 +131,12 @@ impl Work {
     /// Commands of all kinds.
     pub fn all_commands(&self) -> u64 {
         self.commands.values().sum()
+    }
+
+    /// Bytes that it touches: keys, sides and everything between them. What fits a cache is there again when
+    /// the work is done once more.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Key-switches, products of hoisted digits among them.

@@ -60,14 +60,15 @@ impl Calibration {
             let expected = format!("version {VERSION}");
             return Err(refused(&expected, format!("version {}", read.version)));
         }
-        let known = |kind: &WordKind| read.words.contains_key(&format!("{kind:?}"));
-        if read.levels.is_empty() || !WordKind::ALL.iter().all(known) {
+        let known = |kind: &WordKind| read.times.words.contains_key(&format!("{kind:?}"));
+        if read.times.levels.is_empty() || !WordKind::ALL.iter().all(known) {
             return Err(refused("times of every kind of command", "fewer".into()));
         }
-        if !read.times().all(|t| t.is_finite() && t > 0.0) {
+        if !read.times.all().all(|t| t.is_finite() && t > 0.0) {
             return Err(refused("positive times", "others".into()));
         }
-        if !read.integers.is_whole() || !read.images.is_whole() {
+        let (integers, images) = (&read.times.integers, &read.times.images);
+        if !integers.is_whole() || !images.is_whole() || !read.times.caches.is_whole() {
             return Err(refused(
                 "a time for each size of a product",
                 "others".into(),

@@ -16,8 +16,8 @@ pub(super) struct Grid {
 }
 
 /// Sizes of the grid of products. Kernels work in panels, so small sizes are not cheaper by their
-/// number of entries.
-const ROWS: [usize; 4] = [1, 8, 32, 128];
+/// number of entries; images have such kernels from 16 rows on.
+const ROWS: [usize; 5] = [1, 8, 16, 32, 128];
 const COLUMNS: [usize; 5] = [1, 8, 32, 64, 256];
 
 /// Polynomials of a row in a product of matrices: those of a ciphertext.
@@ -43,6 +43,14 @@ impl Grid {
         let time = |i: usize, j: usize| self.times[i * self.columns.len() + j];
         let along = |i: usize| time(i, j) + y * (time(i, j + 1) - time(i, j));
         (along(i) + x * (along(i + 1) - along(i))).max(0.0)
+    }
+
+    /// The shorter of each two times.
+    pub(super) fn least(mut self, other: &Self) -> Self {
+        for (time, other) in self.times.iter_mut().zip(&other.times) {
+            *time = time.min(*other);
+        }
+        self
     }
 }
 

@@ -17,16 +17,16 @@ use crate::{
     rlwe::expand_key,
 };
 
-/// Nanoseconds of one unit of each command; of divisions in commands that fit a cache and in larger ones.
+/// Nanoseconds of one unit of each command. Of those with keys where a cache has the keys and where they come
+/// from memory; of divisions in commands that fit a cache and in larger ones.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct LevelTimes {
-    pub(super) gadget_product: f64,
-    pub(super) gadget_product_again: f64,
+    pub(super) gadget_product: [f64; 2],
     pub(super) decompose: f64,
-    pub(super) baby_step: f64,
-    pub(super) rotation: f64,
-    pub(super) rotation_of_digits: f64,
-    pub(super) relinearise_rescale: f64,
+    pub(super) baby_step: [f64; 2],
+    pub(super) rotation: [f64; 2],
+    pub(super) rotation_of_digits: [f64; 2],
+    pub(super) relinearise_rescale: [f64; 2],
     pub(super) mod_down: [f64; 2],
     pub(super) mod_down_rescale: [f64; 2],
     pub(super) rescale: [f64; 2],
@@ -40,13 +40,12 @@ impl LevelTimes {
         let of = |time: fn(&Self) -> f64| time(self).min(time(other));
         let both = |time: fn(&Self) -> [f64; 2]| least(time(self), time(other));
         Self {
-            gadget_product: of(|t| t.gadget_product),
-            gadget_product_again: of(|t| t.gadget_product_again),
+            gadget_product: both(|t| t.gadget_product),
             decompose: of(|t| t.decompose),
-            baby_step: of(|t| t.baby_step),
-            rotation: of(|t| t.rotation),
-            rotation_of_digits: of(|t| t.rotation_of_digits),
-            relinearise_rescale: of(|t| t.relinearise_rescale),
+            baby_step: both(|t| t.baby_step),
+            rotation: both(|t| t.rotation),
+            rotation_of_digits: both(|t| t.rotation_of_digits),
+            relinearise_rescale: both(|t| t.relinearise_rescale),
             mod_down: both(|t| t.mod_down),
             mod_down_rescale: both(|t| t.mod_down_rescale),
             rescale: both(|t| t.rescale),
@@ -56,27 +55,30 @@ impl LevelTimes {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = f64> + use<> {
-        let single = [
+        let single = [self.decompose, self.tensor, self.load_key];
+        let double = [
             self.gadget_product,
-            self.gadget_product_again,
-            self.decompose,
             self.baby_step,
             self.rotation,
             self.rotation_of_digits,
             self.relinearise_rescale,
-            self.tensor,
-            self.load_key,
+            self.mod_down,
+            self.mod_down_rescale,
+            self.rescale,
         ];
-        let divisions = [self.mod_down, self.mod_down_rescale, self.rescale];
-        single.into_iter().chain(divisions.into_iter().flatten())
+        single.into_iter().chain(double.into_iter().flatten())
     }
 }
 
 /// Commands in a row, each with operands of its own.
 const BATCH: usize = 16;
-/// Bytes of keys and of operands of a large command: more than caches hold, as plans do that use a key once,
-/// or divide a whole product.
-const STREAMED: usize = 32 << 20;
+/// Bytes of keys and of operands of a large command: more than caches hold, as plans do that have a key for
+/// every step, or divide a whole product.
+pub(super) const STREAMED: usize = 32 << 20;
+/// Keys in turn that caches hold.
+const FEW: usize = 2;
+/// Rotations of a command with them: as many as a baby step or a batch of a product in slots has.
+const ROTATIONS: usize = 4;
 
 impl Meter<'_> {
     pub(super) fn level(&self, level: usize) -> Result<LevelTimes> {
@@ -84,13 +86,13 @@ impl Meter<'_> {
         let gadget = spec.gadget();
         let (limbs, extended) = (spec.limbs(), gadget.extended());
         let digits = gadget.digits().len();
-        // A plan with a key for every step reads each from memory.
         let of_key = 2 * digits * extended.len() * self.params.n() * size_of::<u64>();
-        let keys = (0..(STREAMED / of_key).clamp(2, BATCH)).map(|_| {
+        let keys = (0..(STREAMED / of_key).clamp(ROTATIONS, BATCH)).map(|_| {
             let key = self.polys(2 * digits, extended)?;
             Ok(ring.prepare(&key, Role::Key)?)
         });
         let keys: Vec<Prepared> = keys.collect::<Result<_>>()?;
+        let few = &keys[..FEW];
         let (sources, mut acc) = (self.polys(BATCH, limbs)?, self.polys(2 * BATCH, extended)?);
         let mut gadget_product = |keys: &[Prepared]| {
             let time = self.time(|| {
@@ -107,8 +109,8 @@ impl Meter<'_> {
             })?;
             Ok::<_, Error>(rounded(time / BATCH as f64))
         };
-        let (gadget_product, gadget_product_again) =
-            (gadget_product(&keys)?, gadget_product(&keys[..1])?);
+        // In trees, where the key is that of the product before.
+        let gadget_product = [gadget_product(&keys[..1])?, gadget_product(&keys)?];
         let mut lifted = self.polys(digits, extended)?;
         let decompose = self.time(|| {
             Ok(ring.submit(Cmd::Decompose {
@@ -120,7 +122,7 @@ impl Meter<'_> {
         let mut images = (keys.iter())
             .map(|_| self.polys(2, extended))
             .collect::<Result<Vec<_>>>()?;
-        let mut rotations = |mod_down: Option<&Arc<ModDownPlan>>| {
+        let mut rotations = |mod_down: Option<&Arc<ModDownPlan>>, keys: &[Prepared], count| {
             let ones: Arc<[u64]> = limbs.iter().map(|_| 1).collect();
             let consts = match mod_down {
                 Some(_) => spec.special_residues(),
@@ -141,18 +143,23 @@ impl Meter<'_> {
                         galois: 5,
                     })
                 };
-                let rotations = images.iter_mut().zip(&keys).map(rotation);
+                let keys = keys.iter().cycle().take(count);
+                let rotations = images.iter_mut().zip(keys).map(rotation);
                 Ok(ring.submit(Cmd::HoistedRotate {
                     rotations: rotations.collect::<Result<_>>()?,
                     shared: Box::new(shared),
                 })?)
             })?;
-            Ok::<_, Error>(rounded(time / keys.len() as f64))
+            Ok::<_, Error>(rounded(time / count as f64))
+        };
+        let mut rotations = |mod_down| {
+            let near = rotations(mod_down, few, ROTATIONS)?;
+            Ok::<_, Error>([near, rotations(mod_down, &keys, keys.len())?])
         };
         let baby_step = rotations(None)?;
         let rotation_of_digits = rotations(Some(spec.mod_down()))?;
         let mut pairs = self.polys(2 * BATCH, limbs)?;
-        let mut switch = |addends: usize, plan: &Arc<ModDownPlan>, galois| {
+        let mut switch = |addends: usize, plan: &Arc<ModDownPlan>, galois, keys: &[Prepared]| {
             let time = self.time(|| {
                 for (i, key) in (0..BATCH).zip(keys.iter().cycle()) {
                     let switch = KeySwitch {
@@ -175,6 +182,10 @@ impl Meter<'_> {
             })?;
             Ok::<_, Error>(rounded(time / BATCH as f64))
         };
+        let mut switch = |addends, plan, galois| {
+            let near = switch(addends, plan, galois, few)?;
+            Ok::<_, Error>([near, switch(addends, plan, galois, &keys)?])
+        };
         let rotation = switch(1, spec.mod_down(), 5)?;
         let relinearised = spec.mod_down_rescale().unwrap_or(spec.mod_down());
         let relinearise_rescale = switch(2, relinearised, 1)?;
@@ -183,7 +194,6 @@ impl Meter<'_> {
         let mut tensor = self.polys(3, limbs)?;
         Ok(LevelTimes {
             gadget_product,
-            gadget_product_again,
             decompose,
             baby_step,
             rotation,

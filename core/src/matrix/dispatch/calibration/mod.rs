@@ -1,5 +1,6 @@
 //! Times of commands on the device at hand, measured once.
 
+mod caches;
 mod files;
 mod grid;
 mod levels;
@@ -13,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{grid::Grid, levels::LevelTimes, meter::Meter};
+use self::{caches::Caches, grid::Grid, levels::LevelTimes, meter::Meter};
 use super::{
     clock::Clock,
     work::{Task, WordKind, Work},
@@ -26,9 +27,10 @@ use crate::{
 
 /// How long the commands of matrix products take with one set of parameters on one device.
 ///
-/// Measured by [`Calibration::measure`], in a second or a few; kept by whoever wants it again, as JSON
+/// Measured by [`Calibration::measure`], in some seconds; kept by whoever wants it again, as JSON
 /// ([`Calibration::save`], [`Calibration::load`]). Commands of a level are measured at a few levels and
-/// interpolated between them; products of matrices over a grid of sizes. Weights are taken to be at most
+/// interpolated between them; products of matrices over a grid of sizes. Commands that read keys have
+/// a time where a cache has them and one where they come from memory. Weights are taken to be at most
 /// one in absolute value, rounded at the primes that the top level drops.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Calibration {
@@ -38,47 +40,51 @@ pub struct Calibration {
     /// Threads of the device.
     parallelism: usize,
     clock: Clock,
-    /// Nanoseconds of the commands of a level, by level.
+    times: Times,
+}
+
+/// Nanoseconds of everything.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Times {
+    /// Of the commands of a level, by level.
     levels: BTreeMap<usize, LevelTimes>,
-    /// Nanoseconds of `N` words, of commands that fit a cache and of larger ones.
+    /// Of `N` words, of commands that fit a cache and of larger ones.
     words: BTreeMap<String, [f64; 2]>,
-    /// Nanoseconds of a buffer for what a command gives, from the device and back to it.
+    /// Of a buffer for what a command gives, from the device and back to it.
     buffer: f64,
+    caches: Caches,
     integers: Grid,
     images: Grid,
 }
 
 /// Format of the JSON form.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
+
+/// How often everything is measured.
+const ROUNDS: usize = 3;
 
 impl Calibration {
     /// Measures the commands on the session's device by its [`Clock`]: each several times, of which the
-    /// fastest counts, since whatever else the machine does only ever adds. What is short is measured again
-    /// some seconds later, since that may last longer than all its runs.
+    /// fastest counts, since whatever else the machine does only ever adds; and everything again in rounds some
+    /// seconds apart, since that may last longer than all runs of a command.
     ///
     /// # Errors
     /// Device failures, memory among them.
     pub fn measure(session: &Session) -> Result<Self> {
         let meter = Meter::new(session);
         let capabilities = session.ring().capabilities();
-        let first = Short::measure(&meter)?;
-        let (integers, images) = (meter.grid(false)?, meter.grid(true)?);
-        let Short {
-            levels,
-            words,
-            buffer,
-        } = first.least(Short::measure(&meter)?);
+        let mut times = Times::measure(&meter)?;
+        for _ in 1..ROUNDS {
+            times = times.least(&Times::measure(&meter)?);
+        }
+        words::apart(&mut times.words);
         Ok(Self {
             version: VERSION,
             params: session.params().id().to_string(),
             device: session.device().to_owned(),
             parallelism: capabilities.parallelism,
             clock: meter.clock,
-            levels,
-            words,
-            buffer,
-            integers,
-            images,
+            times,
         })
     }
 
@@ -109,13 +115,14 @@ impl Calibration {
         Err(Error::ParamsMismatch { op, expected, got })
     }
 
-    /// Predicted time of some work.
+    /// Predicted time of some work, when it is not done for the first time: what the caches hold of the
+    /// [bytes](Work::bytes) that it touches is there.
     pub fn time(&self, work: &Work) -> Duration {
         let nanoseconds: f64 = work
             .counts()
-            .map(|(task, count)| self.of(task) * count as f64)
+            .map(|(task, count)| self.of(task, work.bytes()) * count as f64)
             .sum();
-        let buffers = self.buffer * work.all_commands() as f64;
+        let buffers = self.times.buffer * work.all_commands() as f64;
         Duration::from_nanos((nanoseconds + buffers) as u64)
     }
 
@@ -128,16 +135,20 @@ impl Calibration {
         Duration::from_nanos(nanoseconds as u64)
     }
 
-    /// Nanoseconds of one unit of a task.
-    pub fn of(&self, task: Task) -> f64 {
+    /// Nanoseconds of one unit of a task, in work that touches so many bytes.
+    pub fn of(&self, task: Task, bytes: u64) -> f64 {
+        let from_memory = self.times.caches.memory_part(bytes);
+        let keyed = |level, times: fn(&LevelTimes) -> [f64; 2]| {
+            self.at(level, |t| between(times(t), from_memory))
+        };
         match task {
-            Task::GadgetProduct(level) => self.at(level, |t| t.gadget_product),
-            Task::GadgetProductAgain(level) => self.at(level, |t| t.gadget_product_again),
+            Task::GadgetProduct(level) => keyed(level, |t| t.gadget_product),
+            Task::GadgetProductAgain(level) => self.at(level, |t| t.gadget_product[0]),
             Task::Decompose(level) => self.at(level, |t| t.decompose),
-            Task::BabyStep(level) => self.at(level, |t| t.baby_step),
-            Task::Rotation(level) => self.at(level, |t| t.rotation),
-            Task::RotationOfDigits(level) => self.at(level, |t| t.rotation_of_digits),
-            Task::RelineariseRescale(level) => self.at(level, |t| t.relinearise_rescale),
+            Task::BabyStep(level) => keyed(level, |t| t.baby_step),
+            Task::Rotation(level) => keyed(level, |t| t.rotation),
+            Task::RotationOfDigits(level) => keyed(level, |t| t.rotation_of_digits),
+            Task::RelineariseRescale(level) => keyed(level, |t| t.relinearise_rescale),
             Task::ModDown { level, large } => self.at(level, |t| t.mod_down[usize::from(large)]),
             Task::ModDownRescale { level, large } => {
                 self.at(level, |t| t.mod_down_rescale[usize::from(large)])
@@ -145,18 +156,19 @@ impl Calibration {
             Task::Rescale { level, large } => self.at(level, |t| t.rescale[usize::from(large)]),
             Task::Tensor(level) => self.at(level, |t| t.tensor),
             Task::Words { kind, large } => {
-                let times = self.words.get(&format!("{kind:?}"));
+                let times = self.times.words.get(&format!("{kind:?}"));
                 times.map_or(0.0, |times| times[usize::from(large)])
             }
-            Task::Integers { rows, columns } => self.integers.at(rows, columns),
-            Task::Images { rows, columns } => self.images.at(rows, columns),
+            Task::Integers { rows, columns } => self.times.integers.at(rows, columns),
+            Task::Images { rows, columns } => self.times.images.at(rows, columns),
         }
     }
 
     /// A time of a level, between those that were measured.
     fn at(&self, level: usize, time: impl Fn(&LevelTimes) -> f64) -> f64 {
-        let below = self.levels.range(..=level).next_back();
-        let above = self.levels.range(level..).next();
+        let levels = &self.times.levels;
+        let below = levels.range(..=level).next_back();
+        let above = levels.range(level..).next();
         match (below, above) {
             (Some((&a, x)), Some((&b, y))) if a < b => {
                 let part = (level - a) as f64 / (b - a) as f64;
@@ -166,24 +178,9 @@ impl Calibration {
             (None, None) => 0.0,
         }
     }
-
-    fn times(&self) -> impl Iterator<Item = f64> {
-        let grids = self.integers.times.iter().chain(&self.images.times);
-        let words = self.words.values().flatten();
-        let levels = self.levels.values().flat_map(LevelTimes::all);
-        let others = words.chain(grids).copied();
-        levels.chain(others).chain([self.buffer])
-    }
 }
 
-/// Times of what takes milliseconds at most.
-struct Short {
-    levels: BTreeMap<usize, LevelTimes>,
-    words: BTreeMap<String, [f64; 2]>,
-    buffer: f64,
-}
-
-impl Short {
+impl Times {
     fn measure(meter: &Meter<'_>) -> Result<Self> {
         let top = meter.params.max_level();
         let levels = BTreeSet::from([1.min(top), top / 2, top]).into_iter();
@@ -194,22 +191,43 @@ impl Short {
             levels: levels.collect::<Result<_>>()?,
             words: words.collect::<Result<_>>()?,
             buffer: meter.buffer()?,
+            caches: meter.caches()?,
+            integers: meter.grid(false)?,
+            images: meter.grid(true)?,
         })
     }
 
     /// The shorter of each two times.
-    fn least(mut self, other: Self) -> Self {
+    fn least(mut self, other: &Self) -> Self {
         for (level, times) in &mut self.levels {
             *times = times.least(&other.levels[level]);
         }
         for (kind, times) in &mut self.words {
             *times = least(*times, other.words[kind]);
         }
-        let buffer = self.buffer.min(other.buffer);
-        Self { buffer, ..self }
+        Self {
+            buffer: self.buffer.min(other.buffer),
+            caches: self.caches.least(&other.caches),
+            integers: self.integers.least(&other.integers),
+            images: self.images.least(&other.images),
+            ..self
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = f64> {
+        let grids = self.integers.times.iter().chain(&self.images.times);
+        let words = self.words.values().flatten();
+        let levels = self.levels.values().flat_map(LevelTimes::all);
+        let others = words.chain(grids).chain(&self.caches.times).copied();
+        levels.chain(others).chain([self.buffer])
     }
 }
 
 fn least(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
     [a[0].min(b[0]), a[1].min(b[1])]
+}
+
+/// A time of which a part is that from memory.
+fn between([near, far]: [f64; 2], from_memory: f64) -> f64 {
+    near + from_memory * (far - near)
 }

@@ -1,12 +1,12 @@
 //! Commands that touch words once, and linear transforms.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ringloom_ntt::poly::{Cmd, ElementwiseOp, LimbSet, PolyBuf, Prepared, Role};
 
 use super::meter::{Meter, rounded};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     matrix::dispatch::work::{LARGE, WordKind},
 };
 
@@ -17,37 +17,23 @@ const TERMS: usize = 8;
 const SMALL: usize = 16;
 
 impl Meter<'_> {
-    /// Of `N` words, small and large.
+    /// Of `N` words, small and large. Sums of products as [`apart`] takes them: of one term, of [`TERMS`] in one,
+    /// and of [`TERMS`] for each.
     pub(super) fn words(&self, kind: WordKind) -> Result<[f64; 2]> {
-        if kind == WordKind::LinearTerm {
-            let [sum, _] = self.words(WordKind::Sum)?;
-            let term = |words| {
-                let whole = self.linear_term(words)?;
-                Ok::<_, Error>(rounded(whole - sum / TERMS as f64))
-            };
-            return Ok([term(LARGE / 4)?, term(32 * LARGE)?]);
-        }
         let limbs = self.params.level(0)?.limbs();
         let per_poly = limbs.len() * self.params.n();
         let small = (LARGE / 4 / per_poly).max(1);
         let large = 8 * LARGE.div_ceil(per_poly).max(small);
-        let of = |(count, buffers)| {
-            let time = |terms| self.words_of(kind, (count, buffers), terms, limbs);
-            match kind {
-                WordKind::Sum | WordKind::DiagMulAcc => {
-                    let (one, many) = (time(1)?, time(TERMS)?);
-                    let term = (many - one) / (TERMS - 1) as f64;
-                    let of_kind = if kind == WordKind::Sum {
-                        one - term
-                    } else {
-                        term
-                    };
-                    Ok::<_, Error>(rounded(of_kind))
-                }
-                _ => time(1),
-            }
+        let of = |size| match kind {
+            WordKind::DiagMulAcc => self.words_of(kind, size, TERMS, limbs),
+            _ => self.words_of(kind, size, 1, limbs),
         };
-        Ok([of((small, SMALL))?, of((large, 2))?])
+        match kind {
+            WordKind::LinearTerm => {
+                Ok([self.linear_term(LARGE / 4)?, self.linear_term(32 * LARGE)?])
+            }
+            _ => Ok([of((small, SMALL))?, of((large, 2))?]),
+        }
     }
 
     /// Of `N` words of a sum of products of ciphertexts with diagonals, `words` of them altogether.
@@ -135,5 +121,24 @@ impl Meter<'_> {
         };
         let time = self.time(|| (0..buffers).try_for_each(&mut one_command))?;
         Ok(rounded(time / (buffers * count * limbs.len()) as f64))
+    }
+}
+
+/// Replaces the times of sums of products by those of a sum without its terms and of a term. Last, since the
+/// difference of two times that are too long may be too short.
+pub(super) fn apart(words: &mut BTreeMap<String, [f64; 2]>) {
+    let of = |kind: WordKind| words.get(&format!("{kind:?}")).copied().unwrap_or_default();
+    let (one, many) = (of(WordKind::Sum), of(WordKind::DiagMulAcc));
+    let linear = of(WordKind::LinearTerm);
+    let term = [0, 1].map(|i| (many[i] - one[i]) / (TERMS - 1) as f64);
+    let sum = [0, 1].map(|i| one[i] - term[i]);
+    // One ciphertext at a time: small sums.
+    let linear = linear.map(|time| time - sum[0].max(0.0) / TERMS as f64);
+    for (kind, times) in [
+        (WordKind::Sum, sum),
+        (WordKind::DiagMulAcc, term),
+        (WordKind::LinearTerm, linear),
+    ] {
+        words.insert(format!("{kind:?}"), times.map(rounded));
     }
 }
