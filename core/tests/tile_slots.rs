@@ -23,6 +23,9 @@ use ringloom_ntt::{
 
 type Dims = (usize, usize, usize);
 
+/// Of a left side, a right side, the way back.
+type Counts = [usize; 3];
+
 const LOG_SCALE: u32 = 38;
 
 /// N = 32: 16 slots.
@@ -151,7 +154,7 @@ fn narrow(log_n: u32) -> Params {
 fn operations_are_counted() {
     let params = narrow(6);
     // Shape, tile, transforms of each side and back, rotations of a transform of each, folds and conjugations.
-    let cases: [(Dims, usize, [usize; 3], [usize; 3], usize); 4] = [
+    let cases: [(Dims, usize, Counts, Counts, usize); 4] = [
         ((8, 3, 8), 4, [3, 3, 8], [4, 4, 4], 3 * 8),
         ((8, 3, 64), 8, [3, 6, 16], [4, 10, 10], 16),
         ((32, 2, 32), 8, [2, 4, 64], [10, 10, 10], 32),
