@@ -55,7 +55,7 @@ test-tfhe: py ## exchange of ciphertexts with a live process of tfhe-rs (needs n
 	@scripts/test-tfhe.sh
 
 SECONDS_EACH ?= 60
-fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each
+fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each, small targets half of it
 	@$(ALONE) scripts/fuzz.sh $(SECONDS_EACH)
 
 demo: py ## train, compile, encrypt, classify, decrypt (DEVICE=cpu-scalar chooses another device)

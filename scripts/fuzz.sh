@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes the decoders with libFuzzer on the stable compiler, one target per core at a time. A target
-# holds decoders of like things.
+# holds decoders of like things; those with the fewest take half of the time.
 #   scripts/fuzz.sh [SECONDS per target, 60] [TARGET...]
 # What it learns stays in out/fuzz/corpus; a failing input in out/fuzz/TARGET-crash-... Needs g++.
 set -euo pipefail
@@ -20,10 +20,11 @@ RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" 
     --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 
 # Seeds: every fixture as a frame (even mode byte) and as a body (odd), its upper bits the decoder
-# among those of the target.
+# among those of the target. Those of tfhe-rs are as they are, and with masks cut to eight words.
 data=core/tests/data/serial-v1
+tfhe_rs=core/tests/data/tfhe_rs/serialised
 fuzz_one() {
-    local target=$1 failed=0 file
+    local target=$1 failed=0 file seconds=$seconds
     local seeds=out/fuzz/seeds/$target corpus=out/fuzz/corpus/$target log=out/fuzz/$target.log
     mkdir -p "$seeds" "$corpus"
     seed() { # decoder, fixture
@@ -32,6 +33,25 @@ fuzz_one() {
         { printf "\\x$(printf %02x $((2 * $1)))"; cat "$data/$2"; } >"$seeds/$name.frame"
         { printf "\\x$(printf %02x $((2 * $1 + 1)))"; tail -c +89 "$data/$2" | head -c -32; } >"$seeds/$name.body"
     }
+    part() { dd if="$1" iflag=skip_bytes,count_bytes skip="$2" count="$3" status=none; }
+    short() { # blocks, fixture, bytes before the first block; a block is 16 bytes, 2049 words, 92 bytes
+        local file=$tfhe_rs/$2 block at
+        {
+            printf '\x02'
+            head -c "$3" "$file"
+            for ((block = 0; block < $1; block++)); do
+                at=$(($3 + block * 16500))
+                part "$file" "$at" 8
+                printf '\x09\0\0\0\0\0\0\0'
+                part "$file" $((at + 16)) 72
+                part "$file" $((at + 16408)) 92
+            done
+            tail -c 24 "$file"
+        } >"$seeds/short-$2"
+    }
+    case $target in
+        params | tfhe_rs) seconds=$(((seconds + 1) / 2)) ;;
+    esac
     case $target in
         params)
             seed 0 params.rlp
@@ -61,6 +81,12 @@ fuzz_one() {
             seed 3 integers_encrypted_network.rlp
             seed 4 integers_network.rlp
             ;;
+        tfhe_rs)
+            { printf '\x00'; cat $tfhe_rs/fhebool.bin; } >"$seeds/fhebool.bin"
+            short 1 fhebool.bin 69
+            short 4 fheuint8.bin 77
+            { printf '\x04'; cat $tfhe_rs/client_key.bin; } >"$seeds/client_key.bin"
+            ;;
     esac
     "target/fuzz/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
         -max_len=65536 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1 \
@@ -74,6 +100,6 @@ fuzz_one() {
         "peak $(sed -n 's/^stat::peak_rss_mb: *//p' "$log") MiB"
 }
 export -f fuzz_one
-export data host seconds
+export data host seconds tfhe_rs
 # One target per core at a time; a failure anywhere fails the whole.
 printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz_one {}'

@@ -6,7 +6,7 @@ use ringloom::{
     Decryptor, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
     matrix::{
         CoeffForm, CoeffMatrix, CoeffScale, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedArray,
-        RingPack, RingPackPlan, SlotsToCoeffs, SlotsToCoeffsPlan,
+        RingPack, RingPackPlan, RingUnpack, SlotsToCoeffs, SlotsToCoeffsPlan,
     },
     rlwe::SecureRandom,
 };
@@ -171,6 +171,39 @@ pub fn ring_pack(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
     let ready = RingPack::new(&x.session, plan)?;
     let (secret, ring) = (x.secret, x.session.ring().clone());
     let call = move || Ok(ready.apply(&evaluator, &matrix)?);
+    let check = move |y: &CoeffMatrix| Ok(distance(&y.decrypt(&Decryptor::new(&secret))?, &clear));
+    Ok(Timed::boxed(facts, &ring, call, check))
+}
+
+/// `matrix/ring_unpack`: the reverse of `matrix/ring_pack` with the same plan, from one ciphertext to a row for
+/// each entry with zeros beside it.
+///
+/// # Errors
+/// Device failures.
+pub fn ring_unpack(ctx: &Context, name: &str) -> Result<Box<dyn Case>> {
+    let x = Rows::new(ctx, name)?;
+    let plan = RingPackPlan::new(&x.params, x.level, CoeffForm::Rows, x.shape, 0)?;
+    let request = plan.key_request();
+    let (evaluator, bytes) = x.evaluator(&request)?;
+    let (rows, columns) = x.shape;
+    let what = format!(
+        "into the first column, from {} apart, {} key-switches",
+        plan.spacing(),
+        plan.key_switches()
+    );
+    let facts = x.facts(what, (request.count(&x.params), bytes))?;
+    let target = plan.target_shape();
+    let (mut packed, mut clear) = (vec![0.0; target.0 * target.1], vec![0.0; rows * columns]);
+    for row in 0..rows {
+        let value = x.values[row * columns];
+        packed[plan.position(row, 0)] = value;
+        clear[row * columns] = value;
+    }
+    let (secret, form) = (&x.secret, CoeffForm::Columns);
+    let vector = CoeffMatrix::encrypt_under(secret, form, target, &packed, x.level, LOG_SCALE)?;
+    let ready = RingUnpack::new(&x.session, plan)?;
+    let (secret, ring) = (x.secret, x.session.ring().clone());
+    let call = move || Ok(ready.apply(&evaluator, &vector)?);
     let check = move |y: &CoeffMatrix| Ok(distance(&y.decrypt(&Decryptor::new(&secret))?, &clear));
     Ok(Timed::boxed(facts, &ring, call, check))
 }

@@ -22,7 +22,7 @@ const RING_FWD: &[&str] = &[
 const CKKS: &[&str] = &["n14_k9", "n15_k15"];
 
 #[rustfmt::skip]
-const OPS: [Op; 28] = [
+const OPS: [Op; 29] = [
     Op { name: "ring/ntt_fwd", params: RING_FWD, build: ring::ntt_fwd },
     Op { name: "ring/ntt_inv", params: RING, build: ring::ntt_inv },
     Op { name: "ring/ntt_fwd64", params: &["n14_q50"], build: ring::ntt_fwd64 },
@@ -44,6 +44,7 @@ const OPS: [Op; 28] = [
     Op { name: "matrix/slots_to_coeffs", params: &["64x64", "16x256"], build: conversions::slots_to_coeffs },
     Op { name: "matrix/coeffs_to_slots", params: &["64x64", "16x256"], build: conversions::coeffs_to_slots },
     Op { name: "matrix/ring_pack", params: &["64x64"], build: conversions::ring_pack },
+    Op { name: "matrix/ring_unpack", params: &["64x64"], build: conversions::ring_unpack },
     Op { name: "model/digits", params: &["one", "one_encrypted_weights", "batch"], build: model::digits },
     Op { name: "model/mlp_784_128_10", params: &["batch1000"], build: mlp::mlp },
     Op { name: "model/digits_quantised", params: &["one"], build: tfhe::digits_quantised },

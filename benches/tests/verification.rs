@@ -150,5 +150,5 @@ fn one_corrupted_limb_is_seen_in_every_id() {
         let (again, _) = run(&mut *case, None);
         assert!(again.verified, "{id}: the fault stays: {again:?}");
     }
-    assert_eq!(done.len(), 30);
+    assert_eq!(done.len(), 31);
 }

@@ -8,9 +8,10 @@ use pyo3::{
 use ringloom::{
     Error,
     matrix::{
-        CoeffForm, CoeffMatrix, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedMatrix, PackedAs,
-        Retile, RetilePlan, RingPack, RingPackPlan, RingUnpack, SlotsToCoeffs, SlotsToCoeffsPlan,
-        TileSide,
+        ArrayPacking, CoeffForm, CoeffMatrix, CoeffsToSlots, CoeffsToSlotsPlan, EncryptedMatrix,
+        Lines, PackedAs, Retile, RetilePlan, RingPack, RingPackPlan, RingUnpack, SlotsToCoeffs,
+        SlotsToCoeffsPlan, SlotsToTiles, SlotsToTilesPlan, TileSide, TiledMatMulPlan, TilesToSlots,
+        TilesToSlotsPlan,
     },
 };
 
@@ -25,7 +26,8 @@ use crate::{
 };
 
 /// How an encrypted matrix changes its packing, with what that costs. Depends on shapes only; made by
-/// `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan`, `ring_unpack_plan` and `retile_plan`.
+/// `slots_to_coeffs_plan`, `coeffs_to_slots_plan`, `ring_pack_plan`, `ring_unpack_plan`, `retile_plan`,
+/// `slots_to_tiles_plan` and `tiles_to_slots_plan`.
 #[pyclass(module = "ringloom", frozen)]
 pub struct ConversionPlan {
     pub params: Params,
@@ -44,6 +46,8 @@ pub enum Kind {
     RingUnpack(RingPackPlan),
     /// Of transposes where the products have their factor on the right.
     Retile(Box<RetilePlan>, FactorSide),
+    SlotsToTiles(Box<SlotsToTilesPlan>, FactorSide),
+    TilesToSlots(Box<TilesToSlotsPlan>, FactorSide),
 }
 
 /// A conversion on a server's device, with its diagonals, masks and monomials: what takes longer than
@@ -61,6 +65,8 @@ enum Ready {
     RingPack(RingPack),
     RingUnpack(RingUnpack),
     Retile(Box<Retile>, FactorSide),
+    SlotsToTiles(Box<SlotsToTiles>, FactorSide),
+    TilesToSlots(Box<TilesToSlots>, FactorSide),
 }
 
 /// What a conversion makes of a matrix in coefficients, or of a copy of its transpose where that is the matrix.
@@ -74,6 +80,33 @@ fn upright<T>(
     } else {
         f(packed)
     }
+}
+
+/// The packing of an array, or of its transpose where that is what a plan in tiles multiplies.
+fn oriented(packing: &ArrayPacking, factor: FactorSide) -> ringloom::Result<ArrayPacking> {
+    match factor {
+        FactorSide::Left => Ok(packing.clone()),
+        FactorSide::Right => packing.transpose(),
+    }
+}
+
+/// Which side of a product in tiles, in words.
+fn side_of(plan: &TiledMatMulPlan, side: TileSide, factor: FactorSide) -> String {
+    let (m, k, n) = factor.oriented(plan.shape());
+    let left = (side == TileSide::Left) == (factor == FactorSide::Left);
+    let side = FactorSide::of(!left).name();
+    format!("{side} side of ({m}, {k}, {n}), tile={}", plan.tile())
+}
+
+fn turned((rows, columns): (usize, usize), factor: FactorSide) -> (usize, usize) {
+    match factor {
+        FactorSide::Left => (rows, columns),
+        FactorSide::Right => (columns, rows),
+    }
+}
+
+fn sides(packing: &ArrayPacking) -> (usize, usize) {
+    (packing.shape()[0], packing.shape()[1])
 }
 
 impl ConversionPlan {
@@ -99,6 +132,8 @@ impl ConversionPlan {
             Kind::CoeffsToSlots(plan) => plan.key_request(),
             Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.key_request(),
             Kind::Retile(plan, _) => plan.key_request(),
+            Kind::SlotsToTiles(plan, _) => plan.key_request(),
+            Kind::TilesToSlots(plan, _) => plan.key_request(),
         }
     }
 
@@ -109,7 +144,27 @@ impl ConversionPlan {
             Kind::RingPack(_) => "ring_pack_plan",
             Kind::RingUnpack(_) => "ring_unpack_plan",
             Kind::Retile(..) => "retile_plan",
+            Kind::SlotsToTiles(..) => "slots_to_tiles_plan",
+            Kind::TilesToSlots(..) => "tiles_to_slots_plan",
         }
+    }
+
+    /// Packing of the array before or after a product in tiles; None for other conversions.
+    fn array(&self) -> Option<ringloom::Result<ArrayPacking>> {
+        match &self.kind {
+            Kind::SlotsToTiles(plan, factor) => Some(oriented(plan.source(), *factor)),
+            Kind::TilesToSlots(plan, factor) => Some(oriented(plan.target(), *factor)),
+            _ => None,
+        }
+    }
+
+    /// Form of that array.
+    fn array_form(&self) -> Option<&'static str> {
+        let packing = self.array()?.ok()?;
+        Some(form_name(match packing.lines() {
+            Lines::Columns => CoeffForm::Columns,
+            _ => CoeffForm::Rows,
+        }))
     }
 
     fn text(&self) -> String {
@@ -125,14 +180,12 @@ impl ConversionPlan {
                 let (before, after) = (sizes(plan.target_shape()), sizes(plan.shape()));
                 format!("shape={before}, shape_out={after}")
             }
-            Kind::Retile(plan, factor) => {
-                let (m, k, n) = factor.oriented(plan.made_for().shape());
-                let side = (plan.side() == TileSide::Left) == (*factor == FactorSide::Left);
-                let side = FactorSide::of(!side).name();
-                format!(
-                    "{side} side of ({m}, {k}, {n}), tile={}",
-                    plan.made_for().tile()
-                )
+            Kind::Retile(plan, factor) => side_of(plan.made_for(), plan.side(), *factor),
+            Kind::SlotsToTiles(plan, factor) => side_of(plan.made_for(), plan.side(), *factor),
+            Kind::TilesToSlots(plan, factor) => {
+                let (m, k, n) = factor.oriented(plan.made_by().shape());
+                let tile = plan.made_by().tile();
+                format!("product of ({m}, {k}, {n}), tile={tile}")
             }
         };
         format!(
@@ -146,7 +199,8 @@ impl ConversionPlan {
 
 #[pymethods]
 impl ConversionPlan {
-    /// `slots_to_coeffs`, `coeffs_to_slots`, `ring_pack`, `ring_unpack` or `retile`.
+    /// `slots_to_coeffs`, `coeffs_to_slots`, `ring_pack`, `ring_unpack`, `retile`, `slots_to_tiles` or
+    /// `tiles_to_slots`.
     #[getter]
     fn conversion(&self) -> &'static str {
         self.function().trim_end_matches("_plan")
@@ -170,6 +224,8 @@ impl ConversionPlan {
                 let (m, _, n) = factor.oriented(plan.made_by().shape());
                 (m, n)
             }
+            Kind::SlotsToTiles(plan, factor) => turned(sides(plan.source()), *factor),
+            Kind::TilesToSlots(plan, factor) => turned(sides(plan.target()), *factor),
         }
     }
 
@@ -191,17 +247,20 @@ impl ConversionPlan {
             Kind::CoeffsToSlots(plan) => plan.form(),
             Kind::RingPack(plan) => plan.form(),
             Kind::RingUnpack(plan) => other(plan.form()),
-            Kind::Retile(..) => return None,
+            Kind::Retile(..) | Kind::TilesToSlots(..) => return None,
+            Kind::SlotsToTiles(..) => return self.array_form(),
         };
         Some(form_name(form))
     }
 
-    /// The form after: the other one for a column that is packed.
+    /// The form after: the other one for a column that is packed; None for tiles.
     #[getter]
     fn form_out(&self) -> Option<&'static str> {
         match &self.kind {
             Kind::RingPack(plan) => Some(form_name(other(plan.form()))),
             Kind::RingUnpack(plan) => Some(form_name(plan.form())),
+            Kind::SlotsToTiles(..) => None,
+            Kind::TilesToSlots(..) => self.array_form(),
             _ => self.form(),
         }
     }
@@ -214,6 +273,8 @@ impl ConversionPlan {
             Kind::CoeffsToSlots(plan) => plan.level(),
             Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.level(),
             Kind::Retile(plan, _) => plan.level(),
+            Kind::SlotsToTiles(plan, _) => plan.level(),
+            Kind::TilesToSlots(plan, _) => plan.level(),
         }
     }
 
@@ -224,7 +285,7 @@ impl ConversionPlan {
             Kind::SlotsToCoeffs(plan) => plan.level_out(),
             Kind::CoeffsToSlots(plan) => plan.level_out(),
             Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.level(),
-            Kind::Retile(plan, _) => plan.level() - 1,
+            Kind::Retile(..) | Kind::SlotsToTiles(..) | Kind::TilesToSlots(..) => self.level() - 1,
         }
     }
 
@@ -236,6 +297,8 @@ impl ConversionPlan {
             Kind::CoeffsToSlots(plan) => plan.key_switches(),
             Kind::RingPack(plan) | Kind::RingUnpack(plan) => plan.key_switches(),
             Kind::Retile(plan, _) => plan.key_switches(),
+            Kind::SlotsToTiles(plan, _) => plan.key_switches(),
+            Kind::TilesToSlots(plan, _) => plan.key_switches(),
         }
     }
 
@@ -246,6 +309,8 @@ impl ConversionPlan {
         Ok(match &self.kind {
             Kind::SlotsToCoeffs(plan) => plan.diagonal_bytes(params)?,
             Kind::CoeffsToSlots(plan) => plan.diagonal_bytes(params)?,
+            Kind::SlotsToTiles(plan, _) => plan.diagonal_bytes(params)?,
+            Kind::TilesToSlots(plan, _) => plan.diagonal_bytes(params)?,
             Kind::RingPack(_) | Kind::RingUnpack(_) | Kind::Retile(..) => 0,
         })
     }
@@ -254,10 +319,11 @@ impl ConversionPlan {
     #[getter]
     fn packing(slf: &Bound<'_, Self>) -> Option<MatrixPacking> {
         let this = slf.get();
-        let Kind::SlotsToCoeffs(plan) = &this.kind else {
-            return None;
+        let packing = match &this.kind {
+            Kind::SlotsToCoeffs(plan) => (plan.source().clone(), plan.level()),
+            Kind::SlotsToTiles(plan, _) => (this.array()?.ok()?, plan.level()),
+            _ => return None,
         };
-        let packing = (plan.source().clone(), plan.level());
         Some(MatrixPacking::of_array(
             slf.as_any(),
             "packing",
@@ -295,7 +361,7 @@ impl ConversionPlan {
                     (0..vectors).flat_map(of).collect(),
                 )
             }
-            Kind::Retile(..) => return None,
+            Kind::Retile(..) | Kind::SlotsToTiles(..) | Kind::TilesToSlots(..) => return None,
         };
         let places = ArrayD::from_shape_vec(shape, places);
         Some(
@@ -364,6 +430,14 @@ impl MatrixConversion {
                     let retile = Retile::new(session, (**plan).clone())?;
                     Ready::Retile(Box::new(retile), *factor)
                 }
+                Kind::SlotsToTiles(plan, factor) => {
+                    let ready = SlotsToTiles::new(session, (**plan).clone())?;
+                    Ready::SlotsToTiles(Box::new(ready), *factor)
+                }
+                Kind::TilesToSlots(plan, factor) => {
+                    let ready = TilesToSlots::new(session, (**plan).clone())?;
+                    Ready::TilesToSlots(Box::new(ready), *factor)
+                }
             })
         });
         let ready = ready.named(op)?;
@@ -427,7 +501,34 @@ impl MatrixConversion {
                     x.is_turned(),
                 )
             }
-            (Ready::SlotsToCoeffs(_), _) => return refused("a matrix in slots"),
+            (Ready::SlotsToTiles(ready, factor), PackedAs::Array(array)) => {
+                let turned = *factor == FactorSide::Right;
+                let tiles = if x.is_turned() == turned {
+                    ready.apply(evaluator, array)?
+                } else {
+                    let other = array.map(|part| part.try_clone())?.transpose()?;
+                    ready.apply(evaluator, &other)?
+                };
+                (PackedAs::Tiles(tiles), turned)
+            }
+            (Ready::TilesToSlots(ready, factor), PackedAs::Tiles(tiles)) => {
+                if *factor != FactorSide::of(x.is_turned()) {
+                    return refused(&format!(
+                        "a product with its factor on the {}",
+                        factor.name()
+                    ));
+                }
+                let array = ready.apply(evaluator, tiles)?;
+                let upright = match factor {
+                    FactorSide::Left => array,
+                    FactorSide::Right => array.transpose()?,
+                };
+                (PackedAs::Array(upright), false)
+            }
+            (Ready::SlotsToCoeffs(_) | Ready::SlotsToTiles(..), _) => {
+                return refused("a matrix in slots");
+            }
+            (Ready::TilesToSlots(..), _) => return refused("a product in tiles"),
             (Ready::Retile(..), _) => return refused("products in tiles"),
             _ => return refused("a matrix in coefficients"),
         };

@@ -6,6 +6,7 @@ use pyo3::{
 };
 use ringloom::matrix::{
     CoeffForm, CoeffScale, CoeffsToSlotsPlan, RetilePlan, RingPackPlan, SlotsToCoeffsPlan,
+    SlotsToTilesPlan, TilesToSlotsPlan,
 };
 
 use crate::{
@@ -188,6 +189,50 @@ pub fn retile_plan(
         kind: Kind::Retile(plan, from.factor),
         arguments: PyTuple::new(py, [made_by.object(), made_for.object()])?.unbind(),
         options: options.unbind(),
+    })
+}
+
+/// The plan that brings a matrix from slots to a side, `left` or `right`, of the plan `made_for` of one product in
+/// tiles, which is one level below; `plan.packing` says how the matrix lies in slots: each column of the factor's
+/// side, each row of the other one (with the factor on the right, the other way round) has ciphertexts of its own, as
+/// `coeffs_to_slots_plan` leaves it.
+#[pyfunction]
+#[pyo3(signature = (made_for, *, side="right"))]
+pub fn slots_to_tiles_plan(
+    py: Python<'_>,
+    made_for: TiledBy<'_>,
+    side: &str,
+) -> Result<ConversionPlan> {
+    let op = "slots_to_tiles_plan";
+    let side = FactorSide::named(op, side)?;
+    let (params, to) = (made_for.params(), made_for.tiles(op)?);
+    let plan = if side == to.factor {
+        SlotsToTilesPlan::left(&params.0, &to.plan)
+    } else {
+        SlotsToTilesPlan::right(&params.0, &to.plan, to.log_scale)
+    };
+    let options = PyDict::new(py);
+    options.set_item("side", side.name())?;
+    Ok(ConversionPlan {
+        params,
+        kind: Kind::SlotsToTiles(Box::new(plan.named(op)?), to.factor),
+        arguments: PyTuple::new(py, [made_for.object()])?.unbind(),
+        options: options.unbind(),
+    })
+}
+
+/// The plan that brings the product of the plan `made_by`, one product in tiles without framed rows, to slots, one
+/// level down: each row (with the factor on the right, each column) has ciphertexts of its own.
+#[pyfunction]
+pub fn tiles_to_slots_plan(py: Python<'_>, made_by: TiledBy<'_>) -> Result<ConversionPlan> {
+    let op = "tiles_to_slots_plan";
+    let (params, from) = (made_by.params(), made_by.tiles(op)?);
+    let plan = TilesToSlotsPlan::new(&params.0, &from.plan, from.log_scale).named(op)?;
+    Ok(ConversionPlan {
+        params,
+        kind: Kind::TilesToSlots(Box::new(plan), from.factor),
+        arguments: PyTuple::new(py, [made_by.object()])?.unbind(),
+        options: PyDict::new(py).unbind(),
     })
 }
 

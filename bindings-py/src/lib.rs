@@ -78,7 +78,7 @@ mod _native {
         conversion::{ConversionPlan, MatrixConversion},
         conversion_plans::{
             coeffs_to_slots_plan, retile_plan, ring_pack_plan, ring_unpack_plan,
-            slots_to_coeffs_plan,
+            slots_to_coeffs_plan, slots_to_tiles_plan, tiles_to_slots_plan,
         },
         device::{DeviceInfo, devices, missing_devices},
         encrypted_program::EncryptedProgram,

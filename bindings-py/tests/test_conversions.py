@@ -174,6 +174,48 @@ def test_products_in_tiles_chain(
         rl.retile_plan(first, then, side="left" if side == "right" else "right")
 
 
+@pytest.mark.parametrize("factor", ["left", "right"])
+@pytest.mark.parametrize("shape", [(3, 5, 4), (8, 2, 16), (9, 3, 40)])
+def test_slots_to_tiles_and_back(
+    client: rl.Client, rng: np.random.Generator, shape: tuple[int, int, int], factor: str
+) -> None:
+    params, (m, k, n) = client.params, shape
+    a, b = rng.uniform(-1, 1, (m, k)), rng.uniform(-1, 1, (k, n))
+    product = rl.tiled_matmul_plan(params, shape, level=3, tile=4, factor=factor, log_scale=38)
+    left = rl.slots_to_tiles_plan(product, side="left")
+    right = rl.slots_to_tiles_plan(product)
+    back = rl.tiles_to_slots_plan(product)
+    lines = ("columns", "rows")
+    assert (left.form, right.form) == lines
+    assert (left.form_out, back.form) == (None, None)
+    assert back.form_out == ("rows" if factor == "left" else "columns")
+    assert (left.shape, right.shape, back.shape) == ((m, k), (k, n), (m, n))
+    assert [(p.level, p.level_out) for p in (left, right, back)] == [(4, 3), (4, 3), (2, 1)]
+    assert min(p.nbytes for p in (left, right, back)) > 0
+    assert left.places is None
+    assert left.packing is not None
+    assert right.packing is not None
+    assert back.packing is None
+    server = serve(client, [pickle.loads(pickle.dumps(p)) for p in (left, right, back, product)])
+    x = server.load_matrix(client.encrypt_matrix(a, packing=left.packing))
+    y = server.load_matrix(client.encrypt_matrix(b, packing=right.packing))
+    tiles = x.convert(left) @ y.convert(right)
+    assert (tiles.packing, tiles.level) == ("tiles", 2)
+    np.testing.assert_allclose(decrypted(client, tiles), a @ b, atol=1e-4)
+    z = tiles.convert(back)
+    assert (z.packing, z.shape, z.level) == ("slots", (m, n), 1)
+    np.testing.assert_allclose(decrypted(client, z), a @ b, atol=1e-4)
+    name = f"ConversionPlan(slots_to_tiles, left side of ({m}, {k}, {n}), tile=4"
+    assert repr(left).startswith(name)
+    with pytest.raises(rl.errors.ShapeError, match="a matrix in slots"):
+        tiles.convert(left)
+    with pytest.raises(rl.errors.ShapeError, match="a product in tiles"):
+        x.convert(back)
+    framed = rl.tiled_matmul_plan(params, shape, level=3, tile=4, factor=factor, framed_rows=True)
+    with pytest.raises(rl.errors.ShapeError, match="without framed rows"):
+        rl.tiles_to_slots_plan(framed)
+
+
 def test_refused(client: rl.Client) -> None:
     params, ones = client.params, np.ones((2, 3))
     into = rl.slots_to_coeffs_plan(params, (2, 3))

@@ -1,9 +1,9 @@
-//! Fuzz targets for every decoder of [`ringloom::serial`], one for decoders of like things;
-//! scripts/fuzz.sh builds and runs them.
+//! Fuzz targets for every decoder of [`ringloom::serial`], one for decoders of like things, and one for the
+//! bytes of tfhe-rs; scripts/fuzz.sh builds and runs them.
 //!
 //! The first byte of an input chooses: even, the rest is a frame; odd, the rest is a body that gets
 //! the right header and the right checksum, so that mutations reach what lies behind them. Its upper
-//! bits choose among the decoders of a target.
+//! bits choose among the decoders of a target. Bytes of tfhe-rs have no frame: its lowest bit says nothing there.
 //!
 //! Whatever decodes must encode to the same bytes. Anything else may be refused, but never with a
 //! panic.

@@ -98,7 +98,9 @@ from ringloom._native import (
     ring_pack_plan,
     ring_unpack_plan,
     slots_to_coeffs_plan,
+    slots_to_tiles_plan,
     tiled_matmul_plan,
+    tiles_to_slots_plan,
     transpose_plan,
 )
 from ringloom.errors import RingloomError
@@ -186,6 +188,8 @@ __all__ = [
     "ring_pack_plan",
     "ring_unpack_plan",
     "slots_to_coeffs_plan",
+    "slots_to_tiles_plan",
     "tiled_matmul_plan",
+    "tiles_to_slots_plan",
     "transpose_plan",
 ]

@@ -393,6 +393,10 @@ def retile_plan(
     *,
     side: str = "right",
 ) -> ConversionPlan: ...
+def slots_to_tiles_plan(
+    made_for: TiledMatMulPlan | Explanation, *, side: str = "right"
+) -> ConversionPlan: ...
+def tiles_to_slots_plan(made_by: TiledMatMulPlan | Explanation) -> ConversionPlan: ...
 
 @final
 class TiledMatMulPlan:

@@ -21,6 +21,8 @@
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices in coefficients, of any size |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many of them at once, or one by tiles over slots |
 //! | [`RetilePlan`], [`Retile`] | their products as sides of the next ones |
+//! | [`SlotsToTilesPlan`], [`SlotsToTiles`] | arrays in slots as their sides |
+//! | [`TilesToSlotsPlan`], [`TilesToSlots`] | their products as arrays in slots |
 //! | [`ProductRequest`], [`Calibration`], [`Explanation`], [`Product`] | the fastest plan of a product on the device at hand |
 //! | [`EncryptedMatrix`], [`OperandPacking`] | an encrypted matrix of any packing, and how a plan wants it |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | encrypted matrices whose rows share their mask |
@@ -50,8 +52,9 @@ pub use coeff::{
     CoeffForm, CoeffMatMul, CoeffMatMulPlan, CoeffMatrix, CoeffMatrixInfo, CoeffScale,
     CoeffsToSlots, CoeffsToSlotsPlan, PlainMatrix, Retile, RetilePlan, RingPack, RingPackPlan,
     RingUnpack, RowSecrets, SharedMaskInfo, SharedMaskKeys, SharedMaskKeysInfo, SharedMaskMatrix,
-    SharedMaskProduct, SlotsToCoeffs, SlotsToCoeffsPlan, TileSide, TiledMatMul, TiledMatMulPlan,
-    TiledMatrix, Transpose, TransposePlan,
+    SharedMaskProduct, SlotsToCoeffs, SlotsToCoeffsPlan, SlotsToTiles, SlotsToTilesPlan, TileSide,
+    TiledMatMul, TiledMatMulPlan, TiledMatrix, TilesToSlots, TilesToSlotsPlan, Transpose,
+    TransposePlan,
 };
 pub use dispatch::{
     Calibration, Candidate, Clock, EncryptedMatrix, EncryptedMatrixInfo, Explanation,

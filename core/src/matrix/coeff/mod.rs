@@ -13,6 +13,8 @@
 //! | [`CoeffMatMulPlan`], [`CoeffMatMul`] | a product of two encrypted matrices |
 //! | [`TiledMatMulPlan`], [`TiledMatMul`], [`TiledMatrix`] | many such products at once, or tiles of one |
 //! | [`RetilePlan`], [`Retile`] | from their products to sides of the next ones |
+//! | [`SlotsToTilesPlan`], [`SlotsToTiles`] | from arrays in slots to their sides |
+//! | [`TilesToSlotsPlan`], [`TilesToSlots`] | from their products to arrays in slots |
 //! | [`RowSecrets`], [`SharedMaskMatrix`] | an encrypted matrix whose rows share their mask |
 //! | [`SharedMaskKeys`], [`SharedMaskProduct`] | its product with a matrix fixed beforehand |
 
@@ -36,6 +38,8 @@ mod tile_arithmetic;
 mod tile_cells;
 mod tile_frames;
 mod tile_plan;
+mod tile_slots;
+mod tile_slots_plan;
 mod tiles;
 mod tiles_wire;
 mod transpose;
@@ -62,6 +66,8 @@ pub use shared_mask_wire::{SharedMaskInfo, SharedMaskKeysInfo};
 pub use slots::{CoeffsToSlots, SlotsToCoeffs};
 pub use slots_plan::{CoeffsToSlotsPlan, SlotsToCoeffsPlan};
 pub use tile_plan::TiledMatMulPlan;
+pub use tile_slots::{SlotsToTiles, TilesToSlots};
+pub use tile_slots_plan::{SlotsToTilesPlan, TilesToSlotsPlan};
 pub use tiles::{TileSide, TiledMatMul, TiledMatrix};
 pub use transpose::Transpose;
 pub use transpose_plan::TransposePlan;

@@ -231,7 +231,7 @@ impl CoeffsToSlots {
         let pair = x.session.ring().copy(&x.window(block, vector, 1)?)?;
         let pair = Ciphertext::fresh(&x.session, x.key_id, pair, x.level);
         let mut sum = apply(&self.transform, op, evaluator, &pair)?;
-        for steps in self.plan.folds() {
+        for steps in self.plan.common().folds() {
             let rotated = evaluator.rotate(&sum, steps as i64)?;
             evaluator.add_assign(&mut sum, &rotated)?;
         }

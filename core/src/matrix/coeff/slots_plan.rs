@@ -322,15 +322,8 @@ impl CoeffsToSlotsPlan {
     /// Key-switches that it costs: those of the transforms, the rotations that fold, conjugations.
     pub fn key_switches(&self) -> usize {
         let pairs = self.common.line.ciphertexts() / 2;
-        self.transforms() * (self.common.rotations() + self.folds().len())
+        self.transforms() * (self.common.rotations() + self.common.folds().len())
             + self.common.lines(self.form) * pairs
-    }
-
-    /// Rotations one level below that fold a product, in slots.
-    pub(super) fn folds(&self) -> Vec<usize> {
-        let line = self.common.line;
-        let folds = std::iter::successors(Some(line.width / 2), |f| Some(f / 2));
-        folds.take_while(|&f| f >= line.period && f > 0).collect()
     }
 
     /// Whether lines take real and imaginary parts.
@@ -342,7 +335,7 @@ impl CoeffsToSlotsPlan {
     pub fn key_request(&self) -> KeyRequest {
         let below = self.common.level_out();
         let linear = self.common.keys();
-        let folds = self.folds().into_iter();
+        let folds = self.common.folds().into_iter();
         let keys = folds.fold(linear, |keys, f| keys.with_rotation(f as i64, below));
         if self.split() {
             keys.with_conjugation(below)
@@ -380,7 +373,7 @@ impl CoeffsToSlotsPlan {
             let to = params.level(common.level_out())?.scale().to_f64();
             return Ok((half * (of_coefficients + conjugated)).sqrt() / to);
         }
-        let folded = f64::from(self.folds().len() as u32).exp2();
+        let folded = f64::from(self.common.folds().len() as u32).exp2();
         // A slot's real part has half the variance of the N coefficients that it sums.
         let below = half * (folded * after + (folded - 1.0) * (gadget + rounding));
         let met = common.used(0) as f64 * if self.split() { 2.0 } else { 1.0 };

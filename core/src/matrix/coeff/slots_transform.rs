@@ -107,6 +107,13 @@ impl Common {
         self.steps.iter().map(of_step).sum()
     }
 
+    /// Rotations one level below that fold what a transform to slots gives, in slots.
+    pub(super) fn folds(&self) -> Vec<usize> {
+        let line = self.line;
+        let folds = std::iter::successors(Some(line.width / 2), |f| Some(f / 2));
+        folds.take_while(|&f| f >= line.period && f > 0).collect()
+    }
+
     /// The steps of a transform in more than one.
     pub(super) fn factors(&self) -> Option<Factors> {
         (self.steps.len() > 1).then_some(Factors {
@@ -247,12 +254,12 @@ impl Roots {
         }
     }
 
-    fn slots(&self) -> usize {
+    pub(super) fn slots(&self) -> usize {
         self.powers.len()
     }
 
     /// `zeta^(j 5^k)`: what coefficient `j` is multiplied with in slot `k`.
-    fn at(&self, j: usize, k: usize) -> Complex64 {
+    pub(super) fn at(&self, j: usize, k: usize) -> Complex64 {
         self.roots[j * self.powers[k] % self.roots.len()]
     }
 
