@@ -62,6 +62,22 @@ impl Calibration {
         Ok(Self(Arc::new(measured?)))
     }
 
+    /// The same device measured once more, with the shorter of each two times: for a machine that others use.
+    #[pyo3(signature = (params, *, device="auto", threads=None))]
+    fn measure_again(
+        &self,
+        py: Python<'_>,
+        params: &Params,
+        device: &str,
+        threads: Option<usize>,
+    ) -> Result<Self> {
+        let measured = py.detach(|| {
+            let session = device::open(&params.0, device, threads)?;
+            self.0.measure_again(&session)
+        });
+        Ok(Self(Arc::new(measured?)))
+    }
+
     /// The calibration that a folder keeps for these parameters and this device; where there is none it
     /// is measured and kept there.
     #[staticmethod]

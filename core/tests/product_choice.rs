@@ -436,16 +436,16 @@ fn memory_is_what_is_predicted() {
 }
 
 /// On twenty seeded shapes the plan that is taken takes at most 1.25 times as long as the fastest one
-/// of all, and the time predicted for it is within 30 %. Times are by the clock of the process's own calibration:
+/// of all, and the time predicted for it is within 30 %. The device is calibrated before and after. Times are by the clock of the process's own calibration:
 /// with one thread that of the thread, so that other work on the machine takes little part in it. They are
-/// the best of three runs in a row, or as many as ten milliseconds hold, in each of eight rounds of all plans of all
+/// the best of three runs in a row, or as many as five milliseconds hold, in each of sixteen rounds of all plans of all
 /// shapes, since what is left of that part, caches, memory and shared cores, comes and goes within some ten
 /// milliseconds or some seconds.
 #[test]
 #[ignore = "a minute of times: make test-long"]
 #[allow(clippy::print_stdout)] // what it measured is what it is run for
 fn the_choice_is_near_the_fastest_plan() {
-    const ROUNDS: usize = 8;
+    const ROUNDS: usize = 16;
     let params = Params::preset("n13_k3").unwrap();
     let device = open_device("cpu", Some(1)).unwrap();
     let session = Session::new(&params, &*device).unwrap();
@@ -499,21 +499,32 @@ fn the_choice_is_near_the_fastest_plan() {
             }
         });
         let plans: Vec<Timed> = plans.collect();
-        shapes.push((shape, sides, explained.chosen().plan().name(), plans));
+        shapes.push((shape, sides, plans));
     }
     for _ in 0..ROUNDS {
         let plans = shapes.iter_mut().flat_map(|(.., plans)| plans);
         for plan in plans {
             let (begin, mut runs) = (std::time::Instant::now(), 0);
-            while runs < 3 || begin.elapsed() < std::time::Duration::from_millis(10) {
+            while runs < 3 || begin.elapsed() < std::time::Duration::from_millis(5) {
                 plan.run(calibration.clock());
                 runs += 1;
             }
         }
     }
+    // What the first measurement met of slow moments, the second one need not have met.
+    let calibration = calibration.measure_again(&session).unwrap();
     let (mut slow, mut wrong) = (Vec::new(), Vec::new());
-    for (shape, sides, chosen, plans) in &shapes {
-        let plan = plans.iter().find(|plan| plan.name == *chosen).unwrap();
+    for (shape, sides, plans) in &mut shapes {
+        let request = ProductRequest::new(&params, 2, *shape, *sides).unwrap();
+        let explained = request.explain(&params, &calibration).unwrap();
+        for candidate in explained.candidates() {
+            let plans = plans
+                .iter_mut()
+                .filter(|plan| plan.name == candidate.plan().name());
+            plans.for_each(|plan| plan.predicted = candidate.time.as_secs_f64());
+        }
+        let chosen = explained.chosen().plan().name();
+        let plan = plans.iter().find(|plan| plan.name == chosen).unwrap();
         let ratio = plan.predicted / plan.measured;
         let best = plans.iter().map(|plan| plan.measured);
         let best = best.fold(f64::INFINITY, f64::min);
@@ -524,7 +535,7 @@ fn the_choice_is_near_the_fastest_plan() {
             plan.measured / best,
             plans.len()
         );
-        for plan in plans {
+        for plan in &*plans {
             println!(
                 "    {}: {:.2} ms, predicted {:.2}",
                 plan.name,
@@ -533,10 +544,10 @@ fn the_choice_is_near_the_fastest_plan() {
             );
         }
         if plan.measured > 1.25 * best {
-            slow.push((shape, chosen, plan.measured / best));
+            slow.push((*shape, chosen.clone(), plan.measured / best));
         }
         if !(1.0 / 1.3..1.3).contains(&ratio) {
-            wrong.push((shape, chosen, ratio));
+            wrong.push((*shape, chosen, ratio));
         }
     }
     assert!(slow.is_empty(), "slower choices: {slow:?}");

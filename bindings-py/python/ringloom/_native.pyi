@@ -165,6 +165,9 @@ class Calibration:
     def measure(
         params: Params, *, device: str = "auto", threads: int | None = None
     ) -> Calibration: ...
+    def measure_again(
+        self, params: Params, *, device: str = "auto", threads: int | None = None
+    ) -> Calibration: ...
     @staticmethod
     def cached(
         folder: _Path, params: Params, *, device: str = "auto", threads: int | None = None

@@ -77,7 +77,6 @@ impl Calibration {
         for _ in 1..ROUNDS {
             times = times.least(&Times::measure(&meter)?);
         }
-        words::apart(&mut times.words);
         Ok(Self {
             version: VERSION,
             params: session.params().id().to_string(),
@@ -85,6 +84,33 @@ impl Calibration {
             parallelism: capabilities.parallelism,
             clock: meter.clock,
             times,
+        })
+    }
+
+    /// Measures the commands once more, and keeps the shorter of each two times: for a machine that others
+    /// use, where one of the measurements may have met a slow moment.
+    ///
+    /// # Errors
+    /// [`Error::ParamsMismatch`]; [`Error::InvalidParams`] for a session whose device has another name or number of
+    /// threads; those of [`Calibration::measure`].
+    pub fn measure_again(&self, session: &Session) -> Result<Self> {
+        let op = "Calibration::measure_again";
+        self.check(op, session.params())?;
+        let threads = session.ring().capabilities().parallelism;
+        if (self.device(), self.parallelism) != (session.device(), threads) {
+            let of = |device: &str, threads| format!("{device} with {threads} threads");
+            return Err(Error::InvalidParams {
+                op,
+                what: "another device",
+                expected: of(self.device(), self.parallelism),
+                got: of(session.device(), threads),
+                remedy: "measure the other device by itself: Calibration::measure",
+            });
+        }
+        let times = self.times.clone().least(&Self::measure(session)?.times);
+        Ok(Self {
+            times,
+            ..self.clone()
         })
     }
 
@@ -156,8 +182,7 @@ impl Calibration {
             Task::Rescale { level, large } => self.at(level, |t| t.rescale[usize::from(large)]),
             Task::Tensor(level) => self.at(level, |t| t.tensor),
             Task::Words { kind, large } => {
-                let times = self.times.words.get(&format!("{kind:?}"));
-                times.map_or(0.0, |times| times[usize::from(large)])
+                words::apart(&self.times.words, kind)[usize::from(large)]
             }
             Task::Integers { rows, columns } => self.times.integers.at(rows, columns),
             Task::Images { rows, columns } => self.times.images.at(rows, columns),

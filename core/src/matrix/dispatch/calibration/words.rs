@@ -124,21 +124,18 @@ impl Meter<'_> {
     }
 }
 
-/// Replaces the times of sums of products by those of a sum without its terms and of a term. Last, since the
-/// difference of two times that are too long may be too short.
-pub(super) fn apart(words: &mut BTreeMap<String, [f64; 2]>) {
+/// The times of a kind out of what was measured: sums of products by a sum without its terms and a
+/// term. Taken apart only here, since the difference of two times that are too long may be too short.
+pub(super) fn apart(words: &BTreeMap<String, [f64; 2]>, kind: WordKind) -> [f64; 2] {
     let of = |kind: WordKind| words.get(&format!("{kind:?}")).copied().unwrap_or_default();
     let (one, many) = (of(WordKind::Sum), of(WordKind::DiagMulAcc));
-    let linear = of(WordKind::LinearTerm);
-    let term = [0, 1].map(|i| (many[i] - one[i]) / (TERMS - 1) as f64);
-    let sum = [0, 1].map(|i| one[i] - term[i]);
-    // One ciphertext at a time: small sums.
-    let linear = linear.map(|time| time - sum[0].max(0.0) / TERMS as f64);
-    for (kind, times) in [
-        (WordKind::Sum, sum),
-        (WordKind::DiagMulAcc, term),
-        (WordKind::LinearTerm, linear),
-    ] {
-        words.insert(format!("{kind:?}"), times.map(rounded));
+    let term = [0, 1].map(|i| ((many[i] - one[i]) / (TERMS - 1) as f64).max(0.0));
+    let sum = [0, 1].map(|i| (one[i] - term[i]).max(0.0));
+    match kind {
+        WordKind::Sum => sum,
+        WordKind::DiagMulAcc => term,
+        // One ciphertext at a time: small sums.
+        WordKind::LinearTerm => of(kind).map(|time| (time - sum[0] / TERMS as f64).max(0.0)),
+        _ => of(kind),
     }
 }
