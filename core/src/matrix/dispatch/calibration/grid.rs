@@ -3,16 +3,20 @@
 use ringloom_ntt::poly::{Cmd, Factors, IntMatrix, LimbSet};
 use serde::{Deserialize, Serialize};
 
-use super::meter::{Meter, rounded};
+use super::{
+    between, least,
+    meter::{Meter, rounded},
+};
 use crate::error::Result;
 
-/// Nanoseconds of products of matrices for one limb and one lane, by rows and columns.
+/// Nanoseconds of products of matrices for one limb and one lane, by rows and columns: of operands that a cache
+/// has and of those that come from memory.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Grid {
     rows: Vec<usize>,
     columns: Vec<usize>,
     /// Row-major.
-    pub(super) times: Vec<f64>,
+    pub(super) times: Vec<[f64; 2]>,
 }
 
 /// Sizes of the grid of products. Kernels work in panels, so small sizes are not cheaper by their
@@ -25,6 +29,8 @@ const LANES: usize = 2;
 /// Bytes that the operands of a product of matrices take while it is measured, if one limb does not take
 /// more: beyond what caches hold for a large product, as in a product of all limbs of a level.
 const OPERANDS: usize = 48 << 20;
+/// The same within a cache.
+const CACHED: usize = 4 << 20;
 
 impl Grid {
     pub(super) fn is_whole(&self) -> bool {
@@ -36,19 +42,21 @@ impl Grid {
             && self.times.len() == self.rows.len() * self.columns.len()
     }
 
-    /// Between sizes linear in both; beyond the last one with the slope of the last piece.
-    pub(super) fn at(&self, rows: usize, columns: usize) -> f64 {
+    /// Between sizes linear in both; beyond the last one with the slope of the last piece. A part of the operands
+    /// comes from memory.
+    pub(super) fn at(&self, rows: usize, columns: usize, from_memory: f64) -> f64 {
         let (i, x) = place(&self.rows, rows);
         let (j, y) = place(&self.columns, columns);
-        let time = |i: usize, j: usize| self.times[i * self.columns.len() + j];
+        let time =
+            |i: usize, j: usize| between(self.times[i * self.columns.len() + j], from_memory);
         let along = |i: usize| time(i, j) + y * (time(i, j + 1) - time(i, j));
         (along(i) + x * (along(i + 1) - along(i))).max(0.0)
     }
 
     /// The shorter of each two times.
     pub(super) fn least(mut self, other: &Self) -> Self {
-        for (time, other) in self.times.iter_mut().zip(&other.times) {
-            *time = time.min(*other);
+        for (times, other) in self.times.iter_mut().zip(&other.times) {
+            *times = least(*times, *other);
         }
         self
     }
@@ -82,11 +90,26 @@ impl Meter<'_> {
     }
 
     /// Of one limb and lane of a product of `r x c` integers, or of `r` images of each of `c` polynomials.
-    fn matrix_product(&self, images: bool, r: usize, c: usize) -> Result<f64> {
+    fn matrix_product(&self, images: bool, r: usize, c: usize) -> Result<[f64; 2]> {
         let chain = self.params.level(self.params.max_level())?.limbs();
         let of_limb = ((LANES + 1) * c + LANES * r) * self.params.n() * size_of::<u64>();
-        let limbs = chain.iter().take((OPERANDS / of_limb).max(1));
-        let limbs = LimbSet::from_iter(limbs);
+        let limbs = |bytes: usize| LimbSet::from_iter(chain.iter().take((bytes / of_limb).max(1)));
+        let (cached, all) = (limbs(CACHED), limbs(OPERANDS));
+        let far = self.matrix_product_of(images, (r, c), all)?;
+        let near = if cached == all {
+            far
+        } else {
+            self.matrix_product_of(images, (r, c), cached)?
+        };
+        Ok([near, far])
+    }
+
+    fn matrix_product_of(
+        &self,
+        images: bool,
+        (r, c): (usize, usize),
+        limbs: LimbSet,
+    ) -> Result<f64> {
         let src = self.polys(LANES * c, limbs)?;
         let mut dst = self.polys(LANES * r, limbs)?;
         let lefts: Vec<Factors> = if images {

@@ -29,7 +29,7 @@ use crate::{
 ///
 /// Measured by [`Calibration::measure`], in some seconds; kept by whoever wants it again, as JSON
 /// ([`Calibration::save`], [`Calibration::load`]). Commands of a level are measured at a few levels and
-/// interpolated between them; products of matrices over a grid of sizes. Commands that read keys have
+/// interpolated between them; products of matrices over a grid of sizes. Commands that read keys or matrices have
 /// a time where a cache has them and one where they come from memory. Weights are taken to be at most
 /// one in absolute value, rounded at the primes that the top level drops.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -184,8 +184,8 @@ impl Calibration {
             Task::Words { kind, large } => {
                 words::apart(&self.times.words, kind)[usize::from(large)]
             }
-            Task::Integers { rows, columns } => self.times.integers.at(rows, columns),
-            Task::Images { rows, columns } => self.times.images.at(rows, columns),
+            Task::Integers { rows, columns } => self.times.integers.at(rows, columns, from_memory),
+            Task::Images { rows, columns } => self.times.images.at(rows, columns, from_memory),
         }
     }
 
@@ -241,9 +241,9 @@ impl Times {
 
     fn all(&self) -> impl Iterator<Item = f64> {
         let grids = self.integers.times.iter().chain(&self.images.times);
-        let words = self.words.values().flatten();
+        let pairs = self.words.values().chain(grids).flatten();
         let levels = self.levels.values().flat_map(LevelTimes::all);
-        let others = words.chain(grids).chain(&self.caches.times).copied();
+        let others = pairs.chain(&self.caches.times).copied();
         levels.chain(others).chain([self.buffer])
     }
 }
