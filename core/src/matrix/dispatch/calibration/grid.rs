@@ -42,9 +42,12 @@ impl Grid {
             && self.times.len() == self.rows.len() * self.columns.len()
     }
 
-    /// Between sizes linear in both; beyond the last one with the slope of the last piece. A part of the operands
-    /// comes from memory.
-    pub(super) fn at(&self, rows: usize, columns: usize, from_memory: f64) -> f64 {
+    /// In work that touches so many bytes. Between sizes linear in both, beyond the last one with the slope of the
+    /// last piece; between the two amounts of bytes that were measured linear in the logarithm: other work has a
+    /// part of the last cache, which nobody knows.
+    pub(super) fn at(&self, rows: usize, columns: usize, bytes: u64) -> f64 {
+        let range = (OPERANDS as f64 / CACHED as f64).ln();
+        let from_memory = ((bytes as f64 / CACHED as f64).ln() / range).clamp(0.0, 1.0);
         let (i, x) = place(&self.rows, rows);
         let (j, y) = place(&self.columns, columns);
         let time =

@@ -184,8 +184,8 @@ impl Calibration {
             Task::Words { kind, large } => {
                 words::apart(&self.times.words, kind)[usize::from(large)]
             }
-            Task::Integers { rows, columns } => self.times.integers.at(rows, columns, from_memory),
-            Task::Images { rows, columns } => self.times.images.at(rows, columns, from_memory),
+            Task::Integers { rows, columns } => self.times.integers.at(rows, columns, bytes),
+            Task::Images { rows, columns } => self.times.images.at(rows, columns, bytes),
         }
     }
 
