@@ -338,8 +338,8 @@ def main() -> None:
             "stream": "ChaCha20, 64-bit counter from 0, 64-bit nonce, 20 rounds",
             "nonce": "key_index << 32 | digit << 16 | limb",
             "double words": "word i = 128-bit little-endian word at byte 16 i of the stream, mod q",
-            "words": "word i = 64-bit little-endian word at byte 8 i, mod q; for the last 2^64 mod q "
-            "words the 128-bit word at byte 16 i from block 2^32 on, mod q",
+            "words": "word i = 64-bit little-endian word at byte 8 i, mod q; for the last 2^64 mod "
+            "q words the 128-bit word at byte 16 i from block 2^32 on, mod q",
         },
         seed_cases(primes),
     )

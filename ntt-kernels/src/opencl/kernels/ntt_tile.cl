@@ -208,14 +208,6 @@
 #define END_PROLOGUE
 #endif
 
-#if TO_PAIRS
-#define PAIR_ARGUMENTS , PAIRS
-#define PAIR_PROLOGUE CHOOSE_ROW(poly)
-#else
-#define PAIR_ARGUMENTS
-#define PAIR_PROLOGUE
-#endif
-
 #if DOUBLES
 #define DOUBLES_PROLOGUE                                                                           \
     const constants_doubles dq = of_doubles(moduli + 8 * limb);                                    \

@@ -11,3 +11,12 @@
         PAIR_ROW(0, P) PAIR_ROW(1, P) PAIR_ROW(2, P) PAIR_ROW(3, P)                                \
         PAIR_ROW(4, P) PAIR_ROW(5, P) PAIR_ROW(6, P) PAIR_ROW(7, P)                                \
     }
+
+// What a transform adds to its arguments and to its beginning where it writes to pairs.
+#if TO_PAIRS
+#define PAIR_ARGUMENTS , PAIRS
+#define PAIR_PROLOGUE CHOOSE_ROW(poly)
+#else
+#define PAIR_ARGUMENTS
+#define PAIR_PROLOGUE
+#endif

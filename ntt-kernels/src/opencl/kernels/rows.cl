@@ -15,14 +15,6 @@
     __global ulong *to = dst + offset(dst_window, poly, limb, log_n);
 
 #if !INVERT
-#if TO_PAIRS
-#define PAIR_ARGUMENTS , PAIRS
-#define PAIR_PROLOGUE CHOOSE_ROW(poly)
-#else
-#define PAIR_ARGUMENTS
-#define PAIR_PROLOGUE
-#endif
-
 // The result is (minuend - transform) * factors[limb] where `subtract` is not 0.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 row_forward(__global ulong *dst, window dst_window, __global const ulong *src, window src_window,
