@@ -19,7 +19,7 @@ for option in "${coverage[@]}"; do flags+=("-Cllvm-args=-sanitizer-coverage-$opt
 RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" \
     --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 
-# Seeds: every fixture as a frame (even mode byte) and as a body (odd), its upper bits the decoder
+# Seeds: every fixture of every version as a frame (even mode byte) and as a body (odd), its upper bits the decoder
 # among those of the target. Those of tfhe-rs are as they are, and with masks cut to eight words.
 data=core/tests/data/serial-v1
 tfhe_rs=core/tests/data/tfhe_rs/serialised
@@ -28,10 +28,12 @@ fuzz_one() {
     local seeds=out/fuzz/seeds/$target corpus=out/fuzz/corpus/$target log=out/fuzz/$target.log
     mkdir -p "$seeds" "$corpus"
     seed() { # decoder, fixture
-        local name
-        name=$1-$(basename "$2")
-        { printf "\\x$(printf %02x $((2 * $1)))"; cat "$data/$2"; } >"$seeds/$name.frame"
-        { printf "\\x$(printf %02x $((2 * $1 + 1)))"; tail -c +89 "$data/$2" | head -c -32; } >"$seeds/$name.body"
+        local name path
+        for path in "${data%1}"*/"$(basename "$2")"; do
+            name=$1-$(basename "$(dirname "$path")")-$(basename "$2")
+            { printf "\\x$(printf %02x $((2 * $1)))"; cat "$path"; } >"$seeds/$name.frame"
+            { printf "\\x$(printf %02x $((2 * $1 + 1)))"; tail -c +89 "$path" | head -c -32; } >"$seeds/$name.body"
+        done
     }
     part() { dd if="$1" iflag=skip_bytes,count_bytes skip="$2" count="$3" status=none; }
     short() { # blocks, fixture, bytes before the first block; a block is 16 bytes, 2049 words, 92 bytes
