@@ -21,7 +21,7 @@ RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --release --target "$host" 
 
 # Seeds: every fixture of every version as a frame (even mode byte) and as a body (odd), its upper bits the decoder
 # among those of the target. Those of tfhe-rs are as they are, and with masks cut to eight words.
-data=core/tests/data/serial-v1
+data=core/tests/data
 tfhe_rs=core/tests/data/tfhe_rs/serialised
 fuzz_one() {
     local target=$1 failed=0 file seconds=$seconds
@@ -29,8 +29,8 @@ fuzz_one() {
     mkdir -p "$seeds" "$corpus"
     seed() { # decoder, fixture
         local name path
-        for path in "${data%1}"*/"$(basename "$2")"; do
-            name=$1-$(basename "$(dirname "$path")")-$(basename "$2")
+        for path in "$data"/serial-v*/"$2"; do
+            name=$1-$(basename "$(dirname "$path")")-$2
             { printf "\\x$(printf %02x $((2 * $1)))"; cat "$path"; } >"$seeds/$name.frame"
             { printf "\\x$(printf %02x $((2 * $1 + 1)))"; tail -c +89 "$path" | head -c -32; } >"$seeds/$name.body"
         done
@@ -57,7 +57,7 @@ fuzz_one() {
     case $target in
         params)
             seed 0 params.rlp
-            for file in "$data"/*; do seed 1 "$(basename "$file")"; done
+            for file in "$data"/serial-v1/*; do seed 1 "$(basename "$file")"; done
             ;;
         keys)
             seed 0 seeded_keys.rlk
@@ -73,7 +73,7 @@ fuzz_one() {
             seed 2 vectors.rlc
             seed 3 coeff_matrix.rlc
             seed 4 tfhe_fresh_ciphertext.rlc
-            for file in "$data"/matrix_*; do seed 5 "$(basename "$file")"; done
+            for file in "$data"/serial-v1/matrix_*; do seed 5 "$(basename "$file")"; done
             seed 6 shared_mask_matrix.rlc
             seed 7 integers_inputs.rlc
             ;;

@@ -44,9 +44,19 @@ pub type Restored = (
     String,
 );
 
+/// What a session on a device gives, without the interpreter's lock.
+fn of_device(
+    py: Python<'_>,
+    (params, device, threads): (&Params, &str, Option<usize>),
+    f: impl FnOnce(&ringloom::Session) -> ringloom::Result<matrix::Calibration> + Send,
+) -> Result<Calibration> {
+    let made = py.detach(|| f(&device::open(&params.0, device, threads)?));
+    Ok(Calibration(Arc::new(made?)))
+}
+
 #[pymethods]
 impl Calibration {
-    /// Measures a device, in a second or a few.
+    /// Measures a device, in some ten seconds.
     #[staticmethod]
     #[pyo3(signature = (params, *, device="auto", threads=None))]
     fn measure(
@@ -55,11 +65,7 @@ impl Calibration {
         device: &str,
         threads: Option<usize>,
     ) -> Result<Self> {
-        let measured = py.detach(|| {
-            let session = device::open(&params.0, device, threads)?;
-            matrix::Calibration::measure(&session)
-        });
-        Ok(Self(Arc::new(measured?)))
+        of_device(py, (params, device, threads), matrix::Calibration::measure)
     }
 
     /// The same device measured once more, with the shorter of each two times: for a machine that others use.
@@ -71,11 +77,9 @@ impl Calibration {
         device: &str,
         threads: Option<usize>,
     ) -> Result<Self> {
-        let measured = py.detach(|| {
-            let session = device::open(&params.0, device, threads)?;
-            self.0.measure_again(&session)
-        });
-        Ok(Self(Arc::new(measured?)))
+        of_device(py, (params, device, threads), |session| {
+            self.0.measure_again(session)
+        })
     }
 
     /// The calibration that a folder keeps for these parameters and this device; where there is none it
@@ -89,11 +93,9 @@ impl Calibration {
         device: &str,
         threads: Option<usize>,
     ) -> Result<Self> {
-        let kept = py.detach(|| {
-            let session = device::open(&params.0, device, threads)?;
-            matrix::Calibration::cached(folder, &session)
-        });
-        Ok(Self(Arc::new(kept?)))
+        of_device(py, (params, device, threads), |session| {
+            matrix::Calibration::cached(folder, session)
+        })
     }
 
     /// Name of the device that was measured.

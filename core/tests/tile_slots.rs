@@ -4,15 +4,13 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Party, distance, values};
+use common::{Party, distance, narrow, values};
 use ringloom::{
-    Decryptor, Error, EvaluationKeys, Evaluator, KeyRequest, Params, ParamsLiteral, SecretKey,
-    Session,
+    Decryptor, Error, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
     matrix::{
         ArrayPacking, EncryptedArray, EncryptedVectors, Lines, SlotsToTiles, SlotsToTilesPlan,
         TiledMatMul, TiledMatMulPlan, TiledMatrix, TilesToSlots, TilesToSlotsPlan,
     },
-    params::PrimeSpec::Bits,
 };
 use ringloom_ntt::{
     device::{Device, Trace},
@@ -135,18 +133,6 @@ fn every_shape_and_tile() {
         let error = distance(&square.decrypt(&p.decryptor()).unwrap(), &squares);
         assert!(error < 1e-4, "{case}, squared: {error}");
     }
-}
-
-/// One prime for each digit.
-fn narrow(log_n: u32) -> Params {
-    Params::insecure_new(&ParamsLiteral {
-        log_n,
-        chain: vec![vec![Bits(50)], vec![Bits(40)], vec![Bits(40)]],
-        special: vec![Bits(50)],
-        log_scale: 40,
-        limbs_per_digit: 1,
-    })
-    .unwrap()
 }
 
 /// Key-switches as the plans count them; nothing crosses the border; no more memory than the plan says.

@@ -1,10 +1,10 @@
 //! What commands without transforms cost beside the memory: the time of a word, and that of a copy.
 //!
-//! `cpu_roofline [DEVICE]` writes a table. Each command runs on words in the second cache (an operand
+//! `cpu_roofline [INSTRUCTION SET]` writes a table. Each command runs on words in the second cache (an operand
 //! of 64 KiB) and on words in memory (operands of 64 MiB and more), on one thread. The floor of a
 //! command is its bytes, read and written, at the rate of a copy between the same buffers; shares
 //! above 1 in the memory are those of commands that write less than they read.
-#![allow(clippy::print_stdout)] // a command line
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line
 
 use std::{sync::Arc, time::Instant};
 
@@ -204,8 +204,18 @@ fn expansion(buf: &mut PolyBuf) -> Cmd {
 }
 
 fn main() -> Result<(), Error> {
-    let isa = std::env::args().nth(1).unwrap_or_default();
-    let isa = (Isa::available().into_iter().find(|i| i.name() == isa)).unwrap_or_else(Isa::best);
+    let isa = match std::env::args().nth(1) {
+        None => Isa::best(),
+        Some(name) => {
+            let found = Isa::available().into_iter().find(|isa| isa.name() == name);
+            found.unwrap_or_else(|| {
+                let here = Isa::available().into_iter().map(Isa::name);
+                let here = here.collect::<Vec<_>>().join(", ");
+                eprintln!("cpu_roofline: no instruction set of this machine, expected one of {here}, got {name}");
+                std::process::exit(2)
+            })
+        }
+    };
     println!("{}, nanoseconds for each word written\n", isa.name());
     println!(
         "| command | words read and written | products | in the cache | share of the copy's rate | in memory | share |"

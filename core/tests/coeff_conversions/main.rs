@@ -6,7 +6,7 @@ mod packing;
 
 use std::sync::Arc;
 
-use common::{Party, distance, over_keys, rms, rms_distance, values};
+use common::{Party, distance, narrow, over_keys, rms, rms_distance, values};
 use ringloom::{
     Decryptor, Error, Evaluator, KeyRequest, Params, ParamsLiteral, SecretKey, Session,
     matrix::{
@@ -23,18 +23,6 @@ use ringloom_ntt::{device::Trace, open_device, poly::CmdKind, reference::Referen
 /// N = 32: 16 slots.
 fn toy() -> Params {
     Params::insecure_toy_ring(3, 5).unwrap()
-}
-
-/// One prime for each digit.
-fn narrow(log_n: u32) -> Params {
-    Params::insecure_new(&ParamsLiteral {
-        log_n,
-        chain: vec![vec![Bits(50)], vec![Bits(40)], vec![Bits(40)]],
-        special: vec![Bits(50)],
-        log_scale: 40,
-        limbs_per_digit: 1,
-    })
-    .unwrap()
 }
 
 /// An array whose lines are encrypted under the secret key itself.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use ringloom::{
-    Decryptor, Encryptor, EvaluationKeys, Evaluator, KeyRequest, Params, SecretKey, Session,
-    rlwe::SecureRandom,
+    Decryptor, Encryptor, EvaluationKeys, Evaluator, KeyRequest, Params, ParamsLiteral, SecretKey,
+    Session, params::PrimeSpec::Bits, rlwe::SecureRandom,
 };
 use ringloom_ntt::reference::ReferenceDevice;
 
@@ -60,6 +60,18 @@ pub fn distance(a: &[f64], b: &[f64]) -> f64 {
         .zip(b)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f64::max)
+}
+
+/// One prime for each digit.
+pub fn narrow(log_n: u32) -> Params {
+    Params::insecure_new(&ParamsLiteral {
+        log_n,
+        chain: vec![vec![Bits(50)], vec![Bits(40)], vec![Bits(40)]],
+        special: vec![Bits(50)],
+        log_scale: 40,
+        limbs_per_digit: 1,
+    })
+    .unwrap()
 }
 
 /// Root mean square.
