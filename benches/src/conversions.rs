@@ -14,6 +14,7 @@ use ringloom::{
 use crate::{
     Result,
     case::{Case, Context, Facts, Timed, distance},
+    params::ckks,
     party::values,
 };
 
@@ -38,7 +39,7 @@ impl Rows {
         } else {
             (rows.parse()?, columns.parse()?)
         };
-        let params = Params::preset("n14_k9")?;
+        let params = ckks("n14_k9", ctx.smoke)?;
         let session = Session::new(&params, &*ctx.device)?;
         let mut random = SecureRandom::insecure_from_seed([7; 32]);
         Ok(Self {

@@ -4,7 +4,7 @@
 mod common;
 mod memory_meter;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use common::{distance, values};
 use memory_meter::MemoryMeter;
@@ -55,14 +55,16 @@ impl Bench {
         let session = Session::new(&params, &device).unwrap();
         let mut random = SecureRandom::insecure_from_seed([5; 32]);
         let secret = SecretKey::generate_with(&session, &mut random).unwrap();
-        let calibration = Calibration::measure(&session).unwrap();
+        // Measured once for all tests: many seconds each.
+        static CALIBRATION: OnceLock<Calibration> = OnceLock::new();
+        let calibration = CALIBRATION.get_or_init(|| Calibration::measure(&session).unwrap());
         log.take();
         Self {
             params,
             session,
             secret,
             log,
-            calibration,
+            calibration: calibration.clone(),
         }
     }
 

@@ -4,7 +4,12 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::Arc,
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -29,7 +34,7 @@ pub struct Report {
     pub device: String,
     /// Programs run, each of them at least twice.
     pub checks: usize,
-    /// Time in this device's runs, without those of the reference device.
+    /// Time in this device's runs, without those of the reference device; of rings side by side, both count.
     pub time: Duration,
     /// What went wrong, in order.
     pub failures: Vec<Failure>,
@@ -58,7 +63,8 @@ impl Report {
 /// `2^14`, boundary and random inputs, odd batches, strided windows and limb windows; every fused
 /// kind against its lowering on the same device; every program twice.
 ///
-/// Sources and the surroundings of destinations are compared too.
+/// Sources and the surroundings of destinations are compared too. Rings run side by side, on as many threads
+/// as the machine has cores.
 ///
 /// Cost: half a minute, most of it on the reference device.
 pub fn conformance(device: &dyn Device) -> Report {
@@ -82,15 +88,9 @@ pub fn conformance_on(device: &dyn Device, spec: &RingSpec, degrees: &[u32]) -> 
     run(&[device], Ok(vec![specs::own(spec, degrees)])).remove(0)
 }
 
+/// The rings side by side, on as many threads as the machine runs at once.
 pub(super) fn run(devices: &[&dyn Device], rings: Result<Vec<TestRing>>) -> Vec<Report> {
-    let report = |device: &&dyn Device| Report {
-        device: device.name().to_owned(),
-        checks: 0,
-        time: Duration::ZERO,
-        failures: Vec::new(),
-        host_fallbacks: BTreeMap::new(),
-    };
-    let mut reports: Vec<Report> = devices.iter().map(report).collect();
+    let mut reports: Vec<Report> = devices.iter().map(|device| Report::new(*device)).collect();
     let rings = match rings {
         Ok(rings) => rings,
         Err(error) => {
@@ -100,32 +100,81 @@ pub(super) fn run(devices: &[&dyn Device], rings: Result<Vec<TestRing>>) -> Vec<
             return reports;
         }
     };
-    for ring in &rings {
-        let reference = match Ring::new(&ReferenceDevice::new(), &ring.spec) {
-            Ok(reference) => reference,
-            Err(error) => {
-                for report in &mut reports {
-                    report.fail(format!("opening {}", ring.name), error.to_string());
-                }
-                continue;
-            }
-        };
-        let mut candidates = Vec::with_capacity(devices.len());
-        for (device, report) in devices.iter().zip(&mut reports) {
-            match Candidate::new(*device, ring, report) {
-                Ok(candidate) => candidates.push(candidate),
-                Err((report, error)) => {
-                    report.fail(format!("opening {}", ring.name), error.to_string());
-                }
-            }
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    // From the last ring on, which is the largest.
+    let left = AtomicUsize::new(rings.len());
+    let take = |left: usize| left.checked_sub(1);
+    let work = || {
+        let mut done = Vec::new();
+        while let Ok(left) = left.fetch_update(Relaxed, Relaxed, take) {
+            done.push((left - 1, run_ring(devices, &rings[left - 1])));
         }
-        check_ring(ring, &reference, &mut candidates);
-        candidates.into_iter().for_each(Candidate::close);
+        done
+    };
+    let mut done: Vec<(usize, Vec<Report>)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(rings.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined
+            .flat_map(|of_one| of_one.expect("a run reports its failures"))
+            .collect()
+    });
+    done.sort_unstable_by_key(|(at, _)| *at);
+    for (_, of_ring) in done {
+        for (report, part) in reports.iter_mut().zip(of_ring) {
+            report.add(part);
+        }
     }
     reports
 }
 
+/// What every device does on one ring.
+fn run_ring(devices: &[&dyn Device], ring: &TestRing) -> Vec<Report> {
+    let mut reports: Vec<Report> = devices.iter().map(|device| Report::new(*device)).collect();
+    let reference = match Ring::new(&ReferenceDevice::new(), &ring.spec) {
+        Ok(reference) => reference,
+        Err(error) => {
+            for report in &mut reports {
+                report.fail(format!("opening {}", ring.name), error.to_string());
+            }
+            return reports;
+        }
+    };
+    let mut candidates = Vec::with_capacity(devices.len());
+    for (device, report) in devices.iter().zip(&mut reports) {
+        match Candidate::new(*device, ring, report) {
+            Ok(candidate) => candidates.push(candidate),
+            Err((report, error)) => {
+                report.fail(format!("opening {}", ring.name), error.to_string());
+            }
+        }
+    }
+    check_ring(ring, &reference, &mut candidates);
+    candidates.into_iter().for_each(Candidate::close);
+    reports
+}
+
 impl Report {
+    fn new(device: &dyn Device) -> Self {
+        Self {
+            device: device.name().to_owned(),
+            checks: 0,
+            time: Duration::ZERO,
+            failures: Vec::new(),
+            host_fallbacks: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, part: Self) {
+        self.checks += part.checks;
+        self.time += part.time;
+        self.failures.extend(part.failures);
+        for (name, count) in part.host_fallbacks {
+            *self.host_fallbacks.entry(name).or_default() += count;
+        }
+    }
+
     fn fail(&mut self, check: String, cause: String) {
         self.failures.push(Failure { check, cause });
     }
