@@ -10,11 +10,14 @@ use crate::{
     poly::{Seed, SeedLayout, SeedStream},
 };
 
-/// 32-bit words of a block of ChaCha20.
-pub(super) const BLOCK: usize = 16;
+/// 32-bit words of a row of a block of ChaCha20.
+pub(super) const ROW: usize = 4;
 
-/// Word `k` of `L` blocks, for every `k`.
-pub(super) type Blocks<const L: usize> = [[u32; L]; BLOCK];
+/// The first three of the four rows that a block begins with; the last has its counter.
+pub(super) type Rows = [[u32; ROW]; 3];
+
+/// A block of the stream.
+pub(super) type BlockWords = [u64; 8];
 
 /// The stream of one row of a [`SeedLayout`].
 pub struct SeedRow {
@@ -59,39 +62,35 @@ impl SeedRow {
         }
     }
 
-    /// The first residues of the row, from `blocks`, which makes `L` blocks at a time: of the first
-    /// argument, with the words 12 and 13 from the second.
+    /// The first residues of the row, from `blocks`, which makes `L` blocks at a time: of the first three
+    /// rows of a block and the last row of each.
     pub(super) fn expand_blocks<const L: usize>(
         &self,
         m: &Modulus,
         dst: &mut [u64],
-        blocks: impl Fn(&[u32; BLOCK], &[[u32; L]; 2], &mut Blocks<L>),
+        blocks: impl Fn(&Rows, &[[u32; ROW]; L], &mut [BlockWords; L]),
     ) {
-        let (start, mut out) = (self.start(), [[0; L]; BLOCK]);
+        let (start, mut out) = (self.start(), [[0; 8]; L]);
         let each = match self.seed.stream {
-            SeedStream::DoubleWords => 4,
-            SeedStream::Words => 8,
+            SeedStream::DoubleWords => 4 * L,
+            SeedStream::Words => 8 * L,
         };
-        for (group, words) in dst.chunks_mut(each * L).enumerate() {
-            let mut counters = [[0; L]; 2];
-            for lane in 0..L {
-                let counter = (group * L + lane) as u64;
-                (counters[0][lane], counters[1][lane]) = (counter as u32, (counter >> 32) as u32);
-            }
-            blocks(&start, &counters, &mut out);
+        for (group, residues) in dst.chunks_mut(each).enumerate() {
+            let last = std::array::from_fn(|block| self.last_row((group * L + block) as u64));
+            blocks(&start, &last, &mut out);
             // Word by word: products of whole words are slower in vectors.
-            let part = |k: usize, lane: usize| u64::from(out[k][lane]);
-            let word = |k: usize, lane: usize| part(2 * k, lane) | part(2 * k + 1, lane) << 32;
-            for (lane, words) in words.chunks_mut(each).enumerate() {
-                let first = (group * L + lane) * each;
-                for (k, residue) in words.iter_mut().enumerate() {
-                    *residue = match self.seed.stream {
-                        SeedStream::DoubleWords => {
-                            let high = u128::from(word(2 * k + 1, lane)) << 64;
-                            m.reduce_wide(u128::from(word(2 * k, lane)) | high)
-                        }
-                        SeedStream::Words => self.residue(m, first + k, word(k, lane)),
-                    };
+            match self.seed.stream {
+                SeedStream::DoubleWords => {
+                    let pairs = out.as_flattened().as_chunks().0;
+                    for (residue, &[low, high]) in residues.iter_mut().zip(pairs) {
+                        *residue = m.reduce_wide(u128::from(low) | u128::from(high) << 64);
+                    }
+                }
+                SeedStream::Words => {
+                    let words = out.as_flattened().iter().enumerate();
+                    for (residue, (i, &word)) in residues.iter_mut().zip(words) {
+                        *residue = self.residue(m, group * each + i, word);
+                    }
                 }
             }
         }
@@ -107,7 +106,7 @@ impl SeedRow {
     #[cold]
     fn second(&self, m: &Modulus, i: usize) -> u64 {
         let mut stream = self.stream();
-        let words = u128::from(SeedLayout::SECOND) * BLOCK as u128 + 4 * i as u128;
+        let words = u128::from(SeedLayout::SECOND) * 16 + 4 * i as u128;
         stream.set_word_pos(words);
         let mut bytes = [0; 16];
         stream.fill_bytes(&mut bytes);
@@ -120,14 +119,21 @@ impl SeedRow {
         stream
     }
 
-    /// Constants, key, counter zero, nonce.
-    fn start(&self) -> [u32; BLOCK] {
-        let mut start = [0; BLOCK];
-        start[..4].copy_from_slice(&[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]);
-        for (word, bytes) in start[4..12].iter_mut().zip(self.seed.bytes.as_chunks().0) {
-            *word = u32::from_le_bytes(*bytes);
-        }
-        start[14..].copy_from_slice(&[self.nonce as u32, (self.nonce >> 32) as u32]);
-        start
+    /// Constants and key.
+    fn start(&self) -> Rows {
+        let words = self.seed.bytes.as_chunks().0;
+        let key = |row: usize| std::array::from_fn(|k| u32::from_le_bytes(words[ROW * row + k]));
+        [
+            [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574],
+            key(0),
+            key(1),
+        ]
+    }
+
+    /// Counter and nonce.
+    fn last_row(&self, counter: u64) -> [u32; ROW] {
+        let halves = |word: u64| [word as u32, (word >> 32) as u32];
+        let ([a, b], [c, d]) = (halves(counter), halves(self.nonce));
+        [a, b, c, d]
     }
 }

@@ -206,9 +206,9 @@ impl Vectorised for Avx2 {
     }
 
     fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
-        row.expand_blocks(m, dst, |start, counters, out| {
+        row.expand_blocks(m, dst, |start, last, out| {
             // SAFETY: a token exists only where AVX2 was detected.
-            unsafe { chacha::eight(start, counters, out) }
+            unsafe { chacha::avx2(start, last, out) }
         });
     }
 

@@ -404,9 +404,9 @@ impl Vectorised for Avx512Ifma {
     }
 
     fn expand_seed(self, m: &Modulus, dst: &mut [u64], row: &SeedRow) {
-        row.expand_blocks(m, dst, |start, counters, out| {
+        row.expand_blocks(m, dst, |start, last, out| {
             // SAFETY: a token exists only where AVX-512 F was detected.
-            unsafe { chacha::sixteen(start, counters, out) }
+            unsafe { chacha::avx512(start, last, out) }
         });
     }
 

@@ -1,10 +1,11 @@
-//! Blocks of ChaCha20 side by side, one in each lane of 32 bits.
+//! Blocks of ChaCha20 side by side: a register holds the same row of several blocks, so that what comes out
+//! is the stream in its order and needs no more than moves of rows.
 //!
 //! *Reference*: \[Bernstein08\]; counts in docs/notes/cpu-roofline.md.
 
 use std::{arch::x86_64::*, hint::black_box};
 
-use crate::cpu::seed_row::{BLOCK, Blocks};
+use crate::cpu::seed_row::{BlockWords, ROW, Rows};
 
 /// One expression of intrinsics.
 macro_rules! intrinsic {
@@ -14,19 +15,26 @@ macro_rules! intrinsic {
     }};
 }
 
-/// Registers with a 32-bit word of every block, as many as `L`.
-trait Words<const L: usize>: Copy {
-    /// The same word in every lane.
+/// A register: one row of four 32-bit words of each of several blocks.
+trait Register: Copy {
+    /// Blocks of a register.
+    const BLOCKS: usize;
+
+    /// The same row for every block.
     ///
     /// # Safety
     /// As of all methods: the machine has the instruction set.
-    unsafe fn splat(word: u32) -> Self;
-    unsafe fn load(words: &[u32; L]) -> Self;
-    unsafe fn store(self, words: &mut [u32; L]);
+    unsafe fn splat(row: &[u32; ROW]) -> Self;
+    /// A row for each of [`Self::BLOCKS`] blocks.
+    unsafe fn load(rows: &[[u32; ROW]]) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     /// `(self ^ other) <<< R`, where `R` is 16, 12, 8 or 7.
     unsafe fn turn<const R: i32>(self, other: Self, bytes: &Bytes<Self>) -> Self;
+    /// Words of every row in the order that two bits each of `ORDER` say.
+    unsafe fn shuffle<const ORDER: i32>(self) -> Self;
     unsafe fn bytes() -> Bytes<Self>;
+    /// The four rows of each of [`Self::BLOCKS`] blocks, block by block.
+    unsafe fn store(rows: [Self; 4], blocks: &mut [BlockWords]);
 }
 
 /// Indices that rotate by 16 and by 8, where bytes are shuffled. The compiler does not see them: it would
@@ -36,18 +44,19 @@ struct Bytes<V> {
     by8: V,
 }
 
-impl Words<8> for __m256i {
+impl Register for __m256i {
+    const BLOCKS: usize = 2;
+
     #[inline(always)]
-    unsafe fn splat(word: u32) -> Self {
-        intrinsic!(_mm256_set1_epi32(word as i32))
+    unsafe fn splat(row: &[u32; ROW]) -> Self {
+        intrinsic!(_mm256_broadcastsi128_si256(_mm_loadu_si128(
+            row.as_ptr().cast()
+        )))
     }
     #[inline(always)]
-    unsafe fn load(words: &[u32; 8]) -> Self {
-        intrinsic!(_mm256_loadu_si256(words.as_ptr().cast()))
-    }
-    #[inline(always)]
-    unsafe fn store(self, words: &mut [u32; 8]) {
-        intrinsic!(_mm256_storeu_si256(words.as_mut_ptr().cast(), self))
+    unsafe fn load(rows: &[[u32; ROW]]) -> Self {
+        debug_assert_eq!(rows.len(), Self::BLOCKS);
+        intrinsic!(_mm256_loadu_si256(rows.as_ptr().cast()))
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
@@ -66,6 +75,10 @@ impl Words<8> for __m256i {
         })
     }
     #[inline(always)]
+    unsafe fn shuffle<const ORDER: i32>(self) -> Self {
+        intrinsic!(_mm256_shuffle_epi32::<ORDER>(self))
+    }
+    #[inline(always)]
     unsafe fn bytes() -> Bytes<Self> {
         // Byte i of a word comes from byte i - 2, or i - 1, of the same word.
         let of = |word: i32| {
@@ -78,20 +91,30 @@ impl Words<8> for __m256i {
             by8: of(0x0201_0003),
         }
     }
+    #[inline(always)]
+    unsafe fn store([a, b, c, d]: [Self; 4], blocks: &mut [BlockWords]) {
+        debug_assert_eq!(blocks.len(), Self::BLOCKS);
+        let to = blocks.as_mut_ptr().cast::<Self>();
+        intrinsic!({
+            _mm256_storeu_si256(to, _mm256_permute2x128_si256::<0x20>(a, b));
+            _mm256_storeu_si256(to.add(1), _mm256_permute2x128_si256::<0x20>(c, d));
+            _mm256_storeu_si256(to.add(2), _mm256_permute2x128_si256::<0x31>(a, b));
+            _mm256_storeu_si256(to.add(3), _mm256_permute2x128_si256::<0x31>(c, d));
+        });
+    }
 }
 
-impl Words<16> for __m512i {
+impl Register for __m512i {
+    const BLOCKS: usize = 4;
+
     #[inline(always)]
-    unsafe fn splat(word: u32) -> Self {
-        intrinsic!(_mm512_set1_epi32(word as i32))
+    unsafe fn splat(row: &[u32; ROW]) -> Self {
+        intrinsic!(_mm512_broadcast_i32x4(_mm_loadu_si128(row.as_ptr().cast())))
     }
     #[inline(always)]
-    unsafe fn load(words: &[u32; 16]) -> Self {
-        intrinsic!(_mm512_loadu_si512(words.as_ptr().cast()))
-    }
-    #[inline(always)]
-    unsafe fn store(self, words: &mut [u32; 16]) {
-        intrinsic!(_mm512_storeu_si512(words.as_mut_ptr().cast(), self))
+    unsafe fn load(rows: &[[u32; ROW]]) -> Self {
+        debug_assert_eq!(rows.len(), Self::BLOCKS);
+        intrinsic!(_mm512_loadu_si512(rows.as_ptr().cast()))
     }
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
@@ -102,6 +125,10 @@ impl Words<16> for __m512i {
         intrinsic!(_mm512_rol_epi32::<R>(_mm512_xor_si512(self, other)))
     }
     #[inline(always)]
+    unsafe fn shuffle<const ORDER: i32>(self) -> Self {
+        intrinsic!(_mm512_shuffle_epi32::<ORDER>(self))
+    }
+    #[inline(always)]
     unsafe fn bytes() -> Bytes<Self> {
         let unused = intrinsic!(_mm512_setzero_si512());
         Bytes {
@@ -109,105 +136,133 @@ impl Words<16> for __m512i {
             by8: unused,
         }
     }
+    #[inline(always)]
+    unsafe fn store([a, b, c, d]: [Self; 4], blocks: &mut [BlockWords]) {
+        debug_assert_eq!(blocks.len(), Self::BLOCKS);
+        let to = blocks.as_mut_ptr().cast::<Self>();
+        intrinsic!({
+            // Blocks 0 and 1, then 2 and 3: two rows in each half.
+            let (ab, cd) = (
+                _mm512_shuffle_i32x4::<0x44>(a, b),
+                _mm512_shuffle_i32x4::<0x44>(c, d),
+            );
+            _mm512_storeu_si512(to.cast(), _mm512_shuffle_i32x4::<0x88>(ab, cd));
+            _mm512_storeu_si512(to.add(1).cast(), _mm512_shuffle_i32x4::<0xdd>(ab, cd));
+            let (ab, cd) = (
+                _mm512_shuffle_i32x4::<0xee>(a, b),
+                _mm512_shuffle_i32x4::<0xee>(c, d),
+            );
+            _mm512_storeu_si512(to.add(2).cast(), _mm512_shuffle_i32x4::<0x88>(ab, cd));
+            _mm512_storeu_si512(to.add(3).cast(), _mm512_shuffle_i32x4::<0xdd>(ab, cd));
+        });
+    }
 }
 
-/// Eight blocks: `start` with the words 12 and 13 of each block in place of its own.
+/// Blocks that [`avx2`] makes at a time: twelve of sixteen registers.
+pub(super) const AVX2: usize = 6;
+
+/// Blocks that [`avx512`] makes at a time: sixteen of thirty-two registers.
+pub(super) const AVX512: usize = 16;
+
+/// Blocks of the first three rows of `start` and the last row of each.
 ///
 /// # Safety
 /// The machine has AVX2.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn eight(start: &[u32; BLOCK], counters: &[[u32; 8]; 2], out: &mut Blocks<8>) {
+pub(super) unsafe fn avx2(start: &Rows, last: &[[u32; ROW]; AVX2], out: &mut [BlockWords; AVX2]) {
     // SAFETY: passed on.
-    unsafe { blocks::<__m256i, 8>(start, counters, out) }
+    unsafe { blocks::<__m256i, 3>(start, last, out) }
 }
 
-/// Sixteen blocks, likewise.
+/// Likewise.
 ///
 /// # Safety
 /// The machine has AVX-512 F.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn sixteen(
-    start: &[u32; BLOCK],
-    counters: &[[u32; 16]; 2],
-    out: &mut Blocks<16>,
+pub(super) unsafe fn avx512(
+    start: &Rows,
+    last: &[[u32; ROW]; AVX512],
+    out: &mut [BlockWords; AVX512],
 ) {
     // SAFETY: passed on.
-    unsafe { blocks::<__m512i, 16>(start, counters, out) }
+    unsafe { blocks::<__m512i, 4>(start, last, out) }
 }
 
 #[inline(always)]
-unsafe fn blocks<V: Words<L>, const L: usize>(
-    start: &[u32; BLOCK],
-    counters: &[[u32; L]; 2],
-    out: &mut Blocks<L>,
+unsafe fn blocks<V: Register, const SETS: usize>(
+    start: &Rows,
+    last: &[[u32; ROW]],
+    out: &mut [BlockWords],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let bytes = V::bytes();
-        let begin = |k: usize| match k {
-            12 | 13 => V::load(&counters[k - 12]),
-            _ => V::splat(start[k]),
+        let begin = |set: usize, row: usize| match row {
+            3 => V::load(&last[set * V::BLOCKS..][..V::BLOCKS]),
+            _ => V::splat(&start[row]),
         };
-        let mut x = [begin(0); BLOCK];
-        for k in 1..BLOCK {
-            x[k] = begin(k);
+        let [mut a, mut b, mut c, mut d] = [[begin(0, 0); SETS]; 4];
+        for set in 0..SETS {
+            (b[set], c[set], d[set]) = (begin(set, 1), begin(set, 2), begin(set, 3));
         }
         for _ in 0..10 {
-            rounds(
-                &mut x,
-                [4, 5, 6, 7],
-                [8, 9, 10, 11],
-                [12, 13, 14, 15],
-                &bytes,
-            );
-            rounds(
-                &mut x,
-                [5, 6, 7, 4],
-                [10, 11, 8, 9],
-                [15, 12, 13, 14],
-                &bytes,
-            );
+            round(&mut a, &mut b, &mut c, &mut d, &bytes);
+            // Columns to diagonals: the second row, which is ready last, stays.
+            for set in 0..SETS {
+                a[set] = a[set].shuffle::<0b10_01_00_11>();
+                c[set] = c[set].shuffle::<0b00_11_10_01>();
+                d[set] = d[set].shuffle::<0b01_00_11_10>();
+            }
+            round(&mut a, &mut b, &mut c, &mut d, &bytes);
+            for set in 0..SETS {
+                a[set] = a[set].shuffle::<0b00_11_10_01>();
+                c[set] = c[set].shuffle::<0b10_01_00_11>();
+                d[set] = d[set].shuffle::<0b01_00_11_10>();
+            }
         }
-        for k in 0..BLOCK {
-            x[k].add(begin(k)).store(&mut out[k]);
+        for set in 0..SETS {
+            let rows = [
+                a[set].add(begin(set, 0)),
+                b[set].add(begin(set, 1)),
+                c[set].add(begin(set, 2)),
+                d[set].add(begin(set, 3)),
+            ];
+            V::store(rows, &mut out[set * V::BLOCKS..][..V::BLOCKS]);
         }
     }
 }
 
-/// Four quarter rounds; `b[k]`, `c[k]` and `d[k]` go with word `k`. Step by step over all four, so
-/// that no step waits for the one before.
+/// Quarter rounds of all columns; step by step over all sets, so that no step waits for the one before.
 #[inline(always)]
-unsafe fn rounds<V: Words<L>, const L: usize>(
-    x: &mut [V; BLOCK],
-    b: [usize; 4],
-    c: [usize; 4],
-    d: [usize; 4],
+unsafe fn round<V: Register, const SETS: usize>(
+    a: &mut [V; SETS],
+    b: &mut [V; SETS],
+    c: &mut [V; SETS],
+    d: &mut [V; SETS],
     bytes: &Bytes<V>,
 ) {
-    let a = [0, 1, 2, 3];
     // SAFETY: the caller's promise.
     unsafe {
-        half::<V, L, 16>(x, a, b, d, bytes);
-        half::<V, L, 12>(x, c, d, b, bytes);
-        half::<V, L, 8>(x, a, b, d, bytes);
-        half::<V, L, 7>(x, c, d, b, bytes);
+        half::<V, SETS, 16>(a, b, d, bytes);
+        half::<V, SETS, 12>(c, d, b, bytes);
+        half::<V, SETS, 8>(a, b, d, bytes);
+        half::<V, SETS, 7>(c, d, b, bytes);
     }
 }
 
-/// `x[to] += x[by]`, then `x[turned] = (x[turned] ^ x[to]) <<< R`, for each of four.
+/// `to += by`, then `turned = (turned ^ to) <<< R`.
 #[inline(always)]
-unsafe fn half<V: Words<L>, const L: usize, const R: i32>(
-    x: &mut [V; BLOCK],
-    to: [usize; 4],
-    by: [usize; 4],
-    turned: [usize; 4],
+unsafe fn half<V: Register, const SETS: usize, const R: i32>(
+    to: &mut [V; SETS],
+    by: &[V; SETS],
+    turned: &mut [V; SETS],
     bytes: &Bytes<V>,
 ) {
-    for k in 0..4 {
+    for set in 0..SETS {
         // SAFETY: the caller's promise.
         unsafe {
-            x[to[k]] = x[to[k]].add(x[by[k]]);
-            x[turned[k]] = x[turned[k]].turn::<R>(x[to[k]], bytes);
+            to[set] = to[set].add(by[set]);
+            turned[set] = turned[set].turn::<R>(to[set], bytes);
         }
     }
 }
@@ -220,25 +275,31 @@ mod tests {
     use super::*;
 
     /// Blocks on both sides of a carry between the counter's halves.
-    fn check<const L: usize>(blocks: impl Fn(&[u32; BLOCK], &[[u32; L]; 2], &mut Blocks<L>)) {
+    fn check<const L: usize>(blocks: impl Fn(&Rows, &[[u32; ROW]; L], &mut [BlockWords; L])) {
         let mut expected = ChaCha20Rng::from_seed(std::array::from_fn(|i| 3 * i as u8));
         expected.set_stream(0x0123_4567_89ab_cdef);
-        let mut start = [0; BLOCK];
-        start[..4].copy_from_slice(&[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]);
-        for (k, word) in start[4..12].iter_mut().enumerate() {
-            *word = u32::from_le_bytes(std::array::from_fn(|i| 3 * (4 * k + i) as u8));
-        }
-        start[14..].copy_from_slice(&[0x89ab_cdef, 0x0123_4567]);
+        let key = |k: usize| u32::from_le_bytes(std::array::from_fn(|i| 3 * (4 * k + i) as u8));
+        let start = [
+            [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574],
+            std::array::from_fn(key),
+            std::array::from_fn(|k| key(4 + k)),
+        ];
         for first in [0, 16, (1u64 << 32) - 3] {
-            let counter = |lane: usize| first + lane as u64;
-            let low = std::array::from_fn(|lane| counter(lane) as u32);
-            let high = std::array::from_fn(|lane| (counter(lane) >> 32) as u32);
-            let mut out = [[0; L]; BLOCK];
-            blocks(&start, &[low, high], &mut out);
-            expected.set_word_pos(u128::from(first) * BLOCK as u128);
-            for lane in 0..L {
-                for (k, words) in out.iter().enumerate() {
-                    assert_eq!(words[lane], expected.next_u32(), "{first} {lane} {k}");
+            let last = std::array::from_fn(|block| {
+                let counter = first + block as u64;
+                [
+                    counter as u32,
+                    (counter >> 32) as u32,
+                    0x89ab_cdef,
+                    0x0123_4567,
+                ]
+            });
+            let mut out = [[0; 8]; L];
+            blocks(&start, &last, &mut out);
+            expected.set_word_pos(u128::from(first) * 16);
+            for (block, words) in out.iter().enumerate() {
+                for (k, word) in words.iter().enumerate() {
+                    assert_eq!(*word, expected.next_u64(), "{first} {block} {k}");
                 }
             }
         }
@@ -248,11 +309,11 @@ mod tests {
     fn blocks_are_those_of_the_stream() {
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the machine has AVX2.
-            check(|start, counters, out| unsafe { eight(start, counters, out) });
+            check(|start, last, out| unsafe { avx2(start, last, out) });
         }
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the machine has AVX-512 F.
-            check(|start, counters, out| unsafe { sixteen(start, counters, out) });
+            check(|start, last, out| unsafe { avx512(start, last, out) });
         }
     }
 }

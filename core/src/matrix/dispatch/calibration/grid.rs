@@ -9,14 +9,14 @@ use super::{
 };
 use crate::error::Result;
 
-/// Nanoseconds of products of matrices for one limb and one lane, by rows and columns: of operands that a cache
-/// has and of those that come from memory.
+/// Nanoseconds of products of matrices for one limb and one lane, by rows and columns: of operands of so many
+/// [`BYTES`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct Grid {
     rows: Vec<usize>,
     columns: Vec<usize>,
     /// Row-major.
-    pub(super) times: Vec<[f64; 2]>,
+    pub(super) times: Vec<[f64; BYTES.len()]>,
 }
 
 /// Sizes of the grid of products. Kernels work in panels, so small sizes are not cheaper by their
@@ -27,10 +27,8 @@ const COLUMNS: [usize; 5] = [1, 8, 32, 64, 256];
 /// Polynomials of a row in a product of matrices: those of a ciphertext.
 const LANES: usize = 2;
 /// Bytes that the operands of a product of matrices take while it is measured, if one limb does not take
-/// more: beyond what caches hold for a large product, as in a product of all limbs of a level.
-const OPERANDS: usize = 48 << 20;
-/// The same within a cache.
-const CACHED: usize = 4 << 20;
+/// more: what a cache has, what it has a part of, and beyond what caches hold, as in a product of all limbs of a level.
+const BYTES: [usize; 3] = [4 << 20, 14 << 20, 48 << 20];
 
 impl Grid {
     pub(super) fn is_whole(&self) -> bool {
@@ -43,15 +41,19 @@ impl Grid {
     }
 
     /// In work that touches so many bytes. Between sizes linear in both, beyond the last one with the slope of the
-    /// last piece; between the two amounts of bytes that were measured linear in the logarithm: other work has a
+    /// last piece; between the amounts of bytes that were measured linear in the logarithm: other work has a
     /// part of the last cache, which nobody knows.
     pub(super) fn at(&self, rows: usize, columns: usize, bytes: u64) -> f64 {
-        let range = (OPERANDS as f64 / CACHED as f64).ln();
-        let from_memory = ((bytes as f64 / CACHED as f64).ln() / range).clamp(0.0, 1.0);
+        let bytes = (bytes as usize).clamp(BYTES[0], BYTES[BYTES.len() - 1]);
+        let above = BYTES.partition_point(|&b| b < bytes).max(1);
+        let (low, high) = (BYTES[above - 1] as f64, BYTES[above] as f64);
+        let part = (bytes as f64 / low).ln() / (high / low).ln();
         let (i, x) = place(&self.rows, rows);
         let (j, y) = place(&self.columns, columns);
-        let time =
-            |i: usize, j: usize| between(self.times[i * self.columns.len() + j], from_memory);
+        let time = |i: usize, j: usize| {
+            let times = &self.times[i * self.columns.len() + j];
+            between([times[above - 1], times[above]], part)
+        };
         let along = |i: usize| time(i, j) + y * (time(i, j + 1) - time(i, j));
         (along(i) + x * (along(i + 1) - along(i))).max(0.0)
     }
@@ -93,18 +95,22 @@ impl Meter<'_> {
     }
 
     /// Of one limb and lane of a product of `r x c` integers, or of `r` images of each of `c` polynomials.
-    fn matrix_product(&self, images: bool, r: usize, c: usize) -> Result<[f64; 2]> {
+    fn matrix_product(&self, images: bool, r: usize, c: usize) -> Result<[f64; BYTES.len()]> {
         let chain = self.params.level(self.params.max_level())?.limbs();
         let of_limb = ((LANES + 1) * c + LANES * r) * self.params.n() * size_of::<u64>();
-        let limbs = |bytes: usize| LimbSet::from_iter(chain.iter().take((bytes / of_limb).max(1)));
-        let (cached, all) = (limbs(CACHED), limbs(OPERANDS));
-        let far = self.matrix_product_of(images, (r, c), all)?;
-        let near = if cached == all {
-            far
-        } else {
-            self.matrix_product_of(images, (r, c), cached)?
-        };
-        Ok([near, far])
+        let mut times = [0.0; BYTES.len()];
+        let mut measured = 0;
+        for (k, bytes) in BYTES.into_iter().enumerate() {
+            let count = (bytes / of_limb).clamp(1, chain.len());
+            if count == measured {
+                times[k] = times[k - 1];
+                continue;
+            }
+            let limbs = chain.iter().take(count).collect();
+            times[k] = self.matrix_product_of(images, (r, c), limbs)?;
+            measured = count;
+        }
+        Ok(times)
     }
 
     fn matrix_product_of(

@@ -58,7 +58,7 @@ struct Times {
 }
 
 /// Format of the JSON form.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// How often everything is measured.
 const ROUNDS: usize = 3;
@@ -240,16 +240,21 @@ impl Times {
     }
 
     fn all(&self) -> impl Iterator<Item = f64> {
-        let grids = self.integers.times.iter().chain(&self.images.times);
-        let pairs = self.words.values().chain(grids).flatten();
+        let grids = self
+            .integers
+            .times
+            .iter()
+            .chain(&self.images.times)
+            .flatten();
+        let pairs = self.words.values().flatten().chain(grids);
         let levels = self.levels.values().flat_map(LevelTimes::all);
         let others = pairs.chain(&self.caches.times).copied();
         levels.chain(others).chain([self.buffer])
     }
 }
 
-fn least(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
-    [a[0].min(b[0]), a[1].min(b[1])]
+fn least<const K: usize>(a: [f64; K], b: [f64; K]) -> [f64; K] {
+    std::array::from_fn(|k| a[k].min(b[k]))
 }
 
 /// A time of which a part is that from memory.
