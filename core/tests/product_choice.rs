@@ -362,6 +362,13 @@ fn calibrations_are_kept() {
             "{text}"
         );
     }
+    // As it was before times had a third size: refused for its version, whatever else it lacks.
+    let older =
+        Calibration::from_json(r#"{"version":6,"times":{"integers":{"times":[[1.0,2.0]]}}}"#);
+    assert!(
+        matches!(&older, Err(Error::Serialization { got, .. }) if got == "version 6"),
+        "{older:?}"
+    );
     let path = std::env::temp_dir().join(format!("ringloom-calibration-{}", std::process::id()));
     bench.calibration.save(&path).unwrap();
     let again = Calibration::load(&path);

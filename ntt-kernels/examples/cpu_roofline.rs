@@ -207,7 +207,7 @@ fn expansion(buf: &mut PolyBuf) -> Cmd {
 /// memory can reach on this core and with its neighbours.
 #[cfg(target_arch = "x86_64")]
 fn vector_rate() -> Option<f64> {
-    use std::{arch::asm, time::Instant};
+    use std::arch::asm;
     const TURNS: u64 = 1_000_000;
     if !is_x86_feature_detected!("avx2") {
         return None;

@@ -78,13 +78,12 @@ pub(super) trait Simd: Copy {
 /// Not inlined: a check follows every butterfly, and the kernels would grow tenfold.
 #[inline(never)]
 fn assert_floats(words: &[u64], bound: f64) {
-    let right = |word: &u64| {
+    for word in words {
         let a = f64::from_bits(*word);
         // By way of integers: rounding is a call where the baseline has no instruction for it.
-        (a.abs() <= bound) & (a == (a as i64) as f64)
-    };
-    let all = words.iter().fold(true, |all, word| all & right(word));
-    assert!(all, "not all whole and up to {bound}: {words:x?}");
+        let whole = a == (a as i64) as f64;
+        assert!(a.abs() <= bound && whole, "{a}, not whole or above {bound}");
+    }
 }
 
 /// What reductions by one prime below `2^50` need in registers.

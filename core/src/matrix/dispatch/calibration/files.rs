@@ -2,12 +2,20 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::{Calibration, VERSION};
 use crate::{
     error::{Error, Result},
     matrix::dispatch::work::WordKind,
     session::Session,
 };
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Head {
+    version: u32,
+}
 
 impl Calibration {
     /// The calibration of a session's parameters and device that a folder keeps, or a new one, which is then
@@ -54,12 +62,14 @@ impl Calibration {
             got,
             remedy: "measure the device again: Calibration::measure",
         };
-        let read: Self = serde_json::from_str(text)
-            .map_err(|e| refused("a calibration as JSON", e.to_string()))?;
-        if read.version != VERSION {
+        let json = |e: serde_json::Error| refused("a calibration as JSON", e.to_string());
+        // Alone and first: other versions may have other times.
+        let Head { version } = serde_json::from_str(text).map_err(json)?;
+        if version != VERSION {
             let expected = format!("version {VERSION}");
-            return Err(refused(&expected, format!("version {}", read.version)));
+            return Err(refused(&expected, format!("version {version}")));
         }
+        let read: Self = serde_json::from_str(text).map_err(json)?;
         let known = |kind: &WordKind| read.times.words.contains_key(&format!("{kind:?}"));
         if read.times.levels.is_empty() || !WordKind::ALL.iter().all(known) {
             return Err(refused("times of every kind of command", "fewer".into()));
