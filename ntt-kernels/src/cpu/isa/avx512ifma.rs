@@ -8,6 +8,7 @@ use super::elementwise::{Call, Op};
 use super::float;
 use super::ifma::{self, Ifma, Words52};
 use super::ifma_full::IfmaFull;
+use super::instructions::*;
 use super::vector::{Constants, Simd};
 use super::vectorised::{Forward, Inverse, SharedSums, Vectorised};
 use super::vnni::Vnni;
@@ -17,7 +18,6 @@ use crate::cpu::mat_mul::BytePanels;
 use crate::cpu::packed::{self, Packed};
 use crate::cpu::seed_row::SeedRow;
 use crate::poly::IntMatrix;
-use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX-512 F, DQ, VL, IFMA and VBMI, and AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
@@ -51,12 +51,7 @@ impl Avx512Ifma {
     /// The token, where the machine has the instructions.
     pub fn detect() -> Option<Self> {
         let narrow = Avx2::detect()?;
-        (is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512ifma")
-            && is_x86_feature_detected!("avx512vbmi"))
-        .then(|| Self {
+        has_ifma().then(|| Self {
             narrow,
             bytes: Bytes::available().next(),
             short_passes: is_amd(),
@@ -237,37 +232,61 @@ impl Avx512Ifma {
 /// Least degree of the transforms in eight lanes.
 const MIN_DEGREE: usize = 64;
 
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn ifma_full_forward(s: Avx512Ifma, call: &Forward<'_>) {
     // SAFETY: passed on.
     unsafe { ifma::forward::<IfmaFull>(s, call) }
 }
 
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn ifma_full_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     // SAFETY: passed on.
     unsafe { ifma::inverse::<IfmaFull>(s, call) }
 }
 
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn ifma_forward(s: Avx512Ifma, call: &Forward<'_>) {
     // SAFETY: passed on.
     unsafe { ifma::forward::<Ifma>(s, call) }
 }
 
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn ifma_inverse(s: Avx512Ifma, call: &Inverse<'_>) {
     // SAFETY: passed on.
     unsafe { ifma::inverse::<Ifma>(s, call) }
 }
 
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn enter<O: Op>(s: Avx512Ifma, call: &Call<'_>) {
     // SAFETY: passed on.
     unsafe { O::run(s, call) }
 }
 
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 fn compiled<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
@@ -486,7 +505,11 @@ impl WideSum {
 ///
 /// # Safety
 /// As for [`Op::run`], at most `sum_group(2 * bits)` pairs.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn dot(_: Avx512Ifma, call: &Call<'_>) {
     let sums = WideSum::new(call.m);
     let mut i = 0;
@@ -580,7 +603,11 @@ impl Reader {
 ///
 /// # Safety
 /// As for [`Vectorised::dot_shared`], at most as many pairs as [`Vectorised::lazy_dot_group`] says.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx512vbmi,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx512vbmi,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn dot_shared<const C: usize, const LEFT: bool, const RIGHT: bool>(
     _: Avx512Ifma,
     call: &SharedSums<'_, C>,
@@ -626,7 +653,11 @@ unsafe fn dot_shared<const C: usize, const LEFT: bool, const RIGHT: bool>(
 /// A permutation. An automorphism takes each run of eight evaluations from one such run, in an
 /// order of its own, because their exponents differ by multiples of `N/4` only: then a load and a
 /// shuffle do for eight words.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 fn gather(_: Avx512Ifma, dst: &mut [u64], src: &[u64], perm: &[u32]) {
     let (dst, _) = dst.as_chunks_mut::<8>();
     let (runs, _) = src.as_chunks::<8>();
@@ -655,7 +686,11 @@ fn gather(_: Avx512Ifma, dst: &mut [u64], src: &[u64], perm: &[u32]) {
 ///
 /// # Safety
 /// As for [`Op::run`], at most `sum_group(bits + y_bits)` terms.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn combine(_: Avx512Ifma, call: &Call<'_>) {
     let sums = WideSum::new(call.m);
     let mut i = 0;

@@ -4,9 +4,8 @@
 //! Bounds (docs/notes/matrix-products.md): a sum over one block of columns is below
 //! `7 * 2048 * 128 * 255 < 2^29`; three of them with their powers are below `2^48`.
 
-use std::arch::x86_64::*;
-
 use super::avx512ifma::{Avx512Ifma, WideSum};
+use super::instructions::*;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::{BytePanels, Line, PANEL_ROWS, TILE, TILE_DEPTH};
 
@@ -95,7 +94,11 @@ pub(super) fn mat_mul<U: ByteUnit>(
 
 /// Cuts rows of `len` words into bytes, tile by tile: block of columns, byte, tiles along the
 /// rows, half of the block. Rows that are missing are zero.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 fn pack(_: Avx512Ifma, src: &[u64], len: usize, bytes: usize, tiles: usize, to: &mut [u8]) {
     let zeros = [0u64; 16];
     for block in 0..len / BLOCK_COLUMNS {
@@ -140,7 +143,11 @@ fn pack(_: Avx512Ifma, src: &[u64], len: usize, bytes: usize, tiles: usize, to: 
 }
 
 /// The low 32 bits of sixteen words.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 fn halves(a: __m512i, b: __m512i) -> __m512i {
     let low = _mm512_castsi256_si512(_mm512_cvtepi64_epi32(a));
     _mm512_inserti64x4::<1>(low, _mm512_cvtepi64_epi32(b))
@@ -173,7 +180,11 @@ impl Recombine {
     }
 
     /// `out[i] (+)= sum of sums[t][i] * 256^t` in the columns of a block.
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+    #[cfg_attr(
+        not(modelled_avx512),
+        target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+    )]
+    #[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
     fn rows(
         &self,
         _: Avx512Ifma,
@@ -190,7 +201,11 @@ impl Recombine {
 
     /// One row of these.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+    #[cfg_attr(
+        not(modelled_avx512),
+        target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+    )]
+    #[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
     fn row(&self, sums: &[Sums], i: usize, out: &mut [u64], accumulate: bool) {
         for (at, out) in out.chunks_exact_mut(8).enumerate() {
             let start = i * BLOCK_COLUMNS + 8 * at;

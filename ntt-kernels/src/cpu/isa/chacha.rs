@@ -3,8 +3,9 @@
 //!
 //! *Reference*: \[Bernstein08\]; counts in docs/notes/cpu-roofline.md.
 
-use std::{arch::x86_64::*, hint::black_box};
+use std::hint::black_box;
 
+use super::instructions::*;
 use crate::cpu::seed_row::{BlockWords, ROW, Rows};
 
 /// One expression of intrinsics.
@@ -178,7 +179,8 @@ pub(super) unsafe fn avx2(start: &Rows, last: &[[u32; ROW]; AVX2], out: &mut [Bl
 ///
 /// # Safety
 /// The machine has AVX-512 F.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(not(modelled_avx512), target_feature(enable = "avx512f"))]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 pub(super) unsafe fn avx512(
     start: &Rows,
     last: &[[u32; ROW]; AVX512],
@@ -311,7 +313,7 @@ mod tests {
             // SAFETY: the machine has AVX2.
             check(|start, last, out| unsafe { avx2(start, last, out) });
         }
-        if is_x86_feature_detected!("avx512f") {
+        if has_ifma() {
             // SAFETY: the machine has AVX-512 F.
             check(|start, last, out| unsafe { avx512(start, last, out) });
         }

@@ -15,12 +15,12 @@ use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{After, Butterflies, Twiddle};
 use super::ends::{Ends, Entry, Exit};
 use super::factors::{Factor, IFMA, Layout, Tail, ifma_factor};
+use super::instructions::*;
 use super::lanes::{self, LaneButterflies};
 use super::passes;
 use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
-use std::arch::x86_64::*;
 
 /// One expression of intrinsics.
 macro_rules! zex {

@@ -16,9 +16,9 @@ use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{After, Butterflies, Twiddle};
 use super::factors::{Factor, IFMA_FULL, Layout, Tail};
 use super::ifma::{Ifma, Words52, bits, words};
+use super::instructions::*;
 use super::lanes::{self, LaneButterflies};
 use crate::arith::Modulus;
-use std::arch::x86_64::*;
 
 /// One expression of intrinsics.
 macro_rules! zex {

@@ -23,7 +23,9 @@
 use super::avx512ifma::Avx512Ifma;
 use super::butterflies::{Butterflies, Twiddle};
 use super::factors::{Factor, Tail};
-use std::arch::x86_64::*;
+#[cfg(modelled_avx512)]
+use super::instructions::_mm512_mask_permutex_pd as merged_quarters;
+use super::instructions::*;
 
 /// Words of a row, and of a cache line.
 const LANES: usize = 8;
@@ -190,6 +192,7 @@ fn change_quarters([mut a, mut b]: Pairs) -> Pairs {
 /// # Safety
 /// AVX-512 F.
 #[inline]
+#[cfg(not(modelled_avx512))]
 #[target_feature(enable = "avx512f")]
 unsafe fn merged_quarters<const PLACES: i32>(
     mut into: __m512d,

@@ -8,6 +8,8 @@
 //!
 //! A value of these types is a proof of detection, so all methods are safe to call.
 #![allow(unsafe_code)]
+// Functions of the model are safe, and so are some of those of `std::arch` inside functions that have them.
+#![cfg_attr(modelled_avx512, allow(unused_unsafe))]
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -36,9 +38,15 @@ mod ifma;
 #[cfg(target_arch = "x86_64")]
 mod ifma_full;
 #[cfg(target_arch = "x86_64")]
+mod instructions;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 #[cfg(test)]
 mod mat_mul_tests;
+#[cfg(all(target_arch = "x86_64", any(test, modelled_avx512)))]
+mod modelled;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod modelled_tests;
 pub(super) mod pages;
 #[cfg(target_arch = "x86_64")]
 mod passes;

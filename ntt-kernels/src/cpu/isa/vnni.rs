@@ -1,8 +1,7 @@
 //! Tiles of bytes by AVX-512 VNNI: 64 products of bytes an instruction.
 
-use std::arch::x86_64::*;
-
 use super::bytes::{BLOCK_COLUMNS, ByteUnit, Sums};
+use super::instructions::*;
 use crate::cpu::mat_mul::{TILE, TILE_DEPTH};
 
 /// Proof that the machine has AVX-512 VNNI.
@@ -12,8 +11,7 @@ pub(super) struct Vnni(());
 impl Vnni {
     /// The token, where the machine has the instructions.
     pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"))
-            .then_some(Self(()))
+        has_vnni().then_some(Self(()))
     }
 }
 
@@ -33,7 +31,8 @@ impl ByteUnit for Vnni {
 
 /// # Safety
 /// As for [`ByteUnit::sums`].
-#[target_feature(enable = "avx512f,avx512vnni")]
+#[cfg_attr(not(modelled_avx512), target_feature(enable = "avx512f,avx512vnni"))]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn sums_of_rows(pairs: &[(*const u8, *const u8)], tiles: usize, sums: &mut Sums) {
     for (group, sums) in sums.0.chunks_exact_mut(ROWS * BLOCK_COLUMNS).enumerate() {
         let first = group * ROWS / 16 * TILE + group * ROWS % 16 * TILE_DEPTH;

@@ -3,9 +3,8 @@
 //! Each word of the right operand that is read serves four rows, each factor sixteen columns. Columns are
 //! copied side by side first, so that one run of memory feeds all sums.
 
-use std::arch::x86_64::*;
-
 use super::avx512ifma::{Avx512Ifma, WideSum, sum_group};
+use super::instructions::*;
 use crate::{arith::Modulus, poly::IntMatrix};
 
 /// Rows whose sums are in registers at a time.
@@ -70,7 +69,11 @@ fn residues(m: &Modulus, left: &IntMatrix, row: usize, mut put: impl FnMut(usize
 ///
 /// # Safety
 /// The machine must have the instructions, and `ys` hold sixteen words for every four factors.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")]
+#[cfg_attr(
+    not(modelled_avx512),
+    target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
+)]
+#[cfg_attr(modelled_avx512, target_feature(enable = "avx2,fma"))]
 unsafe fn sums(
     _: Avx512Ifma,
     m: &Modulus,
