@@ -42,6 +42,7 @@ lint-and-rust-test: lint
 rust-test: $(STAMP) ## Rust's tests and examples
 	RINGLOOM_NEED_OPENCL=1 $(ALONE) cargo test --locked $(RUST)
 	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
+	@$(ALONE) scripts/test-avx512.sh --short
 
 rest-test: $(STAMP) ## Python, packages, fuzzing
 	@$(MAKE) py-test
@@ -54,8 +55,8 @@ test-long: $(STAMP) ## full-size and ignored tests; by hand
 test-tfhe: py ## exchange of ciphertexts with a live process of tfhe-rs (needs node); by hand
 	@scripts/test-tfhe.sh
 
-test-avx512: $(STAMP) ## kernels on an emulated processor with AVX-512 IFMA, for machines without one (Debian); by hand
-	@scripts/emulate-avx512.sh
+test-avx512: $(STAMP) ## the kernels for AVX-512 over a model of its instructions, whole; a part of `make test` where AVX2 is the best there is
+	@scripts/test-avx512.sh
 
 SECONDS_EACH ?= 60
 fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each, small targets half of it

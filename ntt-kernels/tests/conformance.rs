@@ -2,7 +2,7 @@
 //!
 //! `RINGLOOM_TEST_DEVICES=cpu-scalar,cpu-avx2` selects devices by name. A device that this machine
 //! lacks is reported as ignored; one that was asked for by name and is lacking fails. With
-//! `RINGLOOM_TEST_SHORT=1` only the short suite runs, for emulated processors.
+//! `RINGLOOM_TEST_SHORT=1` only the short suite runs.
 
 #![allow(clippy::print_stdout)] // a test harness of its own
 
