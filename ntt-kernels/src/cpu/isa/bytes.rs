@@ -4,8 +4,9 @@
 //! Bounds (docs/notes/matrix-products.md): a sum over one block of columns is below
 //! `7 * 2048 * 128 * 255 < 2^29`; three of them with their powers are below `2^48`.
 
-use super::avx512ifma::{Avx512Ifma, WideSum};
+use super::avx512ifma::Avx512Ifma;
 use super::instructions::*;
+use super::wide_sums::WideSum;
 use crate::arith::Modulus;
 use crate::cpu::mat_mul::{BytePanels, Line, PANEL_ROWS, TILE, TILE_DEPTH};
 

@@ -64,6 +64,8 @@ mod vectorised;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 #[cfg(target_arch = "x86_64")]
+mod wide_sums;
+#[cfg(target_arch = "x86_64")]
 mod words;
 
 #[cfg(target_arch = "x86_64")]

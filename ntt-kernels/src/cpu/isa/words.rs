@@ -3,8 +3,9 @@
 //! Each word of the right operand that is read serves four rows, each factor sixteen columns. Columns are
 //! copied side by side first, so that one run of memory feeds all sums.
 
-use super::avx512ifma::{Avx512Ifma, WideSum, sum_group};
+use super::avx512ifma::Avx512Ifma;
 use super::instructions::*;
+use super::wide_sums::{WideSum, sum_group};
 use crate::{arith::Modulus, poly::IntMatrix};
 
 /// Rows whose sums are in registers at a time.
