@@ -10,7 +10,7 @@ STAMP := .venv/.stamp
 FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl
 RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test lint-and-rust-test rust-test rest-test test-long test-tfhe test-avx512 fuzz demo bench-smoke bench bench-peers gpu-kit fpga-report doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test lint-and-rust-test rust-test rest-test test-long test-tfhe test-avx512 check-ptx fuzz demo bench-smoke bench bench-peers gpu-kit fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ test-tfhe: py ## exchange of ciphertexts with a live process of tfhe-rs (needs n
 
 test-avx512: $(STAMP) ## kernels on an emulated processor with AVX-512 IFMA, for machines without one (Debian); by hand
 	@scripts/emulate-avx512.sh
+
+check-ptx: ## the OpenCL device's programs compiled for NVIDIA's GPUs, without one (Debian); by hand
+	@scripts/check-ptx.sh
 
 SECONDS_EACH ?= 60
 fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each, small targets half of it
