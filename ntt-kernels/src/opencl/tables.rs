@@ -14,7 +14,7 @@ pub(super) struct Constants {
     /// Eight words for each limb, as `modulus` in common.cl says.
     pub(super) moduli: Memory,
     /// `psi^bitrev(k)`, `N` for each limb, and what [`row_factor`] puts beside them: pairs, or where
-    /// transforms run row by row first all factors.
+    /// transforms run row by row or are in doubles first all factors. Tiles in doubles read no other.
     pub(super) forward: Memory,
     /// `psi^-bitrev(k)`, in the same form.
     pub(super) inverse: Memory,
@@ -83,7 +83,7 @@ impl Constants {
         let mut scalings = Vec::new();
         let twiddles = |m: &Modulus, table: &mut Vec<u64>, powers: &[u64]| {
             let factors = powers.iter().map(|&w| row_factor(shared, m, w));
-            if shared.tiled {
+            if shared.tiled && !in_doubles(shared, m) {
                 table.extend(factors.flatten());
             } else {
                 let (factors, ratios): (Vec<u64>, Vec<u64>) = factors.map(|[w, r]| (w, r)).unzip();

@@ -294,3 +294,29 @@ fn halves(log_n: u32) -> Vec<Half> {
         half(log_n - first, LOG_BLOCK_TILE, false),
     ]
 }
+
+/// Every pass that commands on this degree may run.
+#[cfg(test)]
+pub(super) fn passes(log_n: u32, rows_in: RowsIn) -> Vec<Source> {
+    let halves = halves(log_n);
+    let mut passes = Vec::new();
+    for (i, half) in halves.iter().enumerate() {
+        let (starts, ends) = (i == 0, i + 1 == halves.len());
+        passes.push(half.source(rows_in, (true, starts), Fused::default()));
+        for lift in [false, true] {
+            for (inner, to_pairs) in [(false, false), (true, false), (false, true)] {
+                let fused = Fused {
+                    lift,
+                    inner,
+                    to_pairs,
+                };
+                // Digits that need no lift have their inner product elsewhere where one pass would do.
+                let never = inner && starts && !lift;
+                if (starts || !lift) && (ends || !(inner || to_pairs)) && !never {
+                    passes.push(half.source(rows_in, (false, ends), fused));
+                }
+            }
+        }
+    }
+    passes
+}

@@ -32,18 +32,17 @@ static inline void scaled_words(ulong *low, ulong *high, ulong4 s, bool tame, ul
 static inline ulong reduce_words(ulong x, ulong q) { return x; }
 
 #if DOUBLES
-static inline void forward_bits(ulong *low, ulong *high, ulong2 w, bool tame, constants_doubles c) {
-    double x = as_double(*low), y = as_double(*high);
-    forward_doubles(&x, &y, as_double(w.x), as_double(w.y), tame, c);
-    *low = as_ulong(x);
-    *high = as_ulong(y);
+static inline void forward_bits(ulong *low, ulong *high, ulong w, bool tame, constants_doubles c) {
+    double x = as_double(*low), t = product_by(as_double(*high), as_double(w), c);
+    x = tame ? reduce_doubles(x, c) : x;
+    *low = as_ulong(x + t);
+    *high = as_ulong(x - t);
 }
 
-static inline void inverse_bits(ulong *low, ulong *high, ulong2 w, bool tame, constants_doubles c) {
-    double x = as_double(*low), y = as_double(*high);
-    inverse_doubles(&x, &y, as_double(w.x), as_double(w.y), tame, c);
-    *low = as_ulong(x);
-    *high = as_ulong(y);
+static inline void inverse_bits(ulong *low, ulong *high, ulong w, bool tame, constants_doubles c) {
+    double x = as_double(*low), y = as_double(*high), sum = x + y;
+    *low = as_ulong(tame ? reduce_doubles(sum, c) : sum);
+    *high = as_ulong(product_by(x - y, as_double(w), c));
 }
 
 static inline void scaled_bits(ulong *low, ulong *high, ulong4 s, bool tame, constants_doubles c) {
@@ -63,12 +62,14 @@ static inline ulong reduce_bits(ulong x, constants_doubles c) {
         const uint at = (group << (LOG_R - S)) | (h & (step - 1));                                 \
         BUTTERFLY(&X[at], &X[at + step], FACTOR((ROOT) << S, group), TAME, C);                     \
     }
-#define TWIDDLE(SHIFTED, GROUP) twiddles[(SHIFTED) + (GROUP)]
+// Pairs in words; in doubles factors alone, half the bytes.
+#define TWIDDLE_words(SHIFTED, GROUP) twiddles[(SHIFTED) + (GROUP)]
+#define TWIDDLE_bits(SHIFTED, GROUP) ((__global const ulong *)twiddles)[(SHIFTED) + (GROUP)]
 #define SCALING(SHIFTED, GROUP) scaling
 
 // KIND is the arithmetic and C its constants; TAME is whether the words come from an earlier round.
 #define FORWARD(X, LOG_R, S, ROOT, KIND, TAME, C)                                                  \
-    STAGE(forward_##KIND, TWIDDLE, X, LOG_R, S, ROOT, TAME, C)
+    STAGE(forward_##KIND, TWIDDLE_##KIND, X, LOG_R, S, ROOT, TAME, C)
 #define FORWARD_1(X, ROOT, KIND, TAME, C) FORWARD(X, 1, 0, ROOT, KIND, TAME, C)
 #define FORWARD_2(X, ROOT, KIND, TAME, C)                                                          \
     FORWARD(X, 2, 0, ROOT, KIND, TAME, C) FORWARD(X, 2, 1, ROOT, KIND, false, C)
@@ -79,7 +80,7 @@ static inline ulong reduce_bits(ulong x, constants_doubles c) {
 
 // TAME is not read.
 #define INVERSE(X, LOG_R, S, ROOT, KIND, TAME, C)                                                  \
-    STAGE(inverse_##KIND, TWIDDLE, X, LOG_R, S, ROOT, TAME, C)
+    STAGE(inverse_##KIND, TWIDDLE_##KIND, X, LOG_R, S, ROOT, TAME, C)
 #define INVERSE_1(X, ROOT, KIND, TAME, C) INVERSE(X, 1, 0, ROOT, KIND, true, C)
 #define INVERSE_2(X, ROOT, KIND, TAME, C)                                                          \
     INVERSE(X, 2, 1, ROOT, KIND, true, C) INVERSE(X, 2, 0, ROOT, KIND, false, C)

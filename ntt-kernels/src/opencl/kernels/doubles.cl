@@ -44,6 +44,17 @@ static inline DOUBLE product_doubles(DOUBLE x, DOUBLE w, DOUBLE ratio, constants
     return fma(-k, c.q, high) + low;
 }
 
+#if LANES == 1
+// The same for a factor without its quotient, |x w| at most 2^101 and |x w / q| at most 2^51; size at
+// most q / 2 + |x w| / 2^52.
+static inline double product_by(double x, double w, constants_doubles c) {
+    double high = x * w;
+    double k = fma(high, c.q_inv, ROUNDER) - ROUNDER;
+    double low = fma(x, w, -high);
+    return fma(-k, c.q, high) + low;
+}
+#endif
+
 // The centred residue, at most (q - 1) / 2.
 static inline DOUBLE reduce_doubles(DOUBLE x, constants_doubles c) {
     DOUBLE k = fma(x, c.q_inv, (DOUBLE)(ROUNDER)) - ROUNDER;

@@ -7,16 +7,18 @@
 #define ROWS 4
 // Products that fit a double word on top of a reduced one, with room to spare.
 #define CHUNK 32
+// Unrolled, or what it indexes would not be in registers.
+#define EACH_ROW _Pragma("unroll") for (uint r = 0; r < ROWS; r++)
 
 #define STORE_ROWS                                                                                 \
-    for (uint r = 0; r < ROWS; r++)                                                                \
+    EACH_ROW                                                                                       \
         if (first + r < height)                                                                    \
             dst[offset(dst_window, (first + r) * lanes + lane, limb, log_n) + i] =                 \
                 reduce_wide(sums[r], m);
 
 #define REDUCE_ROWS                                                                                \
     if (j % CHUNK == CHUNK - 1)                                                                    \
-        for (uint r = 0; r < ROWS; r++)                                                            \
+        EACH_ROW                                                                                   \
             sums[r] = (ulong2)(reduce_wide(sums[r], m), 0);
 
 // Integers of at most 2^61 in size, row by row, ROWS rows to a tile, columns before rows: rows that
@@ -30,11 +32,11 @@ __kernel FLAT void by_integers(__global ulong *dst, window dst_window, __global 
     modulus m = load_modulus(moduli, limb);
     left += (ulong)tile * ROWS * width;
     ulong2 sums[ROWS];
-    for (uint r = 0; r < ROWS; r++)
+    EACH_ROW
         sums[r] = (ulong2)(0, 0);
     for (uint j = 0; j < width; j++) {
         ulong x = src[offset(src_window, j * lanes + lane, limb, log_n) + i];
-        for (uint r = 0; r < ROWS; r++) {
+        EACH_ROW {
             long factor = left[ROWS * j + r];
             multiply_add(&sums[r], abs(factor), factor < 0 ? m.q - x : x);
         }
@@ -63,23 +65,23 @@ __kernel FLAT void by_small_integers(__global ulong *dst, window dst_window,
     modulus m = load_modulus(moduli, limb);
     left += (ulong)tile * ROWS * width;
     ulong2 sums[ROWS];
-    for (uint r = 0; r < ROWS; r++)
+    EACH_ROW
         sums[r] = (ulong2)(0, 0);
     for (uint start = 0; start < width;) {
         uint end = start + min(chunk, width - start);
         long low[ROWS], high[ROWS];
-        for (uint r = 0; r < ROWS; r++)
+        EACH_ROW
             low[r] = high[r] = 0;
         for (uint j = start; j < end; j++) {
             ulong x = src[offset(src_window, j * lanes + lane, limb, log_n) + i];
             long x_low = (uint)x, x_high = x >> 32;
-            for (uint r = 0; r < ROWS; r++) {
+            EACH_ROW {
                 long factor = left[ROWS * j + r];
                 low[r] += x_low * factor;
                 high[r] += x_high * factor;
             }
         }
-        for (uint r = 0; r < ROWS; r++)
+        EACH_ROW
             sums[r].x = add_mod(sums[r].x, reduce_halves(low[r], high[r], m), m.q);
         start = end;
     }
@@ -96,14 +98,14 @@ __kernel FLAT void by_images(__global ulong *dst, window dst_window, __global co
     modulus m = load_modulus(moduli, limb);
     ulong2 sums[ROWS];
     uint from[ROWS];
-    for (uint r = 0; r < ROWS; r++) {
+    EACH_ROW {
         sums[r] = (ulong2)(0, 0);
         from[r] = image_eval(i, 1 + step * (first + r), log_n);
     }
     for (uint j = 0; j < width; j++) {
         ulong x = src[offset(src_window, j * lanes + lane, limb, log_n) + i];
         __global const ulong *factors = left + offset(left_window, j, limb, log_n);
-        for (uint r = 0; r < ROWS; r++)
+        EACH_ROW
             multiply_add(&sums[r], factors[from[r]], x);
         REDUCE_ROWS
     }

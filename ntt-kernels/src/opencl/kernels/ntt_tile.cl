@@ -13,7 +13,7 @@
 // all items of a group.
 // Ranges: dimension 0 over the tiles of a row (WG items each), dimension 1 over the row list.
 //
-// `tables` has 1 << log_max pairs for each limb.
+// `tables` has 1 << log_max pairs for each limb, or as many factors in doubles and as many words more.
 
 #define WG (TILE / 8)
 #define LOG_NETWORKS (LOG_TILE - STAGES)
@@ -25,28 +25,38 @@
 #if COLUMNS
 #define GLOBAL_AT(R, C) (((R) << (log_n - STAGES)) + (tile_index << LOG_NETWORKS) + (C))
 #define LOCAL_AT(R, C) (((R) << LOG_NETWORKS) + (C))
+#define GLOBAL_WORD(ROW, K) (ROW)[GLOBAL_AT(base + (K), c)]
+#define LOCAL_STEP(K) ((K) << LOG_NETWORKS)
 #define ROOT(C) 1u
 #define LOCAL_WORDS TILE
 #else
-// One unused word after sixteen keeps the last rounds from meeting in one memory bank.
+// One unused word after sixteen keeps the last rounds from meeting in one memory bank. Of numbers
+// with no bit in common, the place of the sum is the sum of the places: what is known is added last.
 #define PADDED(I) ((I) + ((I) >> 4))
 #define GLOBAL_AT(R, C) ((tile_index << LOG_TILE) + ((C) << STAGES) + (R))
 #define LOCAL_AT(R, C) PADDED(((C) << STAGES) + (R))
+#define GLOBAL_WORD(ROW, K) ((ROW) + GLOBAL_AT(base, c))[K]
+#define LOCAL_STEP(K) PADDED(K)
 #define ROOT(C) ((1u << (log_n - STAGES)) + (tile_index << LOG_NETWORKS) + (C))
 #define LOCAL_WORDS PADDED(TILE)
 #endif
 
 // Words of a network into x[].
-#define NETWORK_AT(AT, K) AT(base + ((K) << log_t), c)
 #define FROM_GLOBAL(LOG_R)                                                                         \
     _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                     \
-        x[k] = BEGIN(from[NETWORK_AT(GLOBAL_AT, k)]);
+        x[k] = BEGIN(GLOBAL_WORD(from, k << log_t));
 #define FROM_LOCAL(LOG_R)                                                                          \
-    _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                     \
-        x[k] = tile[NETWORK_AT(LOCAL_AT, k)];
-// Sums over the source limbs as in convert.cl: at most CHUNK products on top of a residue, and one
-// more word. The factors of a target are four words apart.
+    {                                                                                              \
+        __local const ulong *words = tile + LOCAL_AT(base, c);                                     \
+        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
+            x[k] = words[LOCAL_STEP(k << log_t)];                                                  \
+    }
+// Sums over the source limbs, whose factors are four words apart, and one more word.
 #define CHUNK 32
+// Of products by a key, eight in doubles.
+#define INNER_CHUNK CHOOSE(CHUNK, 8)
+#if WORDS
+// As in convert.cl: at most CHUNK products on top of a residue.
 #define FROM_LIFT(LOG_R)                                                                           \
     {                                                                                              \
         ulong2 sum[1 << LOG_R];                                                                    \
@@ -57,7 +67,7 @@
             __global const ulong *words = src + offset(src_window, poly, source, log_n);           \
             const ulong factor = factors[lift.z + 4 * s];                                          \
             _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                             \
-                multiply_add(&sum[k], words[NETWORK_AT(GLOBAL_AT, k)], factor);                    \
+                multiply_add(&sum[k], GLOBAL_WORD(words, k << log_t), factor);                     \
             if (s % CHUNK == CHUNK - 1)                                                            \
                 _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                         \
                     sum[k] = (ulong2)(reduce_wide(sum[k], m), 0);                                  \
@@ -68,8 +78,49 @@
             x[k] = BEGIN(reduce_wide(sum[k], m));                                                  \
         }                                                                                          \
     }
-#define TO_LOCAL(R, C, X) tile[LOCAL_AT(R, C)] = X
-#define TO_GLOBAL(R, C, X) to[GLOBAL_AT(R, C)] = FINISH(X)
+#else
+// All moduli are below 2^50: sums modulo 2^64 and their quotients in doubles, off by less than 8 after
+// as many products.
+#define LIFT_CHUNK 8
+#define BY_QUOTIENT(K) (sum[K] - (ulong)(long)quotient[K] * q)
+#define FROM_LIFT(LOG_R)                                                                           \
+    {                                                                                              \
+        const ulong summand = factors[lift.z + 4 * lift.y];                                        \
+        ulong sum[1 << LOG_R];                                                                     \
+        double quotient[1 << LOG_R];                                                               \
+        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++) {                               \
+            sum[k] = summand;                                                                      \
+            quotient[k] = open_doubles(summand) * dq.q_inv;                                        \
+        }                                                                                          \
+        for (uint s = 0; s < lift.y; s++) {                                                        \
+            const uint source = row_limb(sources[lift.x + s]);                                     \
+            __global const ulong *words = src + offset(src_window, poly, source, log_n);           \
+            const ulong factor = factors[lift.z + 4 * s];                                          \
+            const double ratio = open_doubles(factor) * dq.q_inv;                                  \
+            _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++) {                           \
+                const ulong word = GLOBAL_WORD(words, k << log_t);                                 \
+                sum[k] += word * factor;                                                           \
+                quotient[k] = fma(open_doubles(word), ratio, quotient[k]);                         \
+            }                                                                                      \
+            if (s % LIFT_CHUNK == LIFT_CHUNK - 1)                                                  \
+                _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++) {                       \
+                    sum[k] = BY_QUOTIENT(k);                                                       \
+                    quotient[k] = (double)(long)sum[k] * dq.q_inv;                                 \
+                }                                                                                  \
+        }                                                                                          \
+        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
+            x[k] = as_ulong(reduce_doubles((double)(long)BY_QUOTIENT(k), dq));                     \
+    }
+#endif
+#define TO_LOCAL(LOG_R)                                                                            \
+    {                                                                                              \
+        __local ulong *words = tile + LOCAL_AT(base, c);                                           \
+        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
+            words[LOCAL_STEP(k << log_t)] = x[k];                                                  \
+    }
+#define TO_GLOBAL(LOG_R)                                                                           \
+    _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                     \
+        GLOBAL_WORD(to, k << log_t) = FINISH(x[k]);
 
 // Chooses by the arithmetic of the row.
 #if WORDS && DOUBLES
@@ -146,20 +197,42 @@
         ulong x[1 << LOG_R];                                                                       \
         GET(LOG_R)                                                                                 \
         RUN(J, LOG_R, (J != 0 || !FRESH))                                                          \
-        _Pragma("unroll") for (uint k = 0; k < (1u << LOG_R); k++)                                 \
-            PUT(base + (k << log_t), c, x[k]);                                                     \
+        PUT(LOG_R)                                                                                 \
     }
 
 // Neighbouring items move neighbouring words.
 #define LOAD_TILE                                                                                  \
     _Pragma("unroll") for (uint u = 0; u < 8; u++)                                                 \
-        tile[PADDED(me + u * WG)] = BEGIN(from[(tile_index << LOG_TILE) + me + u * WG]);
+        tile[PADDED(me) + PADDED(u * WG)] = BEGIN((from + (tile_index << LOG_TILE) + me)[u * WG]);
 #if INNER
+// Sums of products by the key: double words, or the bits of one double, with fewer registers.
+#if DOUBLES
+static inline void add_product(ulong2 *sum, ulong x, ulong y, constants_doubles c) {
+    sum->x = as_ulong(as_double(sum->x) + product_by(as_double(x), open_doubles(y), c));
+}
+#define REDUCED_BITS(X) as_ulong(reduce_doubles(as_double(X), dq))
+#endif
+#if WORDS && DOUBLES
+#define ADD_PRODUCT(SUM, X, Y)                                                                     \
+    if (in_doubles)                                                                                \
+        add_product(&SUM, X, Y, dq);                                                               \
+    else                                                                                           \
+        multiply_add(&SUM, X, Y);
+#elif DOUBLES
+#define ADD_PRODUCT(SUM, X, Y) add_product(&SUM, X, Y, dq);
+#else
+#define ADD_PRODUCT(SUM, X, Y) multiply_add(&SUM, X, Y);
+#endif
+#define OPENED(X) CHOOSE(X, as_ulong(open_doubles(X)))
+#define REDUCED(SUM) CHOOSE(reduce_wide(SUM, m), REDUCED_BITS((SUM).x))
+#define CLOSED(SUM)                                                                                \
+    CHOOSE(reduce_wide(SUM, m), close_doubles(reduce_doubles(as_double((SUM).x), dq), dq))
 #define STORE_TILE                                                                                 \
     _Pragma("unroll") for (uint u = 0; u < 8; u++) {                                               \
-        const ulong word = FINISH(tile[PADDED(me + u * WG)]);                                      \
-        multiply_add(&sum0[u], word, key0[u * WG]);                                                \
-        multiply_add(&sum1[u], word, key1[u * WG]);                                                \
+        const ulong lazy = tile[PADDED(me) + PADDED(u * WG)];                                      \
+        const ulong word = CHOOSE(correct(correct(lazy, 2 * q), q), REDUCED_BITS(lazy));           \
+        ADD_PRODUCT(sum0[u], word, key0[u * WG])                                                   \
+        ADD_PRODUCT(sum1[u], word, key1[u * WG])                                                   \
     }
 #else
 // (minuend - transform) * factor, where `subtract` is not 0: a difference below 2q in words, of two
@@ -172,7 +245,7 @@
 #define STORE_TILE                                                                                 \
     _Pragma("unroll") for (uint u = 0; u < 8; u++) {                                               \
         const uint at = (tile_index << LOG_TILE) + me + u * WG;                                    \
-        const ulong word = FINISH(tile[PADDED(me + u * WG)]);                                      \
+        const ulong word = FINISH(tile[PADDED(me) + PADDED(u * WG)]);                              \
         to[at] = subtract ? SUBTRACTED(word) : word;                                               \
     }
 #endif
@@ -243,7 +316,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void pass(ARGUMENTS) {
 // dst = sum over the digits d of transform(d) * (key 2d, key 2d + 1), on top of itself where
 // `accumulate` is not 0. Digit `owners[limb]`, if there is one, has its values in `own`; the `count`
 // others are transformed. A group does its tile of all digits, with sums in registers: at most
-// CHUNK products and one of `own` on top of a residue (docs/notes/opencl.md).
+// INNER_CHUNK products and one of `own` on top of a residue (docs/notes/opencl.md).
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 pass(ARGUMENTS, __global const ulong *own, window own_window, __global const uint *owners,
      __global const ulong *key, window key_window, uint digits, uint accumulate) {
@@ -255,8 +328,8 @@ pass(ARGUMENTS, __global const ulong *own, window own_window, __global const uin
     __global ulong *to1 = dst + offset(dst_window, 1, limb, log_n) + at;
     ulong2 sum0[8], sum1[8];
     _Pragma("unroll") for (uint u = 0; u < 8; u++) {
-        sum0[u] = (ulong2)(accumulate ? to0[u * WG] : 0UL, 0UL);
-        sum1[u] = (ulong2)(accumulate ? to1[u * WG] : 0UL, 0UL);
+        sum0[u] = (ulong2)(OPENED(accumulate ? to0[u * WG] : 0UL), 0UL);
+        sum1[u] = (ulong2)(OPENED(accumulate ? to1[u * WG] : 0UL), 0UL);
     }
     // Every item of a group runs the loop equally often.
     for (uint d = 0; d < lifted; d++) {
@@ -265,10 +338,10 @@ pass(ARGUMENTS, __global const ulong *own, window own_window, __global const uin
         __global const ulong *key0 = key + offset(key_window, 2 * poly, limb, log_n) + at;
         __global const ulong *key1 = key + offset(key_window, 2 * poly + 1, limb, log_n) + at;
         ROUNDS
-        if (d % CHUNK == CHUNK - 1)
+        if (d % INNER_CHUNK == INNER_CHUNK - 1)
             _Pragma("unroll") for (uint u = 0; u < 8; u++) {
-                sum0[u] = (ulong2)(reduce_wide(sum0[u], m), 0);
-                sum1[u] = (ulong2)(reduce_wide(sum1[u], m), 0);
+                sum0[u] = (ulong2)(REDUCED(sum0[u]), 0);
+                sum1[u] = (ulong2)(REDUCED(sum1[u]), 0);
             }
         // The next digit takes the tile.
         BARRIER
@@ -278,13 +351,14 @@ pass(ARGUMENTS, __global const ulong *own, window own_window, __global const uin
         __global const ulong *key0 = key + offset(key_window, 2 * owner, limb, log_n) + at;
         __global const ulong *key1 = key + offset(key_window, 2 * owner + 1, limb, log_n) + at;
         _Pragma("unroll") for (uint u = 0; u < 8; u++) {
-            multiply_add(&sum0[u], words[u * WG], key0[u * WG]);
-            multiply_add(&sum1[u], words[u * WG], key1[u * WG]);
+            const ulong word = OPENED(words[u * WG]);
+            ADD_PRODUCT(sum0[u], word, key0[u * WG])
+            ADD_PRODUCT(sum1[u], word, key1[u * WG])
         }
     }
     _Pragma("unroll") for (uint u = 0; u < 8; u++) {
-        to0[u * WG] = reduce_wide(sum0[u], m);
-        to1[u * WG] = reduce_wide(sum1[u], m);
+        to0[u * WG] = CLOSED(sum0[u]);
+        to1[u * WG] = CLOSED(sum1[u]);
     }
 }
 #endif

@@ -44,21 +44,31 @@ expand_seed(__global ulong *dst, window dst_window, uint8 key, uint key_index, u
     modulus m = load_modulus(moduli, limb);
     __global ulong *out = dst + offset(dst_window, poly, limb, log_n);
     if (double_words) {
+#pragma unroll
         for (uint k = 0; k < 4; k++)
             out[4 * block + k] = reduce_wide((ulong2)(word(x, 2 * k), word(x, 2 * k + 1)), m);
         return;
     }
     // Words from here on are not taken: barrett_hi is floor(2^64 / q).
     ulong end = m.barrett_hi * m.q;
+    uint refused = 0;
+#pragma unroll
     for (uint k = 0; k < 8; k++) {
-        ulong2 taken = (ulong2)(word(x, k), 0);
-        if (taken.x >= end) {
+        refused |= word(x, k) >= end ? 1u << k : 0;
+        out[8 * block + k] = reduce_wide((ulong2)(word(x, k), 0), m);
+    }
+    for (uint k = 0; refused != 0; k++, refused >>= 1)
+        if (refused & 1) {
             // Word i of 128 bits from block 2^32 on.
             uint i = 8 * block + k, y[16];
             s[12] = i >> 2; s[13] = 1;
             chacha20(y, s);
-            taken = (ulong2)(word(y, 2 * (i & 3)), word(y, 2 * (i & 3) + 1));
+            ulong2 taken = (ulong2)(word(y, 0), word(y, 1));
+            // No index that is not known: the block stays in registers.
+#pragma unroll
+            for (uint j = 1; j < 4; j++)
+                if ((i & 3) == j)
+                    taken = (ulong2)(word(y, 2 * j), word(y, 2 * j + 1));
+            out[i] = reduce_wide(taken, m);
         }
-        out[8 * block + k] = reduce_wide(taken, m);
-    }
 }

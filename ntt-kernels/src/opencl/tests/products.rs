@@ -15,25 +15,59 @@ use crate::{
 /// More digits than products fit on top of a residue before they are reduced, of the largest words.
 #[test]
 fn sums_over_many_digits_stay_below_their_bound() {
-    let Some(device) = device(Transforms::Tiled) else {
-        return;
-    };
-    let (log_n, count) = (6, 34);
-    let primes = primes_below(61, 2 << log_n, count + 1).unwrap();
+    if let Some(device) = device(Transforms::Tiled) {
+        check_gadget(&device, 61, 34, 1, 6);
+    }
+}
+
+/// The same in doubles, also with more source limbs than products fit, in one pass and in two.
+#[test]
+fn sums_in_doubles_stay_below_their_bound() {
+    if let Some(device) = device(Transforms::Tiled) {
+        for log_n in [6, 11] {
+            check_gadget(&device, 50, 18, 1, log_n);
+            check_gadget(&device, 50, 33, 11, log_n);
+        }
+    }
+}
+
+/// Accumulates on the largest words a product of the largest source words, those from which digits are
+/// lifted, and a key of the largest words.
+fn check_gadget(device: &dyn Device, bits: u32, count: usize, limbs_of_a_digit: usize, log_n: u32) {
+    let primes = primes_below(bits, 2 << log_n, count + 1).unwrap();
     let spec = RingSpec::new(log_n, &primes).unwrap();
     let (chain, special) = (LimbSet::range(0, count), LimbSet::single(count));
-    let digits: Vec<LimbSet> = chain.iter().map(LimbSet::single).collect();
+    let digits: Vec<LimbSet> = (0..count)
+        .step_by(limbs_of_a_digit)
+        .map(|first| LimbSet::range(first, first + limbs_of_a_digit))
+        .collect();
     let plan = Arc::new(GadgetPlan::new(&spec, chain, special, &digits).unwrap());
+    let mut words = Vec::new();
+    for digit in plan.digits() {
+        let lift = digit.lift();
+        for (i, limb) in lift.source().iter().enumerate() {
+            // y = x (Q/q)^-1 + summand is q - 1.
+            let m = spec.modulus(limb);
+            let x = m.mul(
+                m.neg(m.add(lift.halves()[i], 1)),
+                m.inv(lift.inv_hats()[i].value),
+            );
+            words.extend(std::iter::repeat_n(x, 1 << log_n));
+        }
+    }
     let cpu = CpuDevice::builder().threads(1).build().unwrap();
-    let [got, want] = [&device as &dyn Device, &cpu].map(|device| {
+    let [got, want] = [device, &cpu].map(|device| {
         let ring = Ring::new(device, &spec).unwrap();
         let largest = |batch, limbs| {
             let shape = Shape::new(batch, limbs, log_n);
             let words = Input::Maximal.words(&spec, shape);
             ring.upload(shape, Domain::Eval, &words).unwrap()
         };
-        let (src, mut acc) = (largest(1, chain), largest(2, spec.all_limbs()));
-        let key = largest(2 * count, spec.all_limbs());
+        let shape = Shape::new(1, chain, log_n);
+        let mut src = ring.upload(shape, Domain::Coeff, &words).unwrap();
+        ring.ntt(&mut src).unwrap();
+        let mut acc = largest(2, spec.all_limbs());
+        let key = largest(2 * digits.len(), spec.all_limbs());
         let key = ring.prepare(&key, Role::Key).unwrap();
         ring.submit(Cmd::GadgetProduct {
             acc: acc.view_mut(),
