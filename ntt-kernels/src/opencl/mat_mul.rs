@@ -12,8 +12,9 @@ use crate::{
     poly::{Factors, IntMatrix, View, ViewMut},
 };
 
-/// Rows of the destination that a work item computes one word of; `ROWS` of mat_mul.cl.
-const TILE: usize = 4;
+/// Rows of the destination that a work item computes one word of, on CPUs and on others, whose caches
+/// have less for each item.
+pub(super) const TILES: [usize; 2] = [4, 16];
 
 /// Integers whose products with half words are summed in 64 bits, `2^31 / bound` at a time.
 const SMALL: u64 = 1 << 26;
@@ -63,8 +64,9 @@ impl OpenClRing {
             Arg::Memory(&self.constants.moduli),
             Arg::Word(dst.log_n()),
         ]);
-        let range = [n, rows.count, left.rows().div_ceil(TILE)];
-        let kernel = (Source::MatMul { items }, kernel);
+        let tile = TILES[usize::from(self.shared.tiled)];
+        let range = [n * left.rows().div_ceil(tile), rows.count, 1];
+        let kernel = (Source::MatMul { items, rows: tile }, kernel);
         let launched = self.launch(state, kernel, args, range, items);
         state.matrices = matrices;
         launched
@@ -77,15 +79,16 @@ impl OpenClRing {
         matrix: &IntMatrix,
     ) -> Result<&'a Memory> {
         let (rows, columns) = (matrix.rows(), matrix.columns());
-        let tiles = rows.div_ceil(TILE);
-        let words = tiles * TILE * columns;
+        let tile = TILES[usize::from(self.shared.tiled)];
+        let tiles = rows.div_ceil(tile);
+        let words = tiles * tile * columns;
         let sizes = (8 * words as u64, self.shared.info.memory_bytes / KEPT_PART);
         matrices.get(matrix, IntMatrix::is, sizes, || {
             let mut entries = vec![0i64; words];
-            for (tile, block) in entries.chunks_exact_mut(TILE * columns).enumerate() {
-                for r in 0..TILE.min(rows - tile * TILE) {
-                    let row = matrix.row(tile * TILE + r);
-                    for (place, &entry) in block[r..].iter_mut().step_by(TILE).zip(row) {
+            for (k, block) in entries.chunks_exact_mut(tile * columns).enumerate() {
+                for r in 0..tile.min(rows - k * tile) {
+                    let row = matrix.row(k * tile + r);
+                    for (place, &entry) in block[r..].iter_mut().step_by(tile).zip(row) {
                         *place = entry;
                     }
                 }

@@ -60,7 +60,7 @@ pub(super) enum Source {
     /// Sums of products.
     Products { items: usize },
     /// Products of matrices.
-    MatMul { items: usize },
+    MatMul { items: usize, rows: usize },
     /// Base conversion.
     Convert { items: usize },
     /// Blind rotation and its parts.
@@ -113,8 +113,9 @@ impl Source {
                 define("WG", &items);
                 &[include_str!("kernels/products.cl")]
             }
-            Self::MatMul { items } => {
+            Self::MatMul { items, rows } => {
                 define("WG", &items);
+                define("ROWS", &rows);
                 &[include_str!("kernels/mat_mul.cl")]
             }
             Self::Convert { items } => {

@@ -7,7 +7,7 @@ use crate::{
     CpuDevice, Ring,
     arith::primes_below,
     device::Device,
-    opencl::Transforms,
+    opencl::{OpenClDevice, Transforms},
     poly::{Cmd, Domain, Factors, GadgetPlan, IntMatrix, LimbSet, RingSpec, Role, Shape},
     testing::Input,
 };
@@ -86,10 +86,15 @@ fn check_gadget(device: &dyn Device, bits: u32, count: usize, limbs_of_a_digit: 
 /// matrix is used again, not one of the same shape.
 #[test]
 fn products_of_matrices_stay_below_their_bound_in_one_launch() {
-    let Some(device) = device(Transforms::Rows) else {
-        return;
-    };
-    let (log_n, rows, columns, lanes) = (5, 6, 70, 2);
+    for transforms in [Transforms::Rows, Transforms::Tiled] {
+        if let Some(device) = device(transforms) {
+            products_stay_below_their_bound(&device);
+        }
+    }
+}
+
+fn products_stay_below_their_bound(device: &OpenClDevice) {
+    let (log_n, rows, columns, lanes) = (5, 18, 70, 2);
     let spec = RingSpec::new(log_n, &primes_below(61, 2 << log_n, 2).unwrap()).unwrap();
     let cpu = CpuDevice::builder().threads(1).build().unwrap();
     let largest = IntMatrix::MAX_BOUND as i64;
@@ -107,7 +112,7 @@ fn products_of_matrices_stay_below_their_bound_in_one_launch() {
         matrix(small + 1, small + 1),
     ];
     let start = device.launches();
-    let [got, want] = [&device as &dyn Device, &cpu].map(|device| {
+    let [got, want] = [device as &dyn Device, &cpu].map(|device| {
         let ring = Ring::new(device, &spec).unwrap();
         let maximal = |batch| {
             let shape = Shape::new(batch, spec.all_limbs(), log_n);

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::super::{
+    mat_mul::TILES,
     programs::{Arithmetic, HighWord, OPTIONS, RowsIn, Source},
     transform::passes,
 };
@@ -15,7 +16,13 @@ const ITEMS: usize = 128;
 const FLAT: [(&str, Source); 9] = [
     ("words", Source::Words { items: ITEMS }),
     ("products", Source::Products { items: ITEMS }),
-    ("mat_mul", Source::MatMul { items: ITEMS }),
+    (
+        "mat_mul",
+        Source::MatMul {
+            items: ITEMS,
+            rows: TILES[1],
+        },
+    ),
     ("convert", Source::Convert { items: ITEMS }),
     ("rotation", Source::Rotation { items: ITEMS }),
     ("lwe", Source::Lwe { items: ITEMS }),
