@@ -12,6 +12,7 @@ mod memory;
 mod opening;
 mod products;
 mod sharing;
+mod slabs;
 mod transforms;
 
 /// Tiles are built without optimisation: on PoCL the compiler takes eight times as long with it.
