@@ -11,13 +11,14 @@
 use std::sync::Arc;
 
 use super::{
+    lists::List,
     memory::Buffer,
     products::Digits,
     programs::Source,
     ring::{OpenClRing, Place, State},
     sys::Arg,
     tables::{Lift, PlanTables, Rows},
-    transform::{End, Lifted},
+    transform::{End, Lifted, Pairs},
 };
 use crate::{
     error::Result,
@@ -28,7 +29,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) enum To<'a> {
     One(Place<'a>),
-    /// Polynomials `2k` and `2k + 1` to the `k`-th of up to eight places.
+    /// Polynomials `2k` and `2k + 1` to the `k`-th place.
     Pairs(&'a [Place<'a>]),
 }
 
@@ -78,27 +79,54 @@ impl OpenClRing {
         self.transform(state, (ys, source), &rows, log_n, scale)?;
         let lifted = self.scratch(state, batch * keep.len() * n)?;
         let lifted = Place::scratch(&lifted, keep);
-        let rows = self.rows(state, batch, keep)?;
-        let (dst, pairs) = match to {
-            To::One(dst) => (dst, &[][..]),
-            To::Pairs(pairs) => (lifted, pairs),
-        };
-        let end = End::Subtract {
-            minuend: source,
-            factors: (tables.inverses.as_ref()).expect("the tables are those of a mod-down"),
-            pairs,
-        };
-        if self.shared.tiled {
-            let lift = Lifted {
-                ys,
-                lift: &tables.lift,
-                rows: &rows,
-                stride: 0,
-            };
-            return self.lift_and_transform(state, (dst, lifted), lift, log_n, end);
+        if !self.shared.tiled {
+            self.lift(state, (lifted, ys), batch, &tables.lift, log_n)?;
         }
-        self.lift(state, (lifted, ys), batch, &tables.lift, log_n)?;
-        self.transform(state, (dst, lifted), &rows, log_n, end)
+        let factors = (tables.inverses.as_ref()).expect("the tables are those of a mod-down");
+        let finish = |state: &mut State,
+                      dst: Option<Place<'_>>,
+                      (first, count),
+                      pairs: Option<Pairs<'_>>| {
+            let rows = self.rows(state, count, keep)?;
+            let [ys, lifted, minuend] = [ys, lifted, source].map(|at| at.starting_at(first));
+            let (dst, end) = (
+                dst.unwrap_or(lifted),
+                End::Subtract {
+                    minuend,
+                    factors,
+                    pairs,
+                },
+            );
+            if self.shared.tiled {
+                let lift = Lifted {
+                    ys,
+                    lift: &tables.lift,
+                    rows: &rows,
+                    stride: 0,
+                };
+                return self.lift_and_transform(state, (dst, lifted), lift, log_n, end);
+            }
+            self.transform(state, (dst, lifted), &rows, log_n, end)
+        };
+        let places = match to {
+            To::One(dst) => return finish(state, Some(dst), (0, batch), None),
+            To::Pairs(places) => places,
+        };
+        // What is in more slabs than a launch takes is written by several.
+        let mut first = 0;
+        while first < places.len() {
+            let mut list = List::default();
+            let fitting = (places[first..].iter()).take_while(|&&place| list.add(place, 0));
+            let count = fitting.count();
+            let table = list.table(&self.shared, state)?;
+            let pairs = Pairs {
+                list: &list,
+                table: &table,
+            };
+            finish(state, None, (2 * first, 2 * count), Some(pairs))?;
+            first += count;
+        }
+        Ok(())
     }
 
     pub(super) fn decompose(

@@ -373,6 +373,11 @@ impl OpenClDevice {
     }
 
     #[cfg(test)]
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.0.clone()
+    }
+
+    #[cfg(test)]
     pub(super) fn build_text(&self, text: &str) -> Result<()> {
         self.0.programs.build(text).map(drop)
     }

@@ -32,6 +32,8 @@ pub(super) struct Found {
     pub(super) units: usize,
     pub(super) memory_bytes: u64,
     pub(super) buffer_bytes: u64,
+    /// What the origins of sub-buffers are multiples of.
+    pub(super) align_bytes: usize,
     pub(super) local_bytes: u64,
     pub(super) group_items: usize,
     /// Whether doubles are rounded to nearest and multiplied and added in one rounding.
@@ -83,6 +85,10 @@ fn describe(device: Device, platform: &str) -> Result<Found, Fault> {
         units: device.max_compute_units().map_err(&fault)? as usize,
         memory_bytes: device.global_mem_size().map_err(&fault)?,
         buffer_bytes: device.max_mem_alloc_size().map_err(&fault)?,
+        // In bits; no vector is longer than the least that OpenCL asks for.
+        align_bytes: (device.mem_base_addr_align().map_err(&fault)? as usize / 8)
+            .max(128)
+            .next_power_of_two(),
         local_bytes: device.local_mem_size().map_err(&fault)?,
         group_items: device.max_work_group_size().map_err(&fault)?,
         // A device without doubles may say so with an error.

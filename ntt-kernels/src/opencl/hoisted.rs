@@ -1,7 +1,7 @@
 //! Rotations of one polynomial that share its digits: sums of products with every key, then one
 //! mod-down of all of them.
 //!
-//! | of up to eight keys | launches by rows | tiled, for `N <= 2^10` |
+//! | of keys and destinations in up to eight slabs each | launches by rows | tiled, for `N <= 2^10` |
 //! |---|---|---|
 //! | with a division | 4: sums, and a mod-down | 5, 3: the same |
 //! | without | 1 | 1 |
@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use super::{
     convert::To,
+    lists::List,
     memory::{Buffer, window},
     programs::Source,
     ring::{OpenClRing, Place, State},
     sys::{Arg, Memory},
+    tables::Rows,
     words::inverse_of,
 };
 use crate::{
@@ -24,12 +26,12 @@ use crate::{
     poly::{HoistedRotation, HoistedRotations, View},
 };
 
-/// Keys of one launch; as many as pairs in pairs.cl.
-const TOGETHER: usize = 8;
-
 /// The part of a device's memory that sums and what a division makes of them may have, unless one
 /// rotation needs more.
 const SCRATCH_PART: u64 = 8;
+
+/// The part that keys of a group may have, and its destinations where they are written at once.
+const KEYS_PART: u64 = 2;
 
 impl OpenClRing {
     /// Buffers come to the device group by group, and in smaller groups where it has no room for all
@@ -40,7 +42,7 @@ impl OpenClRing {
         rotations: &[HoistedRotation],
         shared: &HoistedRotations,
     ) -> Result<()> {
-        let (mut most, mut left) = (self.rotations_at_once(shared), rotations);
+        let (mut most, mut left) = (self.rotations_at_once(rotations, shared), rotations);
         while !left.is_empty() {
             let groups = left.len().div_ceil(most);
             let (group, rest) = left.split_at(left.len().div_ceil(groups));
@@ -54,15 +56,27 @@ impl OpenClRing {
         Ok(())
     }
 
-    /// Rotations whose scratch keeps to its part of the memory.
-    fn rotations_at_once(&self, shared: &HoistedRotations) -> usize {
+    /// Rotations whose keys and scratch keep to their parts of the memory.
+    fn rotations_at_once(&self, rotations: &[HoistedRotation], shared: &HoistedRotations) -> usize {
+        let within = |part: u64, words: usize| {
+            let most = self.shared.info.memory_bytes / part / (8 * words.max(1) as u64);
+            (most as usize).max(1)
+        };
+        let words = rotations.iter().map(|rotation| {
+            let [key, dst] = [&rotation.key, &rotation.dst].map(|view| view.buffer_shape().words());
+            if shared.mod_down.is_none() {
+                key + dst
+            } else {
+                key
+            }
+        });
+        let most = within(KEYS_PART, words.max().unwrap_or(1));
         if shared.mod_down.is_none() {
-            return TOGETHER;
+            return most;
         }
         // Sums, source words and lifted words of two polynomials.
         let words = 4 * shared.gadget.extended().len() * shared.digits.n();
-        let most = self.shared.info.memory_bytes / SCRATCH_PART / (8 * words as u64);
-        (most as usize).clamp(1, TOGETHER)
+        most.min(within(SCRATCH_PART, words))
     }
 
     fn rotate_group(
@@ -125,33 +139,60 @@ impl OpenClRing {
         }
         let factors = self.factors(state, shared.addend.limbs(), &shared.consts, true)?;
         let rows = self.rows(state, 1, shared.gadget.extended())?;
-        let mut args = pair_args(pairs);
-        // Places without a key repeat the last one, and are not read.
-        for k in (0..TOGETHER).map(|k| k.min(group.len() - 1)) {
-            args.extend(keys[k].place().args());
-            args.push(Arg::Word(inverse_of(group[k].galois as u32)));
+        let mut left = pairs.iter().zip(keys.iter().zip(group)).peekable();
+        while left.peek().is_some() {
+            let (mut to, mut by) = (List::default(), List::default());
+            while let Some(&(&pair, (key, rotation))) = left.peek() {
+                let galois = u64::from(inverse_of(rotation.galois as u32));
+                // A key more than destinations is not read.
+                if !by.add(key.place(), galois) || !to.add(pair, 0) {
+                    break;
+                }
+                left.next();
+            }
+            let sources = (&digits.place(), &addend.place(), &*factors);
+            self.listed_sums(state, (&to, &by), sources, shared, &rows)?;
         }
-        args.push(Arg::Word(group.len() as u32));
-        args.extend(digits.place().args());
+        Ok(())
+    }
+
+    /// The same in one launch, of as many keys as there are destinations.
+    fn listed_sums(
+        &self,
+        state: &mut State,
+        (to, by): (&List<'_>, &List<'_>),
+        (digits, addend, factors): (&Place<'_>, &Place<'_>, &Memory),
+        shared: &HoistedRotations,
+        rows: &Rows,
+    ) -> Result<()> {
+        let tables = [to, by].map(|list| list.table(&self.shared, state));
+        let [to_table, by_table] = tables;
+        let (to_table, by_table) = (to_table?, by_table?);
+        let mut args = to.args(&to_table);
+        args.extend(by.args(&by_table));
+        args.push(Arg::Word(to.len() as u32));
+        args.extend(digits.args());
         args.push(Arg::Word(shared.digits.batch() as u32));
-        args.extend(addend.place().args());
+        args.extend(addend.args());
         args.extend([
             Arg::Word(shared.addend.batch() as u32),
-            Arg::Memory(&factors),
+            Arg::Memory(factors),
             Arg::Memory(&rows.list),
             Arg::Memory(&self.constants.moduli),
             Arg::Word(shared.digits.log_n()),
         ]);
         // On a CPU vectors of four, and the digits of one group of items stay in its cache.
         let (lanes, depth) = if self.shared.tiled {
-            (1, group.len())
+            (1, to.len())
         } else {
             (4, 1)
         };
         let len = shared.digits.n() / lanes;
         let items = self.items(len);
         let kernel = (Source::Hoisted { items, lanes }, "rotated_sums");
-        self.launch(state, kernel, args, [len, rows.count, depth], items)
+        let listed = [to.memories(), by.memories()].concat();
+        let global = [len, rows.count, depth];
+        self.launch_listed(state, kernel, (args, &listed), global, items)
     }
 }
 
@@ -173,15 +214,8 @@ impl<'a> Pinned<'a> {
 
     fn place(&self) -> Place<'_> {
         Place {
-            memory: self.memory(),
+            buffer: &self.buffer,
             window: window(self.view),
         }
     }
-}
-
-/// Arguments of the destinations of up to eight pairs; places without a pair repeat the last one, and
-/// are not written.
-pub(super) fn pair_args<'a>(pairs: &[Place<'a>]) -> Vec<Arg<'a>> {
-    let place = |k: usize| pairs[k.min(pairs.len() - 1)];
-    (0..TOGETHER).flat_map(|k| place(k).args()).collect()
 }

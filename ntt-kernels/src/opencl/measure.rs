@@ -295,7 +295,7 @@ impl Trial {
         ];
         let (queue, global) = (&self.queue, [self.global, 1, 1]);
         let start = Instant::now();
-        let launched = queue.launch(&mut self.kernel, &args, global, self.local, &[]);
+        let launched = queue.launch(&mut self.kernel, &args, &[], global, self.local, &[]);
         launched.map_err(fault)?;
         queue.finish().map_err(fault)?;
         Ok(start.elapsed())

@@ -1,21 +1,22 @@
-//! Device buffers and the pool of freed ones.
+//! Device buffers, as slots of slabs, and the pool of slots.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use super::{
     device::Shared,
-    sys::{Arg, Fault, Memory, Words4},
+    ring::Place,
+    sys::{Arg, Fault, Memory, Slab, Words4},
 };
 use crate::{
     error::{Error, Result},
     poly::View,
 };
 
-/// Freed buffers of one ring by size, and what the ring holds in all. Commands reuse them before what
-/// was queued with them has run: memory tells other queues and transfers what to wait for.
+/// Slabs of one ring by the size of their slots, and what the ring holds in all. Commands reuse a slot
+/// before what was queued with it has run: memory tells other queues and transfers what to wait for.
 pub(super) struct Pool {
     shared: Arc<Shared>,
     state: Mutex<State>,
@@ -23,16 +24,47 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    freed: BTreeMap<usize, Vec<Memory>>,
-    freed_bytes: u64,
+    /// By size of a slot in bytes.
+    classes: BTreeMap<usize, Class>,
+    made: u64,
     held_bytes: u64,
+    /// Slabs none of whose slots is in use.
+    idle_bytes: u64,
+}
+
+/// The slabs of one size.
+#[derive(Default)]
+struct Class {
+    slabs: BTreeMap<Key, Kept>,
+    /// Those that have a slot to give.
+    open: BTreeSet<Key>,
+}
+
+/// Number of slots, and of the slab: the last one is the largest.
+type Key = (usize, u64);
+
+struct Kept {
+    slab: Arc<Slab>,
+    /// Slots that have been given back.
+    freed: Vec<usize>,
+    /// Slots that were ever given out, the first ones.
+    begun: usize,
 }
 
 /// The memory of one buffer; returns to its pool on drop.
 pub(super) struct Buffer {
-    memory: Option<Memory>,
+    slab: Arc<Slab>,
+    slot: usize,
+    key: Key,
     pool: Arc<Pool>,
 }
+
+/// Slots of a slab, at most.
+const SLOTS: usize = 64;
+
+/// A slab of several slots has at most this part of the memory that is left: where memory is short, each
+/// buffer is a slab of its own, and goes when it is idle.
+const SLAB_PART: u64 = 64;
 
 impl Pool {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -58,9 +90,8 @@ impl Pool {
             return Err(out_of_memory(bytes as u64, info.buffer_bytes));
         }
         let mut state = self.lock();
-        if let Some(memory) = state.freed.get_mut(&bytes).and_then(Vec::pop) {
-            state.freed_bytes -= bytes as u64;
-            return Ok((self.buffer(memory), false));
+        if let Some(taken) = self.slot(&mut state, bytes) {
+            return Ok(taken);
         }
         if state.held_bytes + bytes as u64 > info.memory_bytes {
             state.release();
@@ -69,21 +100,30 @@ impl Pool {
         if bytes as u64 > left {
             return Err(out_of_memory(bytes as u64, left));
         }
-        let memory = match self.shared.session.memory(bytes) {
-            Ok(memory) => memory,
-            Err(_) => {
+        let count = self.slots_of_next(&state, bytes, left);
+        let several = (count > 1).then(|| self.shared.session.slab(bytes, count).ok());
+        let slab = match several.flatten() {
+            Some(slab) => slab,
+            None => self.shared.session.slab(bytes, 1).or_else(|_| {
                 // Other users of the device may hold the rest: give back what is kept, once.
                 state.release();
-                let again = self.shared.session.memory(bytes);
-                again.map_err(|_| out_of_memory(bytes as u64, left))?
-            }
+                let again = self.shared.session.slab(bytes, 1);
+                again.map_err(|_| out_of_memory(bytes as u64, left))
+            })?,
         };
-        state.held_bytes += bytes as u64;
-        Ok((self.buffer(memory), true))
+        state.keep(bytes, slab);
+        let taken = self.slot(&mut state, bytes);
+        Ok(taken.expect("a new slab has a slot to give"))
     }
 
-    pub(super) fn freed_bytes(&self) -> u64 {
-        self.lock().freed_bytes
+    /// Bytes of slabs none of whose slots is in use.
+    pub(super) fn idle_bytes(&self) -> u64 {
+        self.lock().idle_bytes
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.lock().held_bytes
     }
 
     /// Gives idle memory back to the driver.
@@ -98,11 +138,48 @@ impl Pool {
         size_class(words).is_some_and(|bytes| bytes as u64 <= most)
     }
 
-    fn buffer(self: &Arc<Self>, memory: Memory) -> Buffer {
-        Buffer {
-            memory: Some(memory),
-            pool: self.clone(),
+    /// Slots that are in use of the slab of a buffer.
+    pub(super) fn used_slots(&self, buffer: &Buffer) -> usize {
+        let state = self.lock();
+        let class = state.classes.get(&buffer.memory().bytes());
+        let kept = class.and_then(|class| class.slabs.get(&buffer.key));
+        kept.map_or(0, Kept::used)
+    }
+
+    /// A slot of the largest slab that has one to give: buffers that are listed together are in few.
+    fn slot(self: &Arc<Self>, state: &mut State, bytes: usize) -> Option<(Buffer, bool)> {
+        let class = state.classes.get_mut(&bytes)?;
+        let &key = class.open.last()?;
+        let kept = class.slabs.get_mut(&key)?;
+        if kept.used() == 0 && kept.begun > 0 {
+            state.idle_bytes -= kept.slab.bytes() as u64;
         }
+        let (slot, fresh) = match kept.freed.pop() {
+            Some(slot) => (slot, false),
+            None => {
+                kept.begun += 1;
+                (kept.begun - 1, true)
+            }
+        };
+        if kept.used() == key.0 {
+            class.open.remove(&key);
+        }
+        let buffer = Buffer {
+            slab: kept.slab.clone(),
+            slot,
+            key,
+            pool: self.clone(),
+        };
+        Some((buffer, fresh))
+    }
+
+    /// Twice as many slots as the largest slab of that size has, within what is allowed and `left`.
+    fn slots_of_next(&self, state: &State, bytes: usize, left: u64) -> usize {
+        let largest = (state.classes.get(&bytes)).and_then(|class| class.slabs.keys().next_back());
+        let wanted = largest.map_or(1, |&(slots, _)| (2 * slots).min(SLOTS));
+        let room = (left / SLAB_PART).min(self.shared.info.buffer_bytes);
+        let fitting = room / self.shared.session.slot_bytes(bytes) as u64;
+        wanted.min(fitting as usize).max(1)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -110,17 +187,56 @@ impl Pool {
     }
 }
 
+impl Kept {
+    fn used(&self) -> usize {
+        self.begun - self.freed.len()
+    }
+}
+
 impl State {
+    fn keep(&mut self, slot_bytes: usize, slab: Slab) {
+        let key = (slab.slots().len(), self.made);
+        self.made += 1;
+        self.held_bytes += slab.bytes() as u64;
+        let class = self.classes.entry(slot_bytes).or_default();
+        class.open.insert(key);
+        let kept = Kept {
+            slab: Arc::new(slab),
+            freed: Vec::new(),
+            begun: 0,
+        };
+        class.slabs.insert(key, kept);
+    }
+
     fn release(&mut self) {
-        self.freed.clear();
-        self.held_bytes -= self.freed_bytes;
-        self.freed_bytes = 0;
+        for class in self.classes.values_mut() {
+            let open = &mut class.open;
+            class.slabs.retain(|key, kept| {
+                let idle = kept.used() == 0;
+                if idle {
+                    open.remove(key);
+                    self.held_bytes -= kept.slab.bytes() as u64;
+                }
+                !idle
+            });
+        }
+        self.classes.retain(|_, class| !class.slabs.is_empty());
+        self.idle_bytes = 0;
     }
 }
 
 impl Buffer {
     pub(super) fn memory(&self) -> &Memory {
-        (self.memory.as_ref()).expect("memory leaves a buffer on drop only")
+        &self.slab.slots()[self.slot]
+    }
+
+    pub(super) fn slab(&self) -> &Slab {
+        &self.slab
+    }
+
+    /// Its first word in its slab.
+    pub(super) fn first_word(&self) -> u64 {
+        self.slab.first_word(self.slot)
     }
 
     /// The memory behind a view of a command whose buffers are all on the device.
@@ -131,12 +247,19 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            let mut state = self.pool.lock();
-            state.freed_bytes += memory.bytes() as u64;
-            state.freed.entry(memory.bytes()).or_default().push(memory);
+        let mut state = self.pool.lock();
+        let state = &mut *state;
+        let class = state.classes.get_mut(&self.memory().bytes());
+        let Some(class) = class else { return };
+        let Some(kept) = class.slabs.get_mut(&self.key) else {
+            return;
+        };
+        kept.freed.push(self.slot);
+        class.open.insert(self.key);
+        if kept.used() == 0 {
+            state.idle_bytes += self.slab.bytes() as u64;
             // Idle memory beyond a quarter of the device is of no use to the commands that come.
-            if state.freed_bytes > self.pool.shared.info.memory_bytes / 4 {
+            if state.idle_bytes > self.pool.shared.info.memory_bytes / 4 {
                 state.release();
             }
         }
@@ -145,7 +268,7 @@ impl Drop for Buffer {
 
 /// The smallest size in bytes with at most four significant bits that holds `words` words: at most
 /// an eighth is wasted, and buffers of neighbouring levels share a size.
-fn size_class(words: usize) -> Option<usize> {
+pub(super) fn size_class(words: usize) -> Option<usize> {
     let bytes = words.max(1).checked_mul(8)?;
     let step = 1 << bytes.ilog2().saturating_sub(3);
     bytes.checked_next_multiple_of(step)
@@ -171,10 +294,7 @@ pub(super) fn window(view: &View) -> Words4 {
 
 /// The two arguments that say where a view is.
 pub(super) fn place(view: &View) -> [Arg<'_>; 2] {
-    [
-        Arg::Memory(Buffer::of(view).memory()),
-        Arg::Words4(window(view)),
-    ]
+    Place::of(view).args()
 }
 
 /// What a failed allocation of a table means.

@@ -16,6 +16,7 @@ mod convert;
 mod device;
 mod found;
 mod hoisted;
+mod lists;
 mod lwe;
 mod mat_mul;
 mod measure;

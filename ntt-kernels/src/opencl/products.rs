@@ -1,6 +1,7 @@
 //! Sums of products of polynomials: tensor, inner and diagonal products.
 
 use super::{
+    lists::List,
     memory::place,
     programs::Source,
     ring::{OpenClRing, Place, State},
@@ -56,22 +57,42 @@ impl OpenClRing {
         terms: &[(View, View)],
         accumulate: bool,
     ) -> Result<()> {
-        for (group, terms) in terms.chunks(TERMS).enumerate() {
-            let mut args = Vec::from(place(acc));
-            // Places without a term repeat the last one, and are not read.
-            let last = &terms[terms.len() - 1];
-            for (rotated, diagonal) in (0..TERMS).map(|i| terms.get(i).unwrap_or(last)) {
-                args.extend(place(rotated));
-                args.extend(place(diagonal));
+        let mut left = terms.iter().peekable();
+        let mut accumulate = accumulate;
+        while left.peek().is_some() {
+            let (mut operands, mut diagonals) = (List::default(), List::default());
+            operands.add(Place::of(acc), 0);
+            while let Some((rotated, diagonal)) = left.peek() {
+                // An operand more than diagonals is not read.
+                if !operands.add(Place::of(rotated), 0) || !diagonals.add(Place::of(diagonal), 0) {
+                    break;
+                }
+                left.next();
             }
-            let accumulate = accumulate || group > 0;
-            args.extend([
-                Arg::Word(terms.len() as u32),
-                Arg::Word(u32::from(accumulate)),
-            ]);
-            self.product(state, "diag_mul_acc", acc, acc.batch(), args)?;
+            self.listed_terms(state, acc, (&operands, &diagonals), accumulate)?;
+            accumulate = true;
         }
         Ok(())
+    }
+
+    /// Terms in one launch, as many as there are diagonals; the first of the operands is the destination.
+    fn listed_terms(
+        &self,
+        state: &mut State,
+        acc: &ViewMut,
+        (operands, diagonals): (&List<'_>, &List<'_>),
+        accumulate: bool,
+    ) -> Result<()> {
+        let table = operands.table(&self.shared, state)?;
+        let other_table = diagonals.table(&self.shared, state)?;
+        let mut args = operands.args(&table);
+        args.extend(diagonals.args(&other_table));
+        args.extend([
+            Arg::Word(diagonals.len() as u32),
+            Arg::Word(u32::from(accumulate)),
+        ]);
+        let listed = [operands.memories(), diagonals.memories()].concat();
+        self.product_listed(state, "diag_mul_acc", acc, acc.batch(), (args, &listed))
     }
 
     /// A command of products.cl on the limbs of `dst`; `args` come before rows and moduli.
@@ -83,6 +104,18 @@ impl OpenClRing {
         batch: usize,
         args: Vec<Arg<'_>>,
     ) -> Result<()> {
+        self.product_listed(state, kernel, dst, batch, (args, &[]))
+    }
+
+    /// The same with operands in slabs.
+    fn product_listed(
+        &self,
+        state: &mut State,
+        kernel: &'static str,
+        dst: &View,
+        batch: usize,
+        (args, listed): (Vec<Arg<'_>>, &[&Memory]),
+    ) -> Result<()> {
         let (n, items) = (dst.n(), self.items(dst.n()));
         let rows = self.rows(state, batch, dst.limbs())?;
         let mut args: Vec<Arg<'_>> = args; // with a shorter lifetime
@@ -92,7 +125,8 @@ impl OpenClRing {
             Arg::Word(dst.log_n()),
         ]);
         let kernel = (Source::Products { items }, kernel);
-        self.launch(state, kernel, args, [n, rows.count, 1], items)
+        let operands = (args, listed);
+        self.launch_listed(state, kernel, operands, [n, rows.count, 1], items)
     }
 }
 
@@ -106,6 +140,3 @@ pub(super) struct Digits<'a> {
     /// Where the words are that a digit has of its own limbs, and for each limb which digit does.
     pub(super) own: Option<(Place<'a>, &'a Memory)>,
 }
-
-/// Terms of one launch of `diag_mul_acc`.
-const TERMS: usize = 8;

@@ -111,7 +111,10 @@ impl Source {
             }
             Self::Products { items } => {
                 define("WG", &items);
-                &[include_str!("kernels/products.cl")]
+                &[
+                    include_str!("kernels/lists.cl"),
+                    include_str!("kernels/products.cl"),
+                ]
             }
             Self::MatMul { items, rows } => {
                 define("WG", &items);
@@ -155,7 +158,7 @@ impl Source {
                 define("LANES", &lanes);
                 let parts: &[&str] = &[
                     include_str!("kernels/row_words.cl"),
-                    include_str!("kernels/pairs.cl"),
+                    include_str!("kernels/lists.cl"),
                     include_str!("kernels/hoisted.cl"),
                 ];
                 if lanes == 1 { &parts[1..] } else { parts }
@@ -170,7 +173,7 @@ impl Source {
                     include_str!("kernels/row_passes.cl"),
                     include_str!("kernels/row_words.cl"),
                     include_str!("kernels/row_passes.cl"),
-                    include_str!("kernels/pairs.cl"),
+                    include_str!("kernels/lists.cl"),
                     include_str!("kernels/rows.cl"),
                 ];
                 if arithmetic.doubles {
@@ -204,7 +207,7 @@ impl Source {
                 let parts: &[&str] = &[
                     include_str!("kernels/doubles.cl"),
                     include_str!("kernels/butterflies.cl"),
-                    include_str!("kernels/pairs.cl"),
+                    include_str!("kernels/lists.cl"),
                     include_str!("kernels/ntt_tile.cl"),
                 ];
                 if rows_in == RowsIn::Words {

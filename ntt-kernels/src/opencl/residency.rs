@@ -1,11 +1,15 @@
 //! Buffers that leave the device when its memory runs short, the least recently used first, and come
 //! back when a command needs them. Both ways count as transfers.
 
-use std::sync::{Arc, Mutex, MutexGuard, Weak, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, Weak, atomic::Ordering},
+};
 
 use super::{
-    memory::Buffer,
+    memory::{Buffer, size_class},
     ring::{OpenClRing, State},
+    sys::Slab,
 };
 use crate::{
     error::{Error, Result},
@@ -40,6 +44,16 @@ pub(super) struct Tenants {
     /// Length at which those that are gone are forgotten.
     crowded: usize,
     uses: u64,
+}
+
+/// Buffers of a slab that may leave.
+struct Idle {
+    /// Slots of the slab that are in use, by whatever.
+    slots: usize,
+    /// Of one slot.
+    bytes: usize,
+    /// With their last uses.
+    tenants: Vec<(u64, Arc<Tenant>)>,
 }
 
 impl Tenant {
@@ -90,16 +104,16 @@ impl OpenClRing {
                 Err(error @ Error::OutOfMemory { .. }) => error,
                 other => return other,
             };
-            if !self.pool.could_hold(words) || !self.evict(state)? {
+            if !self.pool.could_hold(words) || !self.evict(state, size_class(words))? {
                 return Err(error);
             }
         }
     }
 
-    /// Has idle buffers leave until `bytes` bytes are free, and gives the driver all that is free, once
+    /// Has idle buffers leave until slabs of `bytes` bytes are free, and gives the driver all that is free, once
     /// the commands that are queued have run.
     pub(super) fn make_room(&self, state: &mut State, bytes: u64) -> Result<()> {
-        while self.pool.freed_bytes() < bytes && self.evict(state)? {}
+        while self.pool.idle_bytes() < bytes && self.evict(state, None)? {}
         let finished = state.streams.finish();
         finished.map_err(|fault| self.fault("eviction", &fault))?;
         self.pool.release();
@@ -117,21 +131,44 @@ impl OpenClRing {
         Ok(())
     }
 
-    /// Moves the least recently used buffer that no command or transfer works on to the host.
-    fn evict(&self, state: &mut State) -> Result<bool> {
-        let mut oldest: Option<(u64, Arc<Tenant>)> = None;
+    /// Moves buffers that no command or transfer works on to the host, the least recently used: one of
+    /// this size, in bytes, or a slab of buffers, so that its memory is free for others.
+    fn evict(&self, state: &mut State, size: Option<usize>) -> Result<bool> {
+        let mut slabs: HashMap<*const Slab, Idle> = HashMap::new();
         for tenant in state.tenants.all.iter().filter_map(Weak::upgrade) {
             let slot = tenant.slot();
-            let idle = matches!(&slot.home, Home::Device(buffer) if Arc::strong_count(buffer) == 1);
-            let used = slot.used;
-            drop(slot);
-            if idle && oldest.as_ref().is_none_or(|(least, _)| used < *least) {
-                oldest = Some((used, tenant));
+            if let Home::Device(buffer) = &slot.home
+                && Arc::strong_count(buffer) == 1
+            {
+                let idle = slabs.entry(buffer.slab()).or_insert_with(|| Idle {
+                    slots: self.pool.used_slots(buffer),
+                    bytes: buffer.memory().bytes(),
+                    tenants: Vec::new(),
+                });
+                idle.tenants.push((slot.used, tenant.clone()));
             }
         }
-        let Some((_, tenant)) = oldest else {
+        let choices = slabs.into_values().filter_map(|mut idle| {
+            idle.tenants.sort_by_key(|&(used, _)| used);
+            if Some(idle.bytes) == size {
+                idle.tenants.truncate(1);
+            } else if idle.tenants.len() < idle.slots {
+                return None;
+            }
+            let (used, _) = *idle.tenants.last()?;
+            Some((used, idle.tenants))
+        });
+        let Some((_, tenants)) = choices.min_by_key(|&(used, _)| used) else {
             return Ok(false);
         };
+        for (_, tenant) in tenants {
+            self.leave(state, &tenant)?;
+        }
+        Ok(true)
+    }
+
+    /// Moves a buffer to the host.
+    fn leave(&self, state: &State, tenant: &Tenant) -> Result<()> {
         let mut slot = tenant.slot();
         self.clear_if_fresh(state, "eviction", &mut slot)?;
         if let Home::Device(buffer) = &slot.home {
@@ -143,7 +180,7 @@ impl OpenClRing {
             let bytes = 8 * tenant.words as u64;
             self.evicted_d2h.fetch_add(bytes, Ordering::Relaxed);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The memory of a buffer, brought back to the device if need be. It stays there while it is held.

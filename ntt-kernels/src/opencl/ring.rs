@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     device::Shared,
+    lists::Lists,
     memory::{Buffer, Pool, window},
     products::Digits,
     programs::Source,
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// Lists, constants and plans that a ring keeps on the device, at most, of each kind.
-const KEPT: usize = 1024;
+pub(super) const KEPT: usize = 1024;
 
 /// One ring. The commands of a thread run in order on one queue, transfers beside them.
 pub(super) struct OpenClRing {
@@ -53,6 +54,7 @@ pub(super) struct State {
     rows: HashMap<(usize, LimbSet), Arc<Rows>>,
     pub(super) factors: HashMap<FactorsKey, Arc<Memory>>,
     plans: HashMap<(usize, u32), Arc<PlanTables>>,
+    pub(super) lists: Lists,
     pub(super) matrices: Latest<IntMatrix>,
     pub(super) switch_keys: Latest<LweSwitchKey>,
     powers: HashMap<(LimbSet, u32), Arc<Memory>>,
@@ -65,14 +67,14 @@ type FactorsKey = (LimbSet, bool, Arc<[u64]>);
 /// Where the words of an operand are.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    pub(super) memory: &'a Memory,
+    pub(super) buffer: &'a Buffer,
     pub(super) window: Words4,
 }
 
 impl<'a> Place<'a> {
     pub(super) fn of(view: &'a View) -> Self {
         Self {
-            memory: Buffer::of(view).memory(),
+            buffer: Buffer::of(view),
             window: window(view),
         }
     }
@@ -84,7 +86,7 @@ impl<'a> Place<'a> {
             held[limb / 64] |= 1 << (limb % 64);
         }
         Self {
-            memory: buffer.memory(),
+            buffer,
             window: Words4([0, limbs.len() as u64, held[0], held[1]]),
         }
     }
@@ -96,8 +98,12 @@ impl<'a> Place<'a> {
         self
     }
 
+    pub(super) fn memory(self) -> &'a Memory {
+        self.buffer.memory()
+    }
+
     pub(super) fn args(self) -> [Arg<'a>; 2] {
-        [Arg::Memory(self.memory), Arg::Words4(self.window)]
+        [Arg::Memory(self.memory()), Arg::Words4(self.window)]
     }
 }
 
@@ -124,6 +130,7 @@ impl OpenClRing {
                 rows: HashMap::new(),
                 factors: HashMap::new(),
                 plans: HashMap::new(),
+                lists: Lists::default(),
                 matrices: Latest::default(),
                 switch_keys: Latest::default(),
                 powers: HashMap::new(),
@@ -324,8 +331,20 @@ impl OpenClRing {
     pub(super) fn launch(
         &self,
         state: &mut State,
-        (source, kernel): (Source, &'static str),
+        kernel: (Source, &'static str),
         args: Vec<Arg<'_>>,
+        global: [usize; 3],
+        items: usize,
+    ) -> Result<()> {
+        self.launch_listed(state, kernel, (args, &[]), global, items)
+    }
+
+    /// The same for a kernel that also uses this memory, by way of slabs.
+    pub(super) fn launch_listed(
+        &self,
+        state: &mut State,
+        (source, kernel): (Source, &'static str),
+        (args, listed): (Vec<Arg<'_>>, &[&Memory]),
         global: [usize; 3],
         items: usize,
     ) -> Result<()> {
@@ -339,14 +358,14 @@ impl OpenClRing {
         self.shared.launches.fetch_add(1, Ordering::Relaxed);
         let after = state.streams.before_next();
         let queue = state.streams.queue();
-        let mut launched = queue.launch(&mut made, &args, global, items, &after);
+        let mut launched = queue.launch(&mut made, &args, listed, global, items, &after);
         if let Err(fault) = &launched
             && fault.may_be_memory()
         {
-            let room = self.make_room(state, operand_bytes(&args));
+            let room = self.make_room(state, operand_bytes(&args, listed));
             if room.is_ok() {
                 let queue = state.streams.queue();
-                launched = queue.launch(&mut made, &args, global, items, &after);
+                launched = queue.launch(&mut made, &args, listed, global, items, &after);
             }
         }
         state.kernels.insert((source, kernel), made);
@@ -420,12 +439,13 @@ pub(super) fn kept<K: std::hash::Hash + Eq, V>(
 }
 
 /// Bytes of the memory of a launch, at most.
-fn operand_bytes(args: &[Arg<'_>]) -> u64 {
-    let bytes = args.iter().map(|arg| match arg {
-        Arg::Memory(memory) => memory.bytes() as u64,
-        _ => 0,
+fn operand_bytes(args: &[Arg<'_>], listed: &[&Memory]) -> u64 {
+    let named = args.iter().filter_map(|arg| match arg {
+        Arg::Memory(memory) => Some(*memory),
+        _ => None,
     });
-    bytes.sum()
+    let all = named.chain(listed.iter().copied());
+    all.map(|memory| memory.bytes() as u64).sum()
 }
 
 fn failed(shared: &Shared, op: &'static str, fault: &Fault) -> Error {
@@ -512,7 +532,7 @@ impl RingBackend for OpenClRing {
                 let rows = self.rows(state, src.batch(), src.limbs())?;
                 let dst = Place::scratch(&buffer, src.limbs());
                 let src_place = Place {
-                    memory: source.memory(),
+                    buffer: &source,
                     window: window(src),
                 };
                 self.copy_rows(state, dst, src_place, &rows, src.log_n())?;

@@ -20,7 +20,8 @@ use opencl3::{
     error_codes::ClError,
     event as events, kernel as kernels,
     memory::{
-        self as memories, CL_MEM_COPY_HOST_PTR, CL_MEM_READ_ONLY, CL_MEM_READ_WRITE, cl_mem_flags,
+        self as memories, CL_BUFFER_CREATE_TYPE_REGION, CL_MEM_COPY_HOST_PTR, CL_MEM_READ_ONLY,
+        CL_MEM_READ_WRITE, cl_buffer_region, cl_mem_flags,
     },
     program as programs,
     types::{CL_TRUE, cl_event},
@@ -92,6 +93,8 @@ impl Drop for Handle {
 pub(super) struct Session {
     device: Device,
     context: Handle,
+    /// What the first bytes of the slots of a slab are multiples of.
+    align_bytes: usize,
     #[cfg(test)]
     pub(super) injected: Arc<Injected>,
 }
@@ -122,6 +125,7 @@ impl Session {
                 raw: context.map_err(Fault::of("clCreateContext"))?,
                 release: contexts::release_context,
             },
+            align_bytes: found.align_bytes,
             #[cfg(test)]
             injected: Arc::default(),
         })
@@ -190,6 +194,32 @@ impl Session {
         self.create(CL_MEM_READ_WRITE, bytes, ptr::null_mut())
     }
 
+    /// One allocation of `count` slots of `bytes` bytes each, with unspecified contents.
+    pub(super) fn slab(&self, bytes: usize, count: usize) -> Result<Slab, Fault> {
+        let apart = self.slot_bytes(bytes);
+        let whole = self.memory(apart * (count - 1) + bytes)?;
+        let slots = if count == 1 {
+            vec![Memory {
+                handle: whole.handle.clone(),
+                bytes,
+                uses: Some(Mutex::default()),
+            }]
+        } else {
+            let slots = (0..count).map(|slot| whole.part(apart * slot, bytes));
+            slots.collect::<Result<_, _>>()?
+        };
+        Ok(Slab {
+            whole,
+            slots,
+            apart,
+        })
+    }
+
+    /// What a slot of `bytes` bytes takes of a slab that has several.
+    pub(super) fn slot_bytes(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(self.align_bytes)
+    }
+
     /// Memory that holds a copy of `words`. Does not wait for a queue.
     pub(super) fn table<T: bytemuck::NoUninit>(&self, words: &[T]) -> Result<Memory, Fault> {
         let host = words.as_ptr().cast_mut().cast();
@@ -207,10 +237,10 @@ impl Session {
         // and it points to as many initialised ones.
         let raw = unsafe { memories::create_buffer(self.context.raw, flags, bytes, host) };
         Ok(Memory {
-            handle: Handle {
+            handle: Arc::new(Handle {
                 raw: raw.map_err(Fault::of("clCreateBuffer"))?,
                 release: memories::release_mem_object,
-            },
+            }),
             bytes,
             uses: (flags & CL_MEM_READ_ONLY == 0).then(Mutex::default),
         })
@@ -268,7 +298,7 @@ impl Event {
 
 /// Device memory.
 pub(super) struct Memory {
-    handle: Handle,
+    handle: Arc<Handle>,
     bytes: usize,
     /// What was queued with it; tables are only read, and have no list.
     uses: Option<Mutex<Uses>>,
@@ -286,6 +316,24 @@ struct Uses {
 impl Memory {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Memory of its own for these bytes of a slab.
+    fn part(&self, origin: usize, size: usize) -> Result<Self, Fault> {
+        let region = cl_buffer_region { origin, size };
+        let (of, flags, kind) = (self.handle.raw, 0, CL_BUFFER_CREATE_TYPE_REGION);
+        // SAFETY: the flags are those of the whole, and the call copies the region, whose origin and
+        // size the runtime checks.
+        let raw =
+            unsafe { memories::create_sub_buffer(of, flags, kind, ptr::from_ref(&region).cast()) };
+        Ok(Self {
+            handle: Arc::new(Handle {
+                raw: raw.map_err(Fault::of("clCreateSubBuffer"))?,
+                release: memories::release_mem_object,
+            }),
+            bytes: size,
+            uses: Some(Mutex::default()),
+        })
     }
 
     /// What has to run before this memory is written to on a queue, or by a transfer: the last kernels
@@ -330,6 +378,34 @@ impl Memory {
     }
 }
 
+/// One allocation with slots of one size: each is memory of its own, a sub-buffer, and kernels that take
+/// lists get the whole and where in it their operands are.
+///
+/// OpenCL leaves undefined what happens when a buffer and a sub-buffer of it are used at once and one of
+/// them is written. Here they are, by commands that run beside each other, but never the same words:
+/// to drivers a sub-buffer is a place in its buffer, and what is shared is ordered by the events of slots.
+pub(super) struct Slab {
+    whole: Memory,
+    slots: Vec<Memory>,
+    /// Bytes from one slot to the next.
+    apart: usize,
+}
+
+impl Slab {
+    pub(super) fn slots(&self) -> &[Memory] {
+        &self.slots
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.whole.bytes
+    }
+
+    /// The first word of a slot.
+    pub(super) fn first_word(&self, slot: usize) -> u64 {
+        (self.apart * slot / 8) as u64
+    }
+}
+
 /// Four words in the layout of `ulong4`.
 #[repr(C, align(32))]
 #[derive(Clone, Copy)]
@@ -343,6 +419,8 @@ pub(super) struct Words8(pub(super) [u32; 8]);
 /// An argument of a kernel.
 pub(super) enum Arg<'a> {
     Memory(&'a Memory),
+    /// A whole slab, of which the kernel uses what is listed for the launch.
+    Slab(&'a Slab),
     Word(u32),
     Words4(Words4),
     Words8(Words8),
@@ -373,7 +451,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a kernel, to run after these events of other queues, which have been flushed.
+    /// Queues a kernel, to run after these events of other queues, which have been flushed. `listed` is
+    /// what it uses of slabs.
     ///
     /// The caller guarantees that the arguments are those of the kernel's declaration, and that the
     /// kernel stays within its buffers for them.
@@ -381,6 +460,7 @@ impl Queue {
         &self,
         kernel: &mut Kernel,
         args: &[Arg<'_>],
+        listed: &[&Memory],
         global: [usize; 3],
         local: usize,
         after: &[Event],
@@ -394,6 +474,7 @@ impl Queue {
         for (i, arg) in args.iter().enumerate() {
             let (size, value): (usize, *const c_void) = match arg {
                 Arg::Memory(memory) => of(&memory.handle.raw),
+                Arg::Slab(slab) => of(&slab.whole.handle.raw),
                 Arg::Word(word) => of(word),
                 Arg::Words4(words) => of(words),
                 Arg::Words8(words) => of(words),
@@ -408,8 +489,8 @@ impl Queue {
         let after = wait_list(after);
         let (count, list) = length_and_place(&after);
         // SAFETY: all arguments are set; the sizes have as many dimensions as is said, and live
-        // until the call returns. Kernels index only within the windows of their arguments, which
-        // the ring has checked against the buffers. The events are alive.
+        // until the call returns. Kernels index only within the windows of their arguments and of
+        // what is listed, which the ring has checked against the buffers. The events are alive.
         let event = unsafe {
             queues::enqueue_nd_range_kernel(
                 self.handle.raw,
@@ -428,6 +509,7 @@ impl Queue {
                 memory.used_by(self.number, &event);
             }
         }
+        (listed.iter()).for_each(|memory| memory.used_by(self.number, &event));
         self.came(event);
         Ok(())
     }

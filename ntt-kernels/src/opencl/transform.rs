@@ -1,7 +1,7 @@
 //! Transforms as launches: which passes, in which order.
 
 use super::{
-    hoisted::pair_args,
+    lists::List,
     products::Digits,
     programs::{Fused, RowsIn, Source},
     ring::{OpenClRing, Place, State},
@@ -14,25 +14,44 @@ use crate::error::Result;
 #[derive(Clone, Copy)]
 pub(super) enum End<'a> {
     Forward,
-    /// `(minuend - transform) * factors[limb]`, to the destination or, where there are any, to pairs of
-    /// polynomials in places of their own.
+    /// `(minuend - transform) * factors[limb]`, to the destination or to pairs of polynomials in places
+    /// of their own.
     Subtract {
         minuend: Place<'a>,
         factors: &'a Memory,
-        pairs: &'a [Place<'a>],
+        pairs: Option<Pairs<'a>>,
     },
     Inverse,
     /// Inverse, with these rows for its last stage.
     Scale(&'a Memory),
 }
 
-impl End<'_> {
+/// Operands, each of which gets two polynomials, and the table of their list.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs<'a> {
+    pub(super) list: &'a List<'a>,
+    pub(super) table: &'a Memory,
+}
+
+impl<'a> End<'a> {
     fn inverts(self) -> bool {
         matches!(self, End::Inverse | End::Scale(_))
     }
 
+    fn pairs(self) -> Option<Pairs<'a>> {
+        match self {
+            End::Subtract { pairs, .. } => pairs,
+            _ => None,
+        }
+    }
+
     fn to_pairs(self) -> bool {
-        matches!(self, End::Subtract { pairs: [_, ..], .. })
+        self.pairs().is_some()
+    }
+
+    /// What the last step uses by way of slabs.
+    fn listed(self) -> &'a [&'a Memory] {
+        self.pairs().map_or(&[], |pairs| pairs.list.memories())
     }
 }
 
@@ -64,7 +83,8 @@ impl OpenClRing {
             let kernel = if invert { "row_inverse" } else { "row_forward" };
             let to_pairs = end.to_pairs();
             let kernel = (Source::Rows { invert, to_pairs }, kernel);
-            return self.launch(state, kernel, args, [rows.count, 1, 1], 1);
+            let operands = (args, end.listed());
+            return self.launch_listed(state, kernel, operands, [rows.count, 1, 1], 1);
         }
         let (mut halves, rows_in) = (halves(log_n), self.constants.rows_in);
         if invert {
@@ -83,7 +103,8 @@ impl OpenClRing {
                 ..Fused::default()
             };
             let source = half.source(rows_in, (invert, last), fused);
-            self.tiles(state, source, args, rows, log_n, half)?;
+            let listed = if last { end.listed() } else { &[] };
+            self.tiles(state, source, (args, listed), rows, log_n, half)?;
         }
         Ok(())
     }
@@ -115,7 +136,8 @@ impl OpenClRing {
             ..Fused::default()
         };
         let source = first.source(rows_in, (false, one), fused);
-        self.tiles(state, source, args, rows, log_n, first)?;
+        let listed = if one { end.listed() } else { &[] };
+        self.tiles(state, source, (args, listed), rows, log_n, first)?;
         let Some(&second) = halves.get(1) else {
             return Ok(());
         };
@@ -126,7 +148,7 @@ impl OpenClRing {
             ..Fused::default()
         };
         let source = second.source(rows_in, (false, true), fused);
-        self.tiles(state, source, args, rows, log_n, second)
+        self.tiles(state, source, (args, end.listed()), rows, log_n, second)
     }
 
     /// Lifts source words to digits, transforms them, multiplies by a key and adds up. `digits`
@@ -151,7 +173,7 @@ impl OpenClRing {
                 ..Fused::default()
             };
             let source = halves[0].source(rows_in, (false, false), fused);
-            self.tiles(state, source, args, rows, log_n, halves[0])?;
+            self.tiles(state, source, (args, &[]), rows, log_n, halves[0])?;
         }
         let from = if one { lifted.ys } else { digits.lifted };
         let mut args = self.operands((acc, from), targets, log_n, false);
@@ -173,21 +195,22 @@ impl OpenClRing {
             to_pairs: false,
         };
         let source = half.source(rows_in, (false, true), fused);
-        self.tiles(state, source, args, targets, log_n, half)
+        self.tiles(state, source, (args, &[]), targets, log_n, half)
     }
 
     fn tiles(
         &self,
         state: &mut State,
         source: Source,
-        args: Vec<Arg<'_>>,
+        operands: (Vec<Arg<'_>>, &[&Memory]),
         rows: &Rows,
         log_n: u32,
         half: Half,
     ) -> Result<()> {
         // Eight words to an item.
         let (len, items) = (1 << (log_n - 3), 1 << (half.log_tile - 3));
-        self.launch(state, (source, "pass"), args, [len, rows.count, 1], items)
+        let global = [len, rows.count, 1];
+        self.launch_listed(state, (source, "pass"), operands, global, items)
     }
 
     /// Places, rows, moduli, twiddles and degrees.
@@ -231,8 +254,8 @@ impl OpenClRing {
             } => {
                 let [memory, window] = minuend.args();
                 let mut args = vec![memory, window, Arg::Memory(factors), Arg::Word(1)];
-                if !pairs.is_empty() {
-                    args.extend(pair_args(pairs));
+                if let Some(pairs) = pairs {
+                    args.extend(pairs.list.args(pairs.table));
                 }
                 args
             }

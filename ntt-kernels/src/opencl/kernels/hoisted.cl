@@ -1,4 +1,4 @@
-// Rotations of one polynomial by up to eight keys: sums of its digits times each key, and where the
+// Rotations of one polynomial by several keys: sums of its digits times each key, and where the
 // automorphism takes them. An item owns LANES neighbouring words of one limb; their images are as many
 // neighbours in another order (docs/notes/opencl.md).
 
@@ -59,22 +59,13 @@ static inline VEC reduce_sums(wide sum, modulus m) {
     return min(r, r - (VEC)(m.q));
 }
 
-#define KEY(K) __global const ulong *key##K, window key_window##K, uint galois##K
-#define CHOOSE_KEY(K)                                                                              \
-    case K:                                                                                        \
-        key = key##K + offset(key_window##K, 0, limb, log_n);                                      \
-        key_step = key_window##K.y << log_n;                                                       \
-        galois = galois##K;                                                                        \
-        break;
-
-// dst k, c = phi(sum_d digit[d] key k [2d + c] + factor addend[c]), phi: X -> X^g, for galois k =
+// dst k, c = phi(sum_d digit[d] key k [2d + c] + factor addend[c]), phi: X -> X^g, for the word of key k,
 // 1 / g mod 2N. `factors` has a pair for each row of the modulus table, 0 where there is no addend, which
 // has `addends` polynomials.
 // Ranges: dimension 0 over LANES words each, dimension 1 over the limbs, dimension 2 over the keys, or
 // 1: then an item takes key after key, and meets the digits again in its cache.
-__kernel FLAT void rotated_sums(PAIRS, KEY(0), KEY(1), KEY(2), KEY(3), KEY(4), KEY(5), KEY(6),
-                                KEY(7), uint keys, __global const ulong *digits, window digits_window,
-                                uint count, __global const ulong *addend, window addend_window,
+__kernel FLAT void rotated_sums(SLABS(dst), SLABS(key), uint keys,
+                                __global const ulong *digits, window digits_window, uint count, __global const ulong *addend, window addend_window,
                                 uint addends, __global const ulong2 *factors,
                                 __global const uint *rows, __global const ulong *moduli, uint log_n) {
     const uint at = get_global_id(0) * LANES, limb = row_limb(rows[get_global_id(1)]);
@@ -86,14 +77,10 @@ __kernel FLAT void rotated_sums(PAIRS, KEY(0), KEY(1), KEY(2), KEY(3), KEY(4), K
     const ulong2 factor = factors[limb];
     const ulong digits_at = offset(digits_window, 0, limb, log_n) + at;
     for (uint k = get_global_id(2); k < keys; k += get_global_size(2)) {
-        __global const ulong *key = key0;
-        ulong key_step = 0;
-        uint galois = 1;
-        switch (k) {
-            CHOOSE_KEY(0) CHOOSE_KEY(1) CHOOSE_KEY(2) CHOOSE_KEY(3)
-            CHOOSE_KEY(4) CHOOSE_KEY(5) CHOOSE_KEY(6) CHOOSE_KEY(7)
-        }
-        key += at;
+        __global const ulong *key = LISTED(key, k, 0) + at;
+        // The second word of its window is the rows of a polynomial.
+        const ulong key_step = ENTRY(key, k)[5] << log_n;
+        const uint galois = (uint)ENTRY(key, k)[2];
         wide sum[2];
         for (uint c = 0; c < 2; c++) {
             sum[c].lo = sum[c].hi = (VEC)(0UL);
@@ -135,9 +122,7 @@ __kernel FLAT void rotated_sums(PAIRS, KEY(0), KEY(1), KEY(2), KEY(3), KEY(4), K
 #endif
         for (uint c = 0; c < 2; c++) {
             VEC r = reduce_sums(sum[c], m);
-            __global ulong *to = dst0;
-            CHOOSE_ROW(2 * k + c)
-            to += to_at;
+            __global ulong *to = LISTED(dst, k, c) + to_at;
 #if LANES == 4
             to[to0] = r.s0;
             to[to1] = r.s1;

@@ -7,7 +7,7 @@
 // ROUNDS lists the rounds in order, each ROUND(first stage, stages, GET, PUT) of at most three
 // stages, with barriers between them.
 // LIFT: the words that a forward transform starts with are lifted from those of other limbs.
-// TO_PAIRS: the result goes to several pairs of polynomials (pairs.cl).
+// TO_PAIRS: the result goes to several pairs of polynomials (lists.cl).
 // INNER: the last forward pass of all digits of a gadget product, multiplied by the key.
 // WORDS, DOUBLES: the arithmetics that rows may be in. With both, what a row is in is the same for
 // all items of a group.

@@ -51,26 +51,21 @@ __kernel FLAT void inner_product(__global ulong *acc, window acc_window,
     *out1 = reduce_wide(sum1, m);
 }
 
-// Up to eight terms of a diagonal product on one row. OpenCL 1.2 has no lists of buffers.
-#define TERM(K)                                                                                    \
-    __global const ulong *rotated##K, window rotated_window##K, __global const ulong *diagonal##K, \
-        window diagonal_window##K
-#define ADD_TERM(K)                                                                                \
-    if (K < count)                                                                                 \
-        multiply_add(&sum, rotated##K[offset(rotated_window##K, poly, limb, log_n) + i],           \
-                     diagonal##K[offset(diagonal_window##K, 0, limb, log_n) + i]);
-
-__kernel FLAT void diag_mul_acc(__global ulong *acc, window acc_window, TERM(0), TERM(1), TERM(2),
-                                TERM(3), TERM(4), TERM(5), TERM(6), TERM(7), uint count,
-                                uint accumulate, __global const uint *rows,
-                                __global const ulong *moduli, uint log_n) {
+// acc = sum of rotated * diagonal over `count` terms, on top of itself where `accumulate` is not 0.
+// Operand 0 is acc, 1 + t is what diagonal t multiplies.
+__kernel FLAT void diag_mul_acc(SLABS(operand), SLABS(diagonal), uint count,
+                                uint accumulate, __global const uint *rows, __global const ulong *moduli, uint log_n) {
     uint i = get_global_id(0), row = rows[get_global_id(1)];
     uint poly = row_poly(row), limb = row_limb(row);
     modulus m = load_modulus(moduli, limb);
-    __global ulong *out = acc + offset(acc_window, poly, limb, log_n) + i;
+    __global ulong *out = LISTED(operand, 0, poly) + i;
     ulong2 sum = (ulong2)(0, 0);
     if (accumulate)
         sum.x = *out;
-    ADD_TERM(0) ADD_TERM(1) ADD_TERM(2) ADD_TERM(3) ADD_TERM(4) ADD_TERM(5) ADD_TERM(6) ADD_TERM(7)
+    for (uint t = 0; t < count; t++) {
+        multiply_add(&sum, LISTED(operand, 1 + t, poly)[i], LISTED(diagonal, t, 0)[i]);
+        if (t % CHUNK == CHUNK - 1)
+            sum = (ulong2)(reduce_wide(sum, m), 0);
+    }
     *out = reduce_wide(sum, m);
 }

@@ -117,22 +117,64 @@ fn launches(device: &OpenClDevice, log_n: u32, count: usize) -> [u64; 2] {
     })
 }
 
-/// Up to eight keys are one group, more are as few groups as hold them.
+/// Up to thirty destinations are in slabs of 1, 2, 4, 8 and 16.
 #[test]
-fn rotations_by_rows_are_four_launches_for_eight_keys() {
+fn rotations_by_rows_are_four_launches() {
     if let Some(device) = device(Transforms::Rows) {
-        for (count, groups) in [(1, 1), (8, 1), (9, 2), (17, 3)] {
-            assert_eq!(launches(&device, 6, count), [4 * groups, groups], "{count}");
+        for count in [1, 9, 20, 30] {
+            assert_eq!(launches(&device, 6, count), [4, 1], "{count}");
         }
     }
 }
 
 #[test]
-fn rotations_by_tiles_are_five_launches_for_eight_keys_and_three_for_small_degrees() {
+fn rotations_by_tiles_are_five_launches_and_three_for_small_degrees() {
     if let Some(device) = device(Transforms::Tiled) {
-        assert_eq!(launches(&device, 11, 8), [5, 1]);
-        assert_eq!(launches(&device, 6, 8), [3, 1]);
+        assert_eq!(launches(&device, 11, 20), [5, 1]);
+        assert_eq!(launches(&device, 6, 20), [3, 1]);
     }
+}
+
+/// Twelve keys, each a slab of its own, and as many destinations in slabs that have others beside them:
+/// more than a launch reaches.
+fn rotations_by_way_of_many_slabs(transforms: Transforms, log_n: u32, launched: [u64; 2]) {
+    let count = 12;
+    // A slab may have a 64th, less than two keys of four of these. The sums of all are an eighth.
+    let row_bytes = 8 << log_n;
+    let builder = OpenClDevice::builder()
+        .transforms(transforms)
+        .with_doubles();
+    let builder = builder.memory_limit(8 * count * 4 * 5 * row_bytes);
+    let limited = match transforms {
+        Transforms::Tiled => builder.without_optimisation(),
+        _ => builder,
+    };
+    let Some(limited) = opened(limited) else {
+        return;
+    };
+    let cpu = CpuDevice::builder().threads(1).build().unwrap();
+    let input = |seed| Input::Random(seed);
+    let of = |device| Rotations::new(device, log_n, (50, 5, 1, 2), count as usize, &input);
+    let (got, want) = (of(&limited), of(&cpu));
+    let counted = [true, false].map(|divided| {
+        let dsts = got.dsts(3 * count as usize, divided);
+        let mut dsts: Vec<_> = dsts.into_iter().step_by(3).collect();
+        let start = limited.launches();
+        got.rotate(&mut dsts, divided);
+        let counted = limited.launches() - start;
+        let words = dsts.iter().map(|dst| got.ring.download(dst).unwrap());
+        let words: Vec<_> = words.collect();
+        assert!(words == want.words(count as usize, divided), "{divided}");
+        counted
+    });
+    assert_eq!(counted, launched);
+    assert_eq!(got.ring.stats().bytes_d2h, want.ring.stats().bytes_d2h);
+}
+
+#[test]
+fn keys_and_destinations_in_more_slabs_than_a_launch_reaches() {
+    rotations_by_way_of_many_slabs(Transforms::Rows, 6, [6, 2]);
+    rotations_by_way_of_many_slabs(Transforms::Tiled, 6, [5, 2]);
 }
 
 /// The largest words, and more digits than fit a double word: of 61 bits, where four products of halves

@@ -12,6 +12,7 @@ mod memory;
 mod opening;
 mod products;
 mod sharing;
+mod slabs;
 mod texts;
 mod transforms;
 
