@@ -189,7 +189,7 @@ impl OpenClRing {
         };
         let len = shared.digits.n() / lanes;
         let items = self.items(len);
-        let kernel = (Source::Hoisted { items, lanes }, "rotated_sums");
+        let kernel = (Source::Listed { items, lanes }, "rotated_sums");
         let listed = [to.memories(), by.memories()].concat();
         let global = [len, rows.count, depth];
         self.launch_listed(state, kernel, (args, &listed), global, items)

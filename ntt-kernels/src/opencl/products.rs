@@ -83,6 +83,7 @@ impl OpenClRing {
         (operands, diagonals): (&List<'_>, &List<'_>),
         accumulate: bool,
     ) -> Result<()> {
+        let rows = self.rows(state, acc.batch(), acc.limbs())?;
         let table = operands.table(&self.shared, state)?;
         let other_table = diagonals.table(&self.shared, state)?;
         let mut args = operands.args(&table);
@@ -90,9 +91,17 @@ impl OpenClRing {
         args.extend([
             Arg::Word(diagonals.len() as u32),
             Arg::Word(u32::from(accumulate)),
+            Arg::Memory(&rows.list),
+            Arg::Memory(&self.constants.moduli),
+            Arg::Word(acc.log_n()),
         ]);
         let listed = [operands.memories(), diagonals.memories()].concat();
-        self.product_listed(state, "diag_mul_acc", acc, acc.batch(), (args, &listed))
+        let lanes = if self.shared.tiled { 1 } else { 4 };
+        let len = acc.n() / lanes;
+        let items = self.items(len);
+        let kernel = (Source::Listed { items, lanes }, "diag_mul_acc");
+        let global = [len, rows.count, 1];
+        self.launch_listed(state, kernel, (args, &listed), global, items)
     }
 
     /// A command of products.cl on the limbs of `dst`; `args` come before rows and moduli.
@@ -104,18 +113,6 @@ impl OpenClRing {
         batch: usize,
         args: Vec<Arg<'_>>,
     ) -> Result<()> {
-        self.product_listed(state, kernel, dst, batch, (args, &[]))
-    }
-
-    /// The same with operands in slabs.
-    fn product_listed(
-        &self,
-        state: &mut State,
-        kernel: &'static str,
-        dst: &View,
-        batch: usize,
-        (args, listed): (Vec<Arg<'_>>, &[&Memory]),
-    ) -> Result<()> {
         let (n, items) = (dst.n(), self.items(dst.n()));
         let rows = self.rows(state, batch, dst.limbs())?;
         let mut args: Vec<Arg<'_>> = args; // with a shorter lifetime
@@ -125,8 +122,7 @@ impl OpenClRing {
             Arg::Word(dst.log_n()),
         ]);
         let kernel = (Source::Products { items }, kernel);
-        let operands = (args, listed);
-        self.launch_listed(state, kernel, operands, [n, rows.count, 1], items)
+        self.launch(state, kernel, args, [n, rows.count, 1], items)
     }
 }
 

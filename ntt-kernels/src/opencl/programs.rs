@@ -69,8 +69,8 @@ pub(super) enum Source {
     Lwe { items: usize },
     /// Seed expansion.
     Seed { items: usize },
-    /// Rotations that share digits, in vectors of `lanes` words.
-    Hoisted { items: usize, lanes: usize },
+    /// Rotations that share digits and sums over diagonals, in vectors of `lanes` words.
+    Listed { items: usize, lanes: usize },
     /// Products to be timed, in vectors of `lanes` words.
     Measure { items: usize, lanes: usize },
     /// Transforms of rows.
@@ -111,10 +111,7 @@ impl Source {
             }
             Self::Products { items } => {
                 define("WG", &items);
-                &[
-                    include_str!("kernels/lists.cl"),
-                    include_str!("kernels/products.cl"),
-                ]
+                &[include_str!("kernels/products.cl")]
             }
             Self::MatMul { items, rows } => {
                 define("WG", &items);
@@ -153,13 +150,15 @@ impl Source {
                     _ => &[include_str!("kernels/measure.cl")],
                 }
             }
-            Self::Hoisted { items, lanes } => {
+            Self::Listed { items, lanes } => {
                 define("WG", &items);
                 define("LANES", &lanes);
                 let parts: &[&str] = &[
                     include_str!("kernels/row_words.cl"),
                     include_str!("kernels/lists.cl"),
+                    include_str!("kernels/half_sums.cl"),
                     include_str!("kernels/hoisted.cl"),
+                    include_str!("kernels/diagonals.cl"),
                 ];
                 if lanes == 1 { &parts[1..] } else { parts }
             }

@@ -50,22 +50,3 @@ __kernel FLAT void inner_product(__global ulong *acc, window acc_window,
     *out0 = reduce_wide(sum0, m);
     *out1 = reduce_wide(sum1, m);
 }
-
-// acc = sum of rotated * diagonal over `count` terms, on top of itself where `accumulate` is not 0.
-// Operand 0 is acc, 1 + t is what diagonal t multiplies.
-__kernel FLAT void diag_mul_acc(SLABS(operand), SLABS(diagonal), uint count,
-                                uint accumulate, __global const uint *rows, __global const ulong *moduli, uint log_n) {
-    uint i = get_global_id(0), row = rows[get_global_id(1)];
-    uint poly = row_poly(row), limb = row_limb(row);
-    modulus m = load_modulus(moduli, limb);
-    __global ulong *out = LISTED(operand, 0, poly) + i;
-    ulong2 sum = (ulong2)(0, 0);
-    if (accumulate)
-        sum.x = *out;
-    for (uint t = 0; t < count; t++) {
-        multiply_add(&sum, LISTED(operand, 1 + t, poly)[i], LISTED(diagonal, t, 0)[i]);
-        if (t % CHUNK == CHUNK - 1)
-            sum = (ulong2)(reduce_wide(sum, m), 0);
-    }
-    *out = reduce_wide(sum, m);
-}
