@@ -28,8 +28,8 @@ const FLAT: [(&str, Source); 9] = [
     ("lwe", Source::Lwe { items: ITEMS }),
     ("seed", Source::Seed { items: ITEMS }),
     (
-        "hoisted",
-        Source::Hoisted {
+        "listed",
+        Source::Listed {
             items: ITEMS,
             lanes: 1,
         },
