@@ -20,9 +20,9 @@ fn without_slabs(bytes: u64) -> Option<OpenClDevice> {
 }
 
 /// Sums of the largest words, on top of others and not.
-fn diagonal_sums(device: &dyn Device, terms: usize) -> Vec<Vec<u64>> {
+fn diagonal_sums(device: &dyn Device, bits: u32, terms: usize) -> Vec<Vec<u64>> {
     let log_n = 5;
-    let spec = RingSpec::new(log_n, &primes_below(61, 2 << log_n, 2).unwrap()).unwrap();
+    let spec = RingSpec::new(log_n, &primes_below(bits, 2 << log_n, 2).unwrap()).unwrap();
     let ring = Ring::new(device, &spec).unwrap();
     let upload = |batch, input: Input| {
         let shape = Shape::new(batch, spec.all_limbs(), log_n);
@@ -64,19 +64,21 @@ fn diagonal_sums_of_many_terms_are_one_launch_where_slabs_hold_them() {
     };
     let cpu = CpuDevice::builder().threads(1).build().unwrap();
     for (terms, groups) in [(1, 1), (7, 1), (8, 2), (20, 3)] {
-        let want = diagonal_sums(&cpu, terms);
+        let want = diagonal_sums(&cpu, 61, terms);
         for (device, launches) in [(&slabs, 1), (&single, groups)] {
             let start = device.launches();
-            assert!(diagonal_sums(device, terms) == want, "{terms} terms");
+            assert!(diagonal_sums(device, 61, terms) == want, "{terms} terms");
             // Beside one copy for each diagonal.
             let copies = terms as u64;
             let launched = device.launches() - start;
             assert_eq!(launched - copies, 2 * launches, "{terms} terms");
         }
     }
-    // More than are summed before a reduction, twice.
-    let want = diagonal_sums(&cpu, 70);
-    assert!(diagonal_sums(&slabs, 70) == want);
+    // More than are summed before a reduction, twice, where 4, 8, 16 and 32 products of halves fit a word.
+    for bits in [61, 60, 59, 50] {
+        let want = diagonal_sums(&cpu, bits, 70);
+        assert!(diagonal_sums(&slabs, bits, 70) == want, "{bits} bits");
+    }
 }
 
 /// What is freed is given out again, and goes as a whole.
