@@ -42,11 +42,11 @@ lint-and-rust-test: lint
 rust-test: $(STAMP) ## Rust's tests and examples
 	RINGLOOM_NEED_OPENCL=1 $(ALONE) cargo test --locked $(RUST)
 	@for e in $$(basename -s .rs examples/rust/*.rs); do echo "example $$e"; target/debug/examples/$$e >/dev/null || exit 1; done
-	@$(ALONE) scripts/test-avx512.sh --short
 
-rest-test: $(STAMP) ## Python, packages, fuzzing
+rest-test: $(STAMP) ## Python, packages, kernels over the model of AVX-512, fuzzing
 	@$(MAKE) py-test
 	@$(MAKE) package
+	@$(ALONE) scripts/test-avx512.sh --short
 	@$(MAKE) fuzz
 
 test-long: $(STAMP) ## full-size and ignored tests; by hand
