@@ -75,14 +75,6 @@ fn is_amd() -> bool {
     name.as_flattened() == b"AuthenticAMD"
 }
 
-/// One expression of intrinsics.
-macro_rules! zex {
-    ($e:expr) => {{
-        // SAFETY: a token exists only where the instruction set was detected.
-        unsafe { $e }
-    }};
-}
-
 impl Simd for Avx512Ifma {
     type V = __m512d;
     const LANES: usize = 8;

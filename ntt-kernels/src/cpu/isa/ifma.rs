@@ -22,14 +22,6 @@ use super::vector::Simd;
 use super::vectorised::{Forward, Inverse};
 use crate::arith::Modulus;
 
-/// One expression of intrinsics.
-macro_rules! zex {
-    ($e:expr) => {{
-        // SAFETY: a token exists only where the instruction set was detected.
-        unsafe { $e }
-    }};
-}
-
 /// Arithmetic in one prime field.
 #[derive(Clone, Copy)]
 pub(super) struct Ifma {

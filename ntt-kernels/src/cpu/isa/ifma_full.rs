@@ -20,14 +20,6 @@ use super::instructions::*;
 use super::lanes::{self, LaneButterflies};
 use crate::arith::Modulus;
 
-/// One expression of intrinsics.
-macro_rules! zex {
-    ($e:expr) => {{
-        // SAFETY: a token exists only where the instruction set was detected.
-        unsafe { $e }
-    }};
-}
-
 /// Arithmetic in one prime field, `4q <= 2^52`.
 #[derive(Clone, Copy)]
 pub(super) struct IfmaFull {

@@ -24,3 +24,12 @@ pub(super) fn has_vnni() -> bool {
     cfg!(modelled_avx512)
         || (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"))
 }
+
+/// One expression of intrinsics.
+macro_rules! zex {
+    ($e:expr) => {{
+        // SAFETY: a token exists only where the instruction set was detected.
+        unsafe { $e }
+    }};
+}
+pub(super) use zex;

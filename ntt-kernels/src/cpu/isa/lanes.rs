@@ -85,14 +85,6 @@ pub(super) fn block(
     }
 }
 
-/// One expression of intrinsics.
-macro_rules! zex {
-    ($e:expr) => {{
-        // SAFETY: a token exists only where the instruction set was detected.
-        unsafe { $e }
-    }};
-}
-
 /// Registers of two rows each.
 type Pairs = [[__m512d; PAIRS]; 2];
 

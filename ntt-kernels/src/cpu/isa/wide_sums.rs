@@ -7,14 +7,6 @@ use super::vectorised::SharedSums;
 use crate::arith::Modulus;
 use crate::cpu::packed::{self, Packed};
 
-/// One expression of intrinsics.
-macro_rules! zex {
-    ($e:expr) => {{
-        // SAFETY: a token exists only where the instruction set was detected.
-        unsafe { $e }
-    }};
-}
-
 /// Products below `2^bits` whose sum, with one residue more, is below `2^104`; and few enough for
 /// 64-bit sums of 52-bit halves.
 pub(super) fn sum_group(bits: u32) -> usize {
@@ -72,7 +64,7 @@ impl WideSum {
 /// Adds a group of products to the destination, reduced once.
 ///
 /// # Safety
-/// As for [`Op::run`], at most `sum_group(2 * bits)` pairs.
+/// As for [`Op::run`](super::elementwise::Op::run), at most `sum_group(2 * bits)` pairs.
 #[cfg_attr(
     not(modelled_avx512),
     target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")
@@ -170,7 +162,8 @@ impl Reader {
 /// One group of products of sums that share their left operands.
 ///
 /// # Safety
-/// As for [`Vectorised::dot_shared`], at most as many pairs as [`Vectorised::lazy_dot_group`] says.
+/// As for [`Vectorised::dot_shared`](super::vectorised::Vectorised::dot_shared), at most as many pairs as its
+/// `lazy_dot_group` says.
 #[cfg_attr(
     not(modelled_avx512),
     target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx512vbmi,avx2,fma")
@@ -221,7 +214,7 @@ pub(super) unsafe fn dot_shared<const C: usize, const LEFT: bool, const RIGHT: b
 /// Adds a group of terms of a base conversion to the destination, reduced once.
 ///
 /// # Safety
-/// As for [`Op::run`], at most `sum_group(bits + y_bits)` terms.
+/// As for [`Op::run`](super::elementwise::Op::run), at most `sum_group(bits + y_bits)` terms.
 #[cfg_attr(
     not(modelled_avx512),
     target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma,avx2,fma")

@@ -7,9 +7,9 @@
 // has `addends` polynomials.
 // Ranges: dimension 0 over LANES words each, dimension 1 over the limbs, dimension 2 over the keys, or
 // 1: then an item takes key after key, and meets the digits again in its cache.
-__kernel FLAT void rotated_sums(SLABS(dst), SLABS(key), uint keys,
-                                __global const ulong *digits, window digits_window, uint count, __global const ulong *addend, window addend_window,
-                                uint addends, __global const ulong2 *factors,
+__kernel FLAT void rotated_sums(SLABS(dst), SLABS(key), uint keys, __global const ulong *digits,
+                                window digits_window, uint count, __global const ulong *addend,
+                                window addend_window, uint addends, __global const ulong2 *factors,
                                 __global const uint *rows, __global const ulong *moduli, uint log_n) {
     const uint at = get_global_id(0) * LANES, limb = row_limb(rows[get_global_id(1)]);
     const modulus m = load_modulus(moduli, limb);
