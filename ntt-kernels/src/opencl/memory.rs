@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -45,8 +48,8 @@ type Key = (usize, u64);
 
 struct Kept {
     slab: Arc<Slab>,
-    /// Slots that have been given back.
-    freed: Vec<usize>,
+    /// Slots that have been given back, and whether they are still fresh.
+    freed: Vec<(usize, bool)>,
     /// Slots that were ever given out, the first ones.
     begun: usize,
 }
@@ -55,6 +58,8 @@ struct Kept {
 pub(super) struct Buffer {
     slab: Arc<Slab>,
     slot: usize,
+    /// Whether it may hold what another program has left there.
+    fresh: AtomicBool,
     key: Key,
     pool: Arc<Pool>,
 }
@@ -155,7 +160,7 @@ impl Pool {
             state.idle_bytes -= kept.slab.bytes() as u64;
         }
         let (slot, fresh) = match kept.freed.pop() {
-            Some(slot) => (slot, false),
+            Some(taken) => taken,
             None => {
                 kept.begun += 1;
                 (kept.begun - 1, true)
@@ -167,6 +172,7 @@ impl Pool {
         let buffer = Buffer {
             slab: kept.slab.clone(),
             slot,
+            fresh: AtomicBool::new(fresh),
             key,
             pool: self.clone(),
         };
@@ -230,6 +236,11 @@ impl Buffer {
         &self.slab.slots()[self.slot]
     }
 
+    /// Says that all of its memory was written.
+    pub(super) fn was_written(&self) {
+        self.fresh.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn slab(&self) -> &Slab {
         &self.slab
     }
@@ -254,7 +265,7 @@ impl Drop for Buffer {
         let Some(kept) = class.slabs.get_mut(&self.key) else {
             return;
         };
-        kept.freed.push(self.slot);
+        kept.freed.push((self.slot, *self.fresh.get_mut()));
         class.open.insert(self.key);
         if kept.used() == 0 {
             state.idle_bytes += self.slab.bytes() as u64;

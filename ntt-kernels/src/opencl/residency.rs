@@ -126,6 +126,7 @@ impl OpenClRing {
             let (queue, memory) = (state.streams.queue(), buffer.memory());
             let cleared = queue.clear(memory, &memory.before_write(None));
             cleared.map_err(|fault| self.fault(op, &fault))?;
+            buffer.was_written();
             slot.fresh = false;
         }
         Ok(())
