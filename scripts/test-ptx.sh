@@ -1,0 +1,25 @@
+#!/bin/bash
+# Runs the tests of the OpenCL device on a model of NVIDIA's GPUs (ptx-model): Clang and libclc (Debian packages)
+# compile the programs to PTX, the model runs them and checks every access. What that says and what not:
+# docs/notes/opencl.md.
+#   scripts/test-ptx.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$PWD/out/ptx
+
+fail() { echo "test-ptx: $*" >&2; exit 1; }
+
+packages=(clang-19 libclc-19)
+if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
+    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null \
+        || fail "expected Debian and the right to install packages; install ${packages[*]}"
+fi
+
+# With this processor's vectors, since the model works on 32 words at a time.
+RUSTFLAGS="-C target-cpu=native" cargo build --locked --quiet --release -p ringloom-ptx-model --target-dir "$work/model"
+export OPENCL_DYLIB_PATH=$work/model/release/libringloom_ptx_model.so
+export RINGLOOM_PTX_FOLDER=$work/programs RINGLOOM_PTX_COUNTS=$work/counts.jsonl RINGLOOM_NEED_OPENCL=1
+rm -f "$RINGLOOM_PTX_COUNTS"
+cargo test --locked -p ringloom-ntt --features testing,opencl --lib -- opencl::
+cargo test --locked -p ringloom-ntt --features testing,opencl --test conformance --test opencl -- opencl
