@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
-    instruction::{Class, Op},
+    instruction::Class,
     lanes::{LANES, Values},
 };
 
@@ -34,8 +34,8 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn instruction(&mut self, op: &Op, active: u32) {
-        self.instructions[op.class() as usize] += 1;
+    pub(crate) fn instruction(&mut self, class: Class, active: u32) {
+        self.instructions[class as usize] += 1;
         self.of_items += u64::from(active.count_ones());
     }
 

@@ -127,19 +127,19 @@ impl Context<'_, '_> {
         }
     }
 
-    fn special(&self, of: Special, item: usize) -> u64 {
+    /// The values of items from `first` on.
+    fn special(&self, of: Special, first: usize) -> Values {
         let place = |number: usize, sizes: [usize; 3], axis: usize| {
             let before: usize = sizes[..axis].iter().product();
-            number / before % sizes[axis]
+            (number / before % sizes[axis]) as u64
         };
         let (groups, items) = (self.launch.groups, self.launch.items);
-        let value = match of {
-            Special::Item(axis) => place(item, items, axis),
-            Special::Items(axis) => items[axis],
-            Special::Group(axis) => place(self.group, groups, axis),
-            Special::Groups(axis) => groups[axis],
-        };
-        value as u64
+        match of {
+            Special::Item(axis) => std::array::from_fn(|lane| place(first + lane, items, axis)),
+            Special::Items(axis) => [items[axis] as u64; LANES],
+            Special::Group(axis) => [place(self.group, groups, axis); LANES],
+            Special::Groups(axis) => [groups[axis] as u64; LANES],
+        }
     }
 }
 
@@ -171,7 +171,7 @@ impl Warp {
                 }
                 let instruction = &code[at];
                 let active = mask & self.guard(instruction);
-                context.counts.instruction(&instruction.op, active);
+                context.counts.instruction(instruction.class, active);
                 at += 1;
                 match &instruction.op {
                     Op::Branch(target) if active == mask => at = *target,
@@ -232,15 +232,11 @@ impl Warp {
 
     fn put(&mut self, to: u32, values: &Values, mask: u32) {
         let row = &mut self.rows[to as usize];
-        if mask == u32::MAX {
-            *row = *values;
+        *row = if mask == u32::MAX {
+            *values
         } else {
-            for lane in 0..LANES {
-                if mask >> lane & 1 == 1 {
-                    row[lane] = values[lane];
-                }
-            }
-        }
+            lanes::choose(mask, values, row)
+        };
     }
 
     fn put_predicate(&mut self, to: u32, value: u32, mask: u32) {
@@ -258,7 +254,7 @@ impl Warp {
         let row = |row: &u32| &self.rows[*row as usize];
         match op {
             Op::Special(to, of) => {
-                let values = std::array::from_fn(|lane| context.special(*of, self.first + lane));
+                let values = context.special(*of, self.first);
                 self.put(*to, &values, mask);
             }
             Op::Unary(of, to, a) => {
@@ -276,13 +272,7 @@ impl Warp {
             }
             Op::Select(to, [a, b], predicate) => {
                 let (a, b, holds) = (row(a), row(b), self.predicates[*predicate as usize]);
-                let values = std::array::from_fn(|lane| {
-                    if holds >> lane & 1 == 1 {
-                        a[lane]
-                    } else {
-                        b[lane]
-                    }
-                });
+                let values = lanes::choose(holds, a, b);
                 self.put(*to, &values, mask);
             }
             Op::Compare(compare, to, [a, b]) => {
@@ -329,24 +319,29 @@ impl Warp {
         access: &Access,
         mask: u32,
     ) -> Result<(), (u32, &'static str)> {
-        let addresses = self.addresses(context.counts, access, mask, false);
         let bytes = access.bytes * access.values.len();
+        if access.space == Space::Param {
+            // An address that the text gives, the same for all lanes.
+            let address = self.rows[access.address as usize][0].wrapping_add(access.offset);
+            let found = part(context.launch.params, address, bytes);
+            let found = found.map_err(|refused| (mask, refused.why()))?;
+            for (row, bytes) in access.values.iter().zip(found.chunks_exact(access.bytes)) {
+                self.put(*row, &[word(bytes); LANES], mask);
+            }
+            return Ok(());
+        }
+        let addresses = self.addresses(context.counts, access, mask, false);
         for lane in of_mask(mask) {
             let (address, item) = (addresses[lane], (self.first + lane) as u32);
             let (space, address) = resolve(access.space, address);
             let found = match space {
-                Space::Generic | Space::Global => {
-                    context.global.read(address, bytes, context.now, item)
-                }
                 Space::Shared => context.shared.read(address, bytes, context.now, item),
-                Space::Param => part(context.launch.params, address, bytes),
                 Space::Local => part(&self.local, self.local_place(address, bytes, lane), bytes),
+                _ => context.global.read(address, bytes, context.now, item),
             };
             let found = found.map_err(|refused| (1 << lane, refused.why()))?;
             for (row, bytes) in access.values.iter().zip(found.chunks_exact(access.bytes)) {
-                let mut word = [0; 8];
-                word[..bytes.len()].copy_from_slice(bytes);
-                self.rows[*row as usize][lane] = u64::from_le_bytes(word);
+                self.rows[*row as usize][lane] = word(bytes);
             }
         }
         Ok(())
@@ -364,9 +359,6 @@ impl Warp {
             let (address, item) = (addresses[lane], (self.first + lane) as u32);
             let (space, address) = resolve(access.space, address);
             let found = match space {
-                Space::Generic | Space::Global => {
-                    context.global.write(address, bytes, context.now, item)
-                }
                 Space::Shared => context.shared.write(address, bytes, context.now, item),
                 Space::Param => Err(Refused::ReadOnly),
                 Space::Local => {
@@ -375,6 +367,7 @@ impl Warp {
                     let found = self.local.get_mut(place as usize..end);
                     found.ok_or(Refused::Outside)
                 }
+                _ => context.global.write(address, bytes, context.now, item),
             };
             let found = found.map_err(|refused| (1 << lane, refused.why()))?;
             for (row, bytes) in access
@@ -382,8 +375,11 @@ impl Warp {
                 .iter()
                 .zip(found.chunks_exact_mut(access.bytes))
             {
-                let word = self.rows[*row as usize][lane].to_le_bytes();
-                bytes.copy_from_slice(&word[..bytes.len()]);
+                let value = self.rows[*row as usize][lane];
+                match <&mut [u8; 8]>::try_from(&mut *bytes) {
+                    Ok(bytes) => *bytes = value.to_le_bytes(),
+                    Err(_) => bytes.copy_from_slice(&value.to_le_bytes()[..bytes.len()]),
+                }
             }
         }
         Ok(())
@@ -408,11 +404,28 @@ fn resolve(space: Space, address: u64) -> (Space, u64) {
     }
 }
 
+/// At most eight bytes as a word.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    match bytes.try_into() {
+        Ok(bytes) => u64::from_le_bytes(bytes),
+        Err(_) => {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(word)
+        }
+    }
+}
+
 fn part(bytes: &[u8], start: u64, count: usize) -> Result<&[u8], Refused> {
     let end = start.saturating_add(count as u64) as usize;
     bytes.get(start as usize..end).ok_or(Refused::Outside)
 }
 
-fn of_mask(mask: u32) -> impl Iterator<Item = usize> {
-    (0..LANES).filter(move |lane| mask >> lane & 1 == 1)
+fn of_mask(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lane = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (lane < LANES).then_some(lane)
+    })
 }

@@ -14,6 +14,7 @@ pub(crate) struct Instruction {
     /// The predicate under which lanes take part, and whether they do where it is false.
     pub(crate) guard: Option<(Predicate, bool)>,
     pub(crate) op: Op,
+    pub(crate) class: Class,
     /// Line of the text, for faults.
     pub(crate) line: u32,
 }

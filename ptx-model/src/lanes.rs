@@ -8,14 +8,37 @@ pub(crate) const LANES: usize = 32;
 /// The value of each item of a warp.
 pub(crate) type Values = [u64; LANES];
 
+// Loops: the compiler makes vectors of them, and of closures over arrays it does not.
+
 #[inline(always)]
 fn each(a: &Values, of: impl Fn(u64) -> u64) -> Values {
-    std::array::from_fn(|lane| of(a[lane]))
+    let mut values = [0; LANES];
+    for lane in 0..LANES {
+        values[lane] = of(a[lane]);
+    }
+    values
 }
 
 #[inline(always)]
 fn each2(a: &Values, b: &Values, of: impl Fn(u64, u64) -> u64) -> Values {
-    std::array::from_fn(|lane| of(a[lane], b[lane]))
+    let mut values = [0; LANES];
+    for lane in 0..LANES {
+        values[lane] = of(a[lane], b[lane]);
+    }
+    values
+}
+
+/// The first where the mask has the lane's bit, else the second.
+pub(crate) fn choose(mask: u32, a: &Values, b: &Values) -> Values {
+    let mut values = [0; LANES];
+    for lane in 0..LANES {
+        values[lane] = if mask >> lane & 1 == 1 {
+            a[lane]
+        } else {
+            b[lane]
+        };
+    }
+    values
 }
 
 /// A result of 32 bits.
@@ -137,23 +160,33 @@ pub(crate) fn binary(op: Binary, a: &Values, b: &Values, mask: u32) -> Option<Va
     })
 }
 
-pub(crate) fn ternary(op: Ternary, [a, b, c]: [&Values; 3]) -> Values {
-    let each3 = |of: fn(u64, u64, u64) -> u64| -> Values {
-        std::array::from_fn(|lane| of(a[lane], b[lane], c[lane]))
-    };
+#[inline(always)]
+fn each3([a, b, c]: [&Values; 3], of: impl Fn(u64, u64, u64) -> u64) -> Values {
+    let mut values = [0; LANES];
+    for lane in 0..LANES {
+        values[lane] = of(a[lane], b[lane], c[lane]);
+    }
+    values
+}
+
+pub(crate) fn ternary(op: Ternary, operands: [&Values; 3]) -> Values {
     match op {
-        Ternary::MultiplyAdd(Bits::B32) => each3(|a, b, c| low(a.wrapping_mul(b).wrapping_add(c))),
-        Ternary::MultiplyAdd(Bits::B64) => each3(|a, b, c| a.wrapping_mul(b).wrapping_add(c)),
-        Ternary::MultiplyWideAdd => each3(|a, b, c| (low(a) * low(b)).wrapping_add(c)),
-        Ternary::FusedDouble => each3(|a, b, c| {
+        Ternary::MultiplyAdd(Bits::B32) => {
+            each3(operands, |a, b, c| low(a.wrapping_mul(b).wrapping_add(c)))
+        }
+        Ternary::MultiplyAdd(Bits::B64) => {
+            each3(operands, |a, b, c| a.wrapping_mul(b).wrapping_add(c))
+        }
+        Ternary::MultiplyWideAdd => each3(operands, |a, b, c| (low(a) * low(b)).wrapping_add(c)),
+        Ternary::FusedDouble => each3(operands, |a, b, c| {
             let [a, b, c] = [a, b, c].map(f64::from_bits);
             a.mul_add(b, c).to_bits()
         }),
-        Ternary::Field32 => each3(|a, from, count| {
+        Ternary::Field32 => each3(operands, |a, from, count| {
             let [from, count] = [from & 255, count & 255].map(|x| x.min(32));
             (low(a) >> from) & ((1 << count) - 1)
         }),
-        Ternary::Funnel32 => each3(|a, b, by| low(((b << 32 | a) << (by & 31)) >> 32)),
+        Ternary::Funnel32 => each3(operands, |a, b, by| low(((b << 32 | a) << (by & 31)) >> 32)),
     }
 }
 

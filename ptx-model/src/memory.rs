@@ -178,7 +178,9 @@ impl<'a> Global<'a> {
         let end = address + bytes as u64;
         let found = (self.windows.iter()).position(|w| w.start <= address && end <= w.end);
         let found = found.ok_or(Refused::Outside)?;
-        self.windows.swap(0, found);
+        if found > 0 {
+            self.windows.swap(0, found);
+        }
         let allocation = self.windows[0].allocation;
         let base = self.allocations[allocation].address();
         Ok((allocation, (address - base) as usize))

@@ -184,6 +184,7 @@ impl Builder {
         let op = self.op(number, &parts, &operands).ok_or_else(fault)?;
         self.kernel.code.push(Instruction {
             guard,
+            class: op.class(),
             op,
             line: number as u32,
         });
