@@ -10,7 +10,7 @@ STAMP := .venv/.stamp
 FEATURES := ringloom-ntt/testing,ringloom/opencl,ringloom/tfhe-rs,ringloom-fpga/rtl
 RUST := --workspace --exclude ringloom-py --features $(FEATURES)
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test-fast test lint-and-rust-test rust-test rest-test test-long test-tfhe test-avx512 check-ptx fuzz demo bench-smoke bench bench-peers gpu-kit fpga-report doc py py-test package clean
+.PHONY: help setup fmt lint test-fast test lint-and-rust-test rust-test rest-test test-long test-tfhe test-avx512 check-ptx test-ptx fuzz demo bench-smoke bench bench-peers gpu-kit fpga-report doc py py-test package clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ test-avx512: $(STAMP) ## the kernels for AVX-512 over a model of its instruction
 
 check-ptx: ## the OpenCL device's programs compiled for NVIDIA's GPUs, without one (Debian); by hand
 	@scripts/check-ptx.sh
+
+test-ptx: $(STAMP) ## the OpenCL device's tests on a model of NVIDIA's GPUs (Debian); by hand
+	@scripts/test-ptx.sh
 
 SECONDS_EACH ?= 60
 fuzz: $(STAMP) ## fuzz every decoder, SECONDS_EACH seconds each, small targets half of it

@@ -22,4 +22,6 @@ export OPENCL_DYLIB_PATH=$work/model/release/libringloom_ptx_model.so
 export RINGLOOM_PTX_FOLDER=$work/programs RINGLOOM_PTX_COUNTS=$work/counts.jsonl RINGLOOM_NEED_OPENCL=1
 rm -f "$RINGLOOM_PTX_COUNTS"
 cargo test --locked -p ringloom-ntt --features testing,opencl --lib -- opencl::
-cargo test --locked -p ringloom-ntt --features testing,opencl --test conformance --test opencl -- opencl
+RINGLOOM_TEST_SHORT=1 RINGLOOM_TEST_DEVICES=opencl \
+    cargo test --locked -p ringloom-ntt --features testing,opencl --test conformance --test opencl
+echo "test-ptx: no fault; counts of every kernel: $RINGLOOM_PTX_COUNTS"

@@ -1,5 +1,7 @@
 //! The functions of OpenCL that `ringloom-ntt` calls. Others are not exported, which loaders report.
-//!
+
+#![allow(unsafe_code)]
+
 use std::{
     ffi::{CStr, c_char, c_void},
     mem::size_of,

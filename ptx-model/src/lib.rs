@@ -24,7 +24,7 @@
 //! | `RINGLOOM_PTX_FOLDER` | where compiled programs are kept; the folder for temporary files without it |
 //! | `RINGLOOM_PTX_COUNTS` | a file to which counts are appended, one JSON object for each kernel, when a device is closed |
 //! | `RINGLOOM_PTX_NO_RACES` | does not look for races in global memory, for runs that need its memory |
-#![allow(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(clippy::print_stderr)] // a fault is for who runs the tests
 #![allow(non_snake_case)]
 

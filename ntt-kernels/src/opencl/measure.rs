@@ -24,7 +24,7 @@ use crate::{
 pub struct Calibration {
     /// Products a second with high words from products of 32-bit words.
     pub words: f64,
-    /// The same with high words from PTX: NVIDIA's devices only. Never run by us.
+    /// The same with high words from PTX: NVIDIA's devices only. Run on a model of them only.
     pub ptx: Option<f64>,
     /// Products a second in doubles with fused multiply-add, where the device has them.
     pub doubles: Option<f64>,

@@ -28,7 +28,7 @@ pub(super) enum HighWord {
     Portable,
     /// The built-in function.
     Native,
-    /// NVIDIA's instruction, by inline assembly. Never run.
+    /// NVIDIA's instruction, by inline assembly. Run on a model of its devices only.
     Ptx,
 }
 

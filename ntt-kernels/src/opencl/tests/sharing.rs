@@ -112,6 +112,37 @@ fn transfers_of_several_threads_find_their_words() {
     });
 }
 
+/// What one thread has computed is read, not written, by commands of others.
+#[test]
+fn threads_read_what_another_writes() {
+    let Some(device) = device(Transforms::Rows) else {
+        return;
+    };
+    let spec = RingSpec::new(10, &primes_below(50, 2048, 2).unwrap()).unwrap();
+    let ring = Ring::new(&device, &spec).unwrap();
+    let shape = Shape::new(4, spec.all_limbs(), 10);
+    let words = Input::Random(5).words(&spec, shape);
+    let transformed = || {
+        let mut buf = ring.upload(shape, Domain::Coeff, &words).unwrap();
+        ring.ntt(&mut buf).unwrap();
+        buf
+    };
+    let want = ring.download(&transformed()).unwrap();
+    for _ in 0..20 {
+        let buf = transformed();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut copy = ring.alloc(shape, Domain::Eval).unwrap();
+                    let (dst, src) = (copy.view_mut(), buf.view());
+                    ring.submit(Cmd::Copy { dst, src }).unwrap();
+                    assert!(ring.download(&copy).unwrap() == want);
+                });
+            }
+        });
+    }
+}
+
 /// Buffers go from thread to thread, more threads than queues, while their commands are on the way: each
 /// turn adds the same summand, which all read, by way of a transform and back.
 fn buffers_on_the_way(device: &OpenClDevice) {

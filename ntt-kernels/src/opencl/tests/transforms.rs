@@ -1,10 +1,12 @@
 //! Transforms by rows and in tiles, in every arithmetic, against the CPU.
 
+use std::time::Duration;
+
 use super::{device, opened};
 use crate::{
     CpuDevice, Ring,
     arith::primes_below,
-    opencl::{OpenClDevice, Transforms},
+    opencl::{Calibration, OpenClDevice, Transforms},
     poly::{Domain, RingSpec, Shape},
     testing::{Input, conformance_on},
 };
@@ -86,6 +88,29 @@ fn tiled_transforms_conform() {
         let report = conformance_on(device, &spec, degrees);
         assert!(report.passed(), "{report}");
     }
+}
+
+/// Every command with high words by NVIDIA's assembly, where a device takes it.
+#[test]
+fn products_by_ptx_conform() {
+    let measured = Calibration {
+        words: 1.0,
+        ptx: Some(2.0),
+        doubles: None,
+        took: Duration::ZERO,
+    };
+    let builder = OpenClDevice::builder().transforms(Transforms::Tiled);
+    let builder = builder.without_optimisation().calibration(&measured);
+    let Some(device) = opened(builder) else {
+        return;
+    };
+    if !device.products().contains("PTX") {
+        return;
+    }
+    let primes = [17, 50, 61].map(|bits| primes_below(bits, 1 << 12, 1).unwrap()[0]);
+    let spec = RingSpec::new(11, &primes).unwrap();
+    let report = conformance_on(&device, &spec, &[6]);
+    assert!(report.passed(), "{report}");
 }
 
 /// Words of `bits` of moduli on both sides of `2^50`, at the edges of the bounds, against the CPU.
