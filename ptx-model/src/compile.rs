@@ -112,10 +112,9 @@ fn with_group_sizes(ptx: &str, ir: &str) -> String {
         if let Some((_, name)) = line.split_once(".entry ") {
             pending = sizes.get(name.trim_end_matches(['(', ')']));
         }
-        if line == "{" {
-            if let Some(items) = pending.take() {
-                text.push_str(&format!(".reqntid {items}\n"));
-            }
+        if let ("{", Some(items)) = (line, pending) {
+            text.push_str(&format!(".reqntid {items}\n"));
+            pending = None;
         }
         text.push_str(line);
         text.push('\n');

@@ -172,7 +172,7 @@ impl<'a> Global<'a> {
 
     /// Where `bytes` bytes at an address are; the window that served last is tried first.
     fn place(&mut self, address: u64, bytes: usize) -> Result<(usize, usize), Refused> {
-        if address % bytes as u64 != 0 {
+        if !address.is_multiple_of(bytes as u64) {
             return Err(Refused::Misaligned);
         }
         let end = address + bytes as u64;
@@ -263,7 +263,7 @@ impl Shared {
         if address > self.bytes.len() as u64 || at + bytes > self.bytes.len() {
             return Err(Refused::Outside);
         }
-        if at % bytes != 0 {
+        if !at.is_multiple_of(bytes) {
             return Err(Refused::Misaligned);
         }
         let touched = &mut self.touched[at / 4..(at + bytes).div_ceil(4)];

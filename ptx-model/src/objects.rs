@@ -150,7 +150,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// A sub-buffer.
     pub(crate) fn part(&self, start: usize, bytes: usize) -> Result<Self, Code> {
-        if start % limits::ALIGN_BYTES != 0 {
+        if !start.is_multiple_of(limits::ALIGN_BYTES) {
             return Err(code::MISALIGNED_SUB_BUFFER_OFFSET);
         }
         self.range(start, bytes)
@@ -282,7 +282,8 @@ impl Ready {
     pub(crate) fn prepare(&self, global: [usize; 3], local: [usize; 3]) -> Result<Prepared, Code> {
         let kernel = &*self.kernel;
         let items: usize = local.iter().product();
-        let divides = (0..3).all(|axis| local[axis] != 0 && global[axis] % local[axis] == 0);
+        let divides =
+            (0..3).all(|axis| local[axis] != 0 && global[axis].is_multiple_of(local[axis]));
         let required = kernel.group_items.unwrap_or(items);
         if !divides || items > limits::GROUP_ITEMS || items != required {
             return Err(code::INVALID_WORK_GROUP_SIZE);
