@@ -10,12 +10,7 @@ tools=$work/tools
 
 fail() { echo "check-ptx: $*" >&2; exit 1; }
 
-packages=(clang-19 libclc-19)
-if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
-    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null \
-        || fail "expected Debian and the right to install packages; install ${packages[*]}"
-fi
+. scripts/clang-for-ptx.sh
 if ! compgen -G "$tools/lib/python*/site-packages/nvidia/*/bin/nvdisasm" >/dev/null; then
     python3 -m venv "$tools"
     "$tools/bin/pip" install --quiet --disable-pip-version-check \
@@ -33,5 +28,5 @@ nvdisasm=$(tool nvdisasm)
 rm -rf "$work/texts" "$work/made"
 RINGLOOM_PROGRAMS=$work/texts cargo test --locked --quiet -p ringloom-ntt --features testing,opencl --lib \
     opencl::tests::texts >/dev/null || fail "the device's tests did not write its programs"
-python3 scripts/ptx_report.py "$work/texts" --out "$work/made" --clang clang-19 \
-    --libclc /usr/lib/clc/nvptx64--nvidiacl.bc --ptxas "$ptxas" --nvdisasm "$nvdisasm"
+python3 scripts/ptx_report.py "$work/texts" --out "$work/made" --clang "$RINGLOOM_CLANG" \
+    --libclc "$RINGLOOM_LIBCLC" --ptxas "$ptxas" --nvdisasm "$nvdisasm"

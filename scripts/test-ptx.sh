@@ -9,12 +9,7 @@ work=$PWD/out/ptx
 
 fail() { echo "test-ptx: $*" >&2; exit 1; }
 
-packages=(clang-19 libclc-19)
-if ! dpkg -s "${packages[@]}" >/dev/null 2>&1; then
-    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null \
-        || fail "expected Debian and the right to install packages; install ${packages[*]}"
-fi
+. scripts/clang-for-ptx.sh
 
 # With this processor's vectors, since the model works on 32 words at a time.
 RUSTFLAGS="-C target-cpu=native" cargo build --locked --quiet --release -p ringloom-ptx-model --target-dir "$work/model"
@@ -24,4 +19,5 @@ rm -f "$RINGLOOM_PTX_COUNTS"
 cargo test --locked -p ringloom-ntt --features testing,opencl --lib -- opencl::
 RINGLOOM_TEST_SHORT=1 RINGLOOM_TEST_DEVICES=opencl \
     cargo test --locked -p ringloom-ntt --features testing,opencl --test conformance --test opencl
+.venv/bin/python scripts/ptx_counts.py "$RINGLOOM_PTX_COUNTS"
 echo "test-ptx: no fault; counts of every kernel: $RINGLOOM_PTX_COUNTS"
