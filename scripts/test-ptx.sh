@@ -18,6 +18,8 @@ export RINGLOOM_PTX_FOLDER=$work/programs RINGLOOM_PTX_COUNTS=$work/counts.jsonl
 rm -f "$RINGLOOM_PTX_COUNTS"
 cargo test --locked -p ringloom-ntt --features testing,opencl --lib -- opencl::
 RINGLOOM_TEST_SHORT=1 RINGLOOM_TEST_DEVICES=opencl \
-    cargo test --locked -p ringloom-ntt --features testing,opencl --test conformance --test opencl
+    cargo test --locked -p ringloom-ntt --features testing,opencl --test conformance
+# The circuit of full size, too.
+cargo test --locked -p ringloom-ntt --features testing,opencl --test opencl -- --include-ignored
 .venv/bin/python scripts/ptx_counts.py "$RINGLOOM_PTX_COUNTS"
 echo "test-ptx: no fault; counts of every kernel: $RINGLOOM_PTX_COUNTS"
