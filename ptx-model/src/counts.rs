@@ -44,7 +44,7 @@ impl Counts {
         let mut count = 0;
         for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
             let first = addresses[lane] / SECTOR;
-            let last = (addresses[lane] + bytes as u64 - 1) / SECTOR;
+            let last = addresses[lane].saturating_add(bytes as u64 - 1) / SECTOR;
             for sector in first..=last.min(first + 1) {
                 sectors[count] = sector;
                 count += 1;

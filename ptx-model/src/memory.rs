@@ -107,6 +107,19 @@ fn touch([write, read]: &mut [Touch; 2], now: Touch, writes: bool) -> bool {
     races
 }
 
+/// Uses the bytes from `at`; refused when that races.
+fn touch_all(
+    touched: &mut [[Touch; 2]],
+    at: usize,
+    bytes: usize,
+    now: Touch,
+    writes: bool,
+) -> Result<(), Refused> {
+    let uses = &mut touched[at / 4..(at + bytes).div_ceil(4)];
+    let races = (uses.iter_mut()).fold(false, |races, uses| races | touch(uses, now, writes));
+    if races { Err(Refused::Race) } else { Ok(()) }
+}
+
 /// Why an access is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -175,7 +188,7 @@ impl<'a> Global<'a> {
         if !address.is_multiple_of(bytes as u64) {
             return Err(Refused::Misaligned);
         }
-        let end = address + bytes as u64;
+        let end = address.checked_add(bytes as u64).ok_or(Refused::Outside)?;
         let found = (self.windows.iter()).position(|w| w.start <= address && end <= w.end);
         let found = found.ok_or(Refused::Outside)?;
         if found > 0 {
@@ -225,10 +238,7 @@ impl<'a> Global<'a> {
         if touched.is_empty() {
             return Ok(());
         }
-        let touched = &mut touched[at / 4..(at + bytes).div_ceil(4)];
-        let races =
-            (touched.iter_mut()).fold(false, |races, uses| races | touch(uses, now, writes));
-        if races { Err(Refused::Race) } else { Ok(()) }
+        touch_all(touched, at, bytes, now, writes)
     }
 }
 
@@ -266,10 +276,8 @@ impl Shared {
         if !at.is_multiple_of(bytes) {
             return Err(Refused::Misaligned);
         }
-        let touched = &mut self.touched[at / 4..(at + bytes).div_ceil(4)];
-        let races =
-            (touched.iter_mut()).fold(false, |races, uses| races | touch(uses, now, writes));
-        if races { Err(Refused::Race) } else { Ok(at) }
+        touch_all(&mut self.touched, at, bytes, now, writes)?;
+        Ok(at)
     }
 
     pub(crate) fn read(

@@ -166,6 +166,8 @@ fn what_no_kernel_may_do_is_a_fault() {
     assert!(fault(&kernel(8, of_warps)).contains("another barrier"));
     let body = "ld.global.u64 %rd3, [%rd1+8];";
     assert!(fault(&kernel(8, body)).contains("outside"));
+    // The last word that there is.
+    assert!(fault(&kernel(8, "ld.global.u64 %rd3, [-8];")).contains("outside"));
     assert!(fault(&kernel(8, "ld.global.u64 %rd3, [%rd1+4];")).contains("aligned"));
     assert!(fault(&kernel(8, "ld.shared.u64 %rd3, [tile+8];")).contains("outside"));
     // Groups are not ordered, items neither.
