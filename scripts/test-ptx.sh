@@ -15,7 +15,9 @@ fail() { echo "test-ptx: $*" >&2; exit 1; }
 RUSTFLAGS="-C target-cpu=native" cargo build --locked --quiet --release -p ringloom-ptx-model --target-dir "$work/model"
 export OPENCL_DYLIB_PATH=$work/model/release/libringloom_ptx_model.so
 export RINGLOOM_PTX_FOLDER=$work/programs RINGLOOM_PTX_COUNTS=$work/counts.jsonl RINGLOOM_NEED_OPENCL=1
-rm -f "$RINGLOOM_PTX_COUNTS"
+# What the device keeps on disk would outlive a change of the model.
+export XDG_CACHE_HOME=$work/cache
+rm -rf "$RINGLOOM_PTX_COUNTS" "$XDG_CACHE_HOME"
 cargo test --locked -p ringloom-ntt --features testing,opencl --lib -- opencl::
 RINGLOOM_TEST_SHORT=1 RINGLOOM_TEST_DEVICES=opencl \
     cargo test --locked -p ringloom-ntt --features testing,opencl --test conformance

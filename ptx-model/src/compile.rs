@@ -4,7 +4,8 @@ use std::{
     collections::HashMap,
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
+    thread,
 };
 
 /// Least of the architectures that the kernels are checked for.
@@ -26,7 +27,9 @@ pub(crate) fn compile(source: &str, options: &str) -> Result<String, String> {
     if let Ok(ptx) = fs::read_to_string(&made) {
         return Ok(ptx);
     }
-    let part = |extension: &str| folder.join(format!("{key}.{}.{extension}", std::process::id()));
+    // Others may be making the same program, in this process, too.
+    let maker = format!("{}-{:?}", process::id(), thread::current().id());
+    let part = |extension: &str| folder.join(format!("{key}.{maker}.{extension}"));
     let ptx = make(source, &options, &part).map_err(|error| format!("error: {error}"))?;
     // Beside its place and renamed, so that nobody reads half of it.
     let finished = part("made");

@@ -28,7 +28,7 @@ pub(crate) struct Fault {
     pub(crate) line: u32,
     pub(crate) group: usize,
     pub(crate) item: usize,
-    pub(crate) what: String,
+    pub(crate) what: &'static str,
 }
 
 /// Lanes of a warp that are at the same instruction.
@@ -118,12 +118,12 @@ struct Context<'a, 'b> {
 }
 
 impl Context<'_, '_> {
-    fn fault(&self, warp: &Warp, line: u32, mask: u32, what: &str) -> Fault {
+    fn fault(&self, warp: &Warp, line: u32, mask: u32, what: &'static str) -> Fault {
         Fault {
             line,
             group: self.group,
             item: warp.first + mask.trailing_zeros() as usize,
-            what: what.into(),
+            what,
         }
     }
 

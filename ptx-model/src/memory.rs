@@ -132,7 +132,7 @@ pub(crate) enum Refused {
 impl Refused {
     pub(crate) const fn why(self) -> &'static str {
         match self {
-            Self::Outside => "outside the memory of the arguments",
+            Self::Outside => "outside the memory of the arguments and of the group",
             Self::Misaligned => "not aligned",
             Self::ReadOnly => "a write to memory that is only read",
             Self::Race => "a race: another item used it, and no barrier orders the two",

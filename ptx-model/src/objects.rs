@@ -240,10 +240,11 @@ impl Program {
         }
         let found = built.kernels.iter().find(|kernel| kernel.name == name);
         let kernel = found.ok_or(code::INVALID_KERNEL_NAME)?.clone();
-        let text = built.ptx.lines().next().unwrap_or_default();
+        let label = built.ptx.lines().next().unwrap_or_default();
         Ok(Ready {
             context: self.context.clone(),
-            program: text.trim_start_matches("// ").into(),
+            program: label.trim_start_matches("// ").into(),
+            ptx: built.ptx.as_str().into(),
             args: Mutex::new(vec![None; kernel.params.len()]),
             kernel,
         })
@@ -273,6 +274,7 @@ pub(crate) enum Argument {
 pub(crate) struct Ready {
     context: Arc<Context>,
     program: String,
+    ptx: Arc<str>,
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) args: Mutex<Vec<Option<Argument>>>,
 }
@@ -309,6 +311,7 @@ impl Ready {
         Ok(Prepared {
             context: self.context.clone(),
             program: self.program.clone(),
+            ptx: self.ptx.clone(),
             kernel: self.kernel.clone(),
             params,
             memories,
@@ -322,6 +325,7 @@ impl Ready {
 pub(crate) struct Prepared {
     context: Arc<Context>,
     program: String,
+    ptx: Arc<str>,
     kernel: Arc<Kernel>,
     params: Vec<u8>,
     memories: Vec<Memory>,
@@ -359,9 +363,16 @@ impl Prepared {
             .or_default()
             .add(&counts);
         done.map_err(|fault| {
+            let line = (fault.line as usize).checked_sub(1);
+            let line = line.and_then(|line| self.ptx.lines().nth(line));
             eprintln!(
-                "PTX model: kernel {} of [{}], group {}, item {}, line {}: {}",
-                self.kernel.name, self.program, fault.group, fault.item, fault.line, fault.what
+                "PTX model: kernel {} of [{}], group {}, item {}: {}\n  {}",
+                self.kernel.name,
+                self.program,
+                fault.group,
+                fault.item,
+                fault.what,
+                line.unwrap_or_default().trim()
             );
             code::OUT_OF_RESOURCES
         })

@@ -41,7 +41,7 @@ fn result(kernel: &Kernel, words: usize, groups: usize, items: usize) -> Result<
     let mut global = Global::new(true);
     global.add(&mut allocation, [(0, 8 * words)].into_iter());
     let mut counts = Counts::default();
-    run(&launch, &mut global, &mut counts).map_err(|fault: Fault| fault.what)?;
+    run(&launch, &mut global, &mut counts).map_err(|fault: Fault| fault.what.to_string())?;
     drop(global);
     let words = allocation.bytes.chunks_exact(8);
     Ok(words
